@@ -1,0 +1,25 @@
+//! The ports of a device towards its bus.
+
+use crate::frame::Frame;
+use crate::time::Instant;
+
+/// A frame that was heard on the bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// When it was heard, by the clock of the machine that heard it.
+    pub at: Instant,
+    /// What was heard.
+    pub frame: Frame,
+}
+
+/// A station's access to the bus.
+///
+/// Neither call blocks. The queue towards the bus holds one frame: a second `send` before the first is on the
+/// wire replaces it, because what missed its cycle is dropped, not sent late.
+pub trait Bus {
+    /// Hands `frame` to the bus.
+    fn send(&mut self, frame: Frame);
+
+    /// Returns the next frame that was heard, in the bus's order, or `None`.
+    fn receive(&mut self) -> Option<Received>;
+}
