@@ -27,6 +27,10 @@ pub trait Controller {
     /// Returns the command for this cycle, `period` after the one before.
     fn step(&mut self, state: &Self::State, period: Duration) -> Self::Command;
 
+    /// Returns the command that brings the vehicle to a standstill, under the same contract as `step`. Asked for
+    /// instead of `step` when the two devices disagree and the configuration says `on_dispute = "stop"`.
+    fn standstill(&mut self, state: &Self::State, period: Duration) -> Self::Command;
+
     /// Returns what the law remembers.
     fn export(&self) -> Self::Memory;
 

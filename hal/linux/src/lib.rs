@@ -1,1 +1,15 @@
-//! placeholder
+//! The doors to a Linux machine: its clock, real-time threads, a bus and readings between its processes.
+//!
+//! This room makes system calls and decides nothing: what a frame means, who may send and what to do about a
+//! missing right is said elsewhere. `unsafe` stands in [`scheduling`] alone, where rustix has no call.
+//!
+//! Everything on the control thread's way (sending, receiving, polling, sleeping) neither allocates nor blocks,
+//! except where waiting is the purpose and the name says so.
+
+pub mod bus;
+pub mod clock;
+pub mod datagram;
+pub mod process;
+pub mod realtime;
+pub mod scheduling;
+pub mod stalls;

@@ -1,0 +1,243 @@
+//! Readings for the devices of one machine: small packets of which a reader takes the newest.
+//!
+//! Simulated sensors have no bus. Each device has a mailbox of its own in Linux's abstract namespace; the vehicle
+//! process puts packets in without asking who is there. The bytes mean something to others only.
+//!
+//! A full mailbox loses the *newer* packet, so a reader that was asleep finds old ones first. That is why each packet
+//! carries the instant at which it was published: the reader sees the age of what it has.
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{bind, recv, sendto, socket_with};
+use std::fmt;
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use twinhelm_hal::term::{SLOTS, Slot};
+use twinhelm_hal::time::Instant;
+
+/// How many bytes one packet may have, its instant not counted.
+pub const BYTES_MAX: usize = 256;
+/// The publisher's instant, in nanoseconds, in front of each packet.
+const STAMP: usize = 8;
+const PACKET_MAX: usize = STAMP + BYTES_MAX;
+/// How many packets one call drains: more than a mailbox holds (`net.unix.max_dgram_qlen`, 10 or 512).
+const PACKETS_PER_CALL: usize = 1024;
+
+/// Why there is no mailbox or no publisher.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadingsError {
+    /// Another process reads for this slot.
+    #[error("the readings of slot {slot} of {name:?} are in use: end the other process, or choose another slot")]
+    InUse {
+        /// The vehicle.
+        name: String,
+        /// The slot.
+        slot: Slot,
+    },
+    /// The name does not fit into an address.
+    #[error("the name {name:?} is too long: at most 80 bytes")]
+    NameTooLong {
+        /// The name.
+        name: String,
+    },
+    /// The kernel refused.
+    #[error("opening the readings of {name:?}")]
+    System {
+        /// The name.
+        name: String,
+        /// What it said.
+        #[source]
+        source: Errno,
+    },
+}
+
+/// What became of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Published {
+    /// It lies in the mailbox.
+    Delivered,
+    /// Nobody reads for this slot.
+    NobodyThere,
+    /// The mailbox is full: its reader sleeps. The packet is dropped.
+    Dropped,
+}
+
+/// The vehicle's side: puts packets into the devices' mailboxes.
+#[derive(Debug)]
+pub struct Publisher {
+    socket: OwnedFd,
+    mailboxes: [SocketAddrUnix; SLOTS as usize],
+}
+
+impl Publisher {
+    /// Returns a publisher to the mailboxes of vehicle `name`, whether they exist already or not.
+    ///
+    /// # Errors
+    /// [`ReadingsError`] says what stands against it.
+    pub fn new(name: &str) -> Result<Self, ReadingsError> {
+        let socket = datagram_socket().map_err(|source| error(name, None, source))?;
+        // Each element is replaced at once; the address type has no empty value that it shows as such.
+        let mut mailboxes = std::array::from_fn(|_| SocketAddrUnix::new_unnamed());
+        for slot in (0..SLOTS).filter_map(Slot::new) {
+            mailboxes[slot.index()] = mailbox(name, slot).map_err(|source| error(name, None, source))?;
+        }
+        Ok(Self { socket, mailboxes })
+    }
+
+    /// Puts `bytes`, published at `now`, into the mailbox of `slot`. Never blocks.
+    ///
+    /// # Panics
+    /// When `bytes` are more than [`BYTES_MAX`]: what is published has a fixed form.
+    pub fn publish(&mut self, now: Instant, slot: Slot, bytes: &[u8]) -> Published {
+        assert!(bytes.len() <= BYTES_MAX, "readings of {} bytes exceed {BYTES_MAX}", bytes.len());
+        let mut packet = [0; PACKET_MAX];
+        packet[..STAMP].copy_from_slice(&now.as_nanos().to_le_bytes());
+        packet[STAMP..STAMP + bytes.len()].copy_from_slice(bytes);
+        let packet = &packet[..STAMP + bytes.len()];
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        match sendto(&self.socket, packet, flags, &self.mailboxes[slot.index()]) {
+            Ok(_) => Published::Delivered,
+            Err(Errno::CONNREFUSED) => Published::NobodyThere,
+            Err(_) => Published::Dropped,
+        }
+    }
+}
+
+/// A device's side: its mailbox.
+#[derive(Debug)]
+pub struct Readings {
+    mailbox: OwnedFd,
+    malformed: u64,
+}
+
+impl Readings {
+    /// Opens the mailbox of `slot` of vehicle `name`. It is gone with this process, however that ends.
+    ///
+    /// # Errors
+    /// [`ReadingsError`] says what stands against it.
+    pub fn connect(name: &str, slot: Slot) -> Result<Self, ReadingsError> {
+        let error = |source| error(name, Some(slot), source);
+        let socket = datagram_socket().map_err(error)?;
+        bind(&socket, &mailbox(name, slot).map_err(error)?).map_err(error)?;
+        Ok(Self { mailbox: socket, malformed: 0 })
+    }
+
+    /// Empties the mailbox, writes the newest packet's bytes to `bytes`, and returns when it was published (by this
+    /// machine's monotonic clock) and how many bytes it has. `None` when nothing came since the last call.
+    pub fn newest(&mut self, bytes: &mut [u8; BYTES_MAX]) -> Option<(Instant, usize)> {
+        let mut newest = None;
+        for _ in 0..PACKETS_PER_CALL {
+            let mut packet = [0; PACKET_MAX];
+            let Ok((_, length)) = recv(&self.mailbox, &mut packet, RecvFlags::DONTWAIT | RecvFlags::TRUNC) else {
+                break;
+            };
+            let Some((stamp, content)) = packet.get(..length).and_then(<[u8]>::split_first_chunk::<STAMP>) else {
+                self.malformed += 1;
+                continue;
+            };
+            bytes[..content.len()].copy_from_slice(content);
+            newest = Some((Instant::from_nanos(u64::from_le_bytes(*stamp)), content.len()));
+        }
+        newest
+    }
+
+    /// Returns how many packets were no readings.
+    #[must_use]
+    pub const fn malformed(&self) -> u64 {
+        self.malformed
+    }
+}
+
+/// Returns the address in the abstract namespace that `name` writes out to.
+pub(crate) fn abstract_address(name: fmt::Arguments<'_>) -> Result<SocketAddrUnix, Errno> {
+    let mut bytes = [0u8; 107];
+    let mut rest = bytes.as_mut_slice();
+    rest.write_fmt(name).map_err(|_| Errno::NAMETOOLONG)?;
+    let left = rest.len();
+    SocketAddrUnix::new_abstract_name(&bytes[..bytes.len() - left])
+}
+
+fn mailbox(name: &str, slot: Slot) -> Result<SocketAddrUnix, Errno> {
+    abstract_address(format_args!("twinhelm/readings/{name}/{slot}"))
+}
+
+fn datagram_socket() -> Result<OwnedFd, Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)
+}
+
+fn error(name: &str, slot: Option<Slot>, source: Errno) -> ReadingsError {
+    let name = name.to_owned();
+    match (source, slot) {
+        (Errno::ADDRINUSE, Some(slot)) => ReadingsError::InUse { name, slot },
+        (Errno::NAMETOOLONG, _) => ReadingsError::NameTooLong { name },
+        (source, _) => ReadingsError::System { name, source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::now;
+
+    fn name(test: &str) -> String {
+        format!("{test}-{}", std::process::id())
+    }
+
+    #[test]
+    fn a_reader_takes_the_newest_and_then_nothing() {
+        let name = name("newest");
+        let mut publisher = Publisher::new(&name).unwrap();
+        let mut readings = Readings::connect(&name, Slot::RIGHT).unwrap();
+        let published = now();
+        for byte in 0..5 {
+            let at = published + std::time::Duration::from_nanos(u64::from(byte));
+            assert_eq!(publisher.publish(at, Slot::RIGHT, &[byte; 3]), Published::Delivered);
+        }
+        assert_eq!(publisher.publish(published, Slot::LEFT, &[9]), Published::NobodyThere);
+        let mut bytes = [0; BYTES_MAX];
+        let (at, length) = readings.newest(&mut bytes).unwrap();
+        assert_eq!((at.since(published).as_nanos(), &bytes[..length]), (4, [4; 3].as_slice()));
+        assert_eq!(readings.newest(&mut bytes), None);
+    }
+
+    #[test]
+    fn a_full_mailbox_loses_the_newer_packets_and_keeps_the_ages() {
+        let name = name("full");
+        let mut publisher = Publisher::new(&name).unwrap();
+        let mut readings = Readings::connect(&name, Slot::LEFT).unwrap();
+        let mut delivered = 0;
+        while publisher.publish(Instant::from_nanos(delivered), Slot::LEFT, &[]) == Published::Delivered {
+            delivered += 1;
+        }
+        let newest = readings.newest(&mut [0; BYTES_MAX]);
+        assert_eq!(newest, Some((Instant::from_nanos(delivered - 1), 0)));
+        assert_eq!(publisher.publish(Instant::ZERO, Slot::LEFT, &[]), Published::Delivered);
+    }
+
+    #[test]
+    fn one_process_reads_for_a_slot_and_its_successor_may() {
+        let name = name("successor");
+        let first = Readings::connect(&name, Slot::LEFT).unwrap();
+        let second = Readings::connect(&name, Slot::LEFT).unwrap_err();
+        assert!(matches!(second, ReadingsError::InUse { .. }), "{second}");
+        drop(first);
+        Readings::connect(&name, Slot::LEFT).unwrap();
+        let long = Readings::connect(&"x".repeat(100), Slot::LEFT).unwrap_err();
+        assert!(matches!(long, ReadingsError::NameTooLong { .. }), "{long}");
+    }
+
+    #[test]
+    fn foreign_packets_are_dropped_and_counted() {
+        let name = name("foreign");
+        let mut readings = Readings::connect(&name, Slot::LEFT).unwrap();
+        let stranger = datagram_socket().unwrap();
+        for length in [0, STAMP - 1, PACKET_MAX + 1] {
+            let address = mailbox(&name, Slot::LEFT).unwrap();
+            sendto(&stranger, &vec![0; length], SendFlags::DONTWAIT, &address).unwrap();
+        }
+        assert_eq!(readings.newest(&mut [0; BYTES_MAX]), None);
+        assert_eq!(readings.malformed(), 3);
+    }
+}

@@ -1,0 +1,276 @@
+//! The timing of a pair, checked against its promise before anything drives.
+//!
+//! A configuration whose worst case does not fit is refused, with the inequality and its numbers: a timeout that
+//! is only *recommended* to be long enough is found out on the road.
+
+use core::time::Duration;
+use twinhelm_hal::frame::{Frame, GATES};
+use twinhelm_hal::gate;
+use twinhelm_hal::signals::Span;
+
+/// What the primary does when the two devices disagree and both pass their self-check.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnDispute {
+    /// It drives on; the standby is not ready.
+    #[default]
+    Keep,
+    /// It brings the vehicle to a standstill.
+    Stop,
+}
+
+/// The numbers of a configuration, not yet checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Parameters {
+    /// One control period, P.
+    pub period: Duration,
+    /// Cover margin, m: so long after the holder's command was due, the standby sends.
+    pub margin: Duration,
+    /// So long after the holder's last command acted on, the gate lets another device take over.
+    pub gate_lease: Duration,
+    /// So long without a sign on the link, the peer counts as gone there.
+    pub link_lease: Duration,
+    /// So long without anything heard on the bus, a standby considers itself cut off.
+    pub blind_limit: Duration,
+    /// So long without a command acted on, the gate goes to the safe state.
+    pub command_timeout: Duration,
+    /// Fault tolerant time interval of the vehicle (ISO 26262): how long it may go uncommanded.
+    pub ftti: Duration,
+    /// How much later than asked for the machine may wake a control loop, computing time of the law included.
+    pub jitter: Duration,
+    /// The bus's bitrate in bits a second.
+    pub bitrate: u32,
+    /// How many gates listen, 1 to 4.
+    pub gates: u8,
+    /// How far the two devices' commands may be apart, in raw counts of each signal.
+    pub divergence_max: Span,
+    /// What the primary does in a dispute.
+    pub on_dispute: OnDispute,
+    /// A digest of mission and configuration; devices that differ in it do not stand by for each other.
+    pub digest: u64,
+}
+
+impl Parameters {
+    /// Returns the 100 Hz profile scaled to `period`: leases, limits and timeouts follow the period, the margin stays.
+    ///
+    /// The profile's FTTI of 10 periods is 100 ms at 100 Hz, after which Dataspeed's drive-by-wire faults.
+    #[must_use]
+    pub const fn at_period(period: Duration) -> Self {
+        Self {
+            period,
+            margin: Duration::from_millis(2),
+            gate_lease: period.saturating_mul(3),
+            link_lease: period.saturating_mul(50),
+            blind_limit: period.saturating_mul(2),
+            command_timeout: period.saturating_mul(5),
+            ftti: period.saturating_mul(10),
+            jitter: Duration::from_micros(500),
+            bitrate: 500_000,
+            gates: 1,
+            divergence_max: Span { first: 1_000, second: 2_000 },
+            on_dispute: OnDispute::Keep,
+            digest: 0,
+        }
+    }
+}
+
+/// A configuration that can keep the promise.
+///
+/// # Invariants
+/// All inequalities of [`ConfigError`] hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config(Parameters);
+
+/// Why a configuration cannot keep the promise.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// An inequality between timings does not hold.
+    #[error("{left} < {right} does not hold: {left_ms:?} ms is not below {right_ms:?} ms; {remedy}")]
+    Inequality {
+        /// The left side, in the words of the configuration.
+        left: &'static str,
+        /// The right side.
+        right: &'static str,
+        /// The left side in milliseconds.
+        left_ms: Milliseconds,
+        /// The right side in milliseconds.
+        right_ms: Milliseconds,
+        /// What to write instead.
+        remedy: &'static str,
+    },
+    /// A number is outside what can work at all.
+    #[error("{name} = {value} cannot be: {remedy}")]
+    Value {
+        /// The key.
+        name: &'static str,
+        /// What was given.
+        value: u64,
+        /// What to write instead.
+        remedy: &'static str,
+    },
+}
+
+/// A span that is shown in milliseconds without trailing zeros.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Milliseconds(pub Duration);
+
+impl core::fmt::Debug for Milliseconds {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let micros = self.0.as_micros();
+        if micros.is_multiple_of(1000) {
+            write!(f, "{}", micros / 1000)
+        } else {
+            write!(f, "{}", (micros as f64) / 1000.0)
+        }
+    }
+}
+
+impl Config {
+    /// Checks `parameters`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the inequality that does not hold, with its numbers and what to write instead.
+    pub fn new(parameters: Parameters) -> Result<Self, ConfigError> {
+        let p = &parameters;
+        let below = |left, left_ms, right, right_ms, remedy| {
+            if left_ms < right_ms {
+                return Ok(());
+            }
+            Err(ConfigError::Inequality {
+                left,
+                right,
+                left_ms: Milliseconds(left_ms),
+                right_ms: Milliseconds(right_ms),
+                remedy,
+            })
+        };
+        let value = |name, value, holds: bool, remedy| {
+            if holds { Ok(()) } else { Err(ConfigError::Value { name, value, remedy }) }
+        };
+        value("gates", p.gates.into(), (1..=GATES).contains(&p.gates), "write 1 to 4")?;
+        value("bitrate", p.bitrate.into(), p.bitrate >= 10_000, "write bits a second, 500000 for a common bus")?;
+        let frame = frame_time(p.bitrate);
+        let gates = u32::from(p.gates);
+        below("0", Duration::ZERO, "period", p.period, "write the control period, 10 ms for 100 Hz")?;
+        below("jitter", p.jitter, "margin / 2", p.margin / 2, "raise margin_ms, or run on a calmer machine")?;
+        below(
+            "period + margin",
+            p.period + p.margin,
+            "blind_limit",
+            p.blind_limit,
+            "raise blind_limit_ms; twice the period is common",
+        )?;
+        below(
+            "blind_limit",
+            p.blind_limit,
+            "gate_lease",
+            p.gate_lease,
+            "lower blind_limit_ms or raise gate_lease_ms; a deaf standby must fall silent before it can take over",
+        )?;
+        below(
+            "gate_lease + period + margin",
+            p.gate_lease + p.period + p.margin,
+            "command_timeout",
+            p.command_timeout,
+            "raise command_timeout_ms; a takeover must come before the safe state",
+        )?;
+        below(
+            "command_timeout",
+            p.command_timeout,
+            "ftti",
+            p.ftti,
+            "lower command_timeout_ms and what depends on it, or show that the vehicle tolerates a longer ftti_ms",
+        )?;
+        below(
+            "frames of one period",
+            bus_time(p.bitrate, p.gates),
+            "period",
+            p.period,
+            "raise the bitrate, or lengthen the period",
+        )?;
+        below(
+            "(gates + 1) × frame time + jitter",
+            frame * (gates + 1) + p.jitter,
+            "margin",
+            p.margin,
+            "raise the bitrate or margin_ms; a status must be back before the standby decides",
+        )?;
+        Ok(Self(parameters))
+    }
+
+    /// Returns the bound of invariant 5 on the output gap under a single fault with a ready standby:
+    /// period + cover margin + 2 × jitter + bus time.
+    #[must_use]
+    pub fn handover_gap_max(&self) -> Duration {
+        self.0.period + self.0.margin + 2 * self.0.jitter + bus_time(self.0.bitrate, self.0.gates)
+    }
+
+    /// Returns what a gate of this vehicle counts by.
+    #[must_use]
+    pub const fn gate_timing(&self) -> gate::Timing {
+        gate::Timing {
+            period: self.0.period,
+            margin: self.0.margin,
+            gate_lease: self.0.gate_lease,
+            command_timeout: self.0.command_timeout,
+        }
+    }
+}
+
+impl core::ops::Deref for Config {
+    type Target = Parameters;
+
+    fn deref(&self) -> &Parameters {
+        &self.0
+    }
+}
+
+/// Returns the longest time of an 8-byte classic frame on a bus of `bitrate` bits a second.
+#[must_use]
+pub fn frame_time(bitrate: u32) -> Duration {
+    twinhelm_hal::bus::frame_time(&Frame { id: 0, len: 8, data: [0; 8] }, bitrate)
+}
+
+/// Returns the bus time of all frames of one period: two commands, two statuses a gate, one probe or counter frame.
+#[must_use]
+pub fn bus_time(bitrate: u32, gates: u8) -> Duration {
+    frame_time(bitrate) * (3 + 2 * u32::from(gates))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const P: Duration = Duration::from_millis(10);
+
+    fn refused(change: impl FnOnce(&mut Parameters)) -> String {
+        let mut parameters = Parameters::at_period(P);
+        change(&mut parameters);
+        Config::new(parameters).expect_err("the configuration cannot keep the promise").to_string()
+    }
+
+    #[test]
+    fn the_hundred_hertz_profile_keeps_the_promise() {
+        let config = Config::new(Parameters::at_period(P)).unwrap();
+        assert_eq!(config.handover_gap_max(), Duration::from_micros(14_350));
+    }
+
+    #[test]
+    fn each_inequality_is_named_with_its_numbers() {
+        assert_eq!(
+            refused(|p| p.command_timeout = Duration::from_millis(40)),
+            "gate_lease + period + margin < command_timeout does not hold: 42 ms is not below 40 ms; raise \
+             command_timeout_ms; a takeover must come before the safe state"
+        );
+        assert!(refused(|p| p.jitter = Duration::from_millis(1)).starts_with("jitter < margin / 2 "));
+        assert!(
+            refused(|p| p.blind_limit = Duration::from_millis(12)).starts_with("period + margin < blind_limit")
+        );
+        assert!(refused(|p| p.blind_limit = Duration::from_millis(30)).starts_with("blind_limit < gate_lease"));
+        assert!(refused(|p| p.ftti = Duration::from_millis(50)).starts_with("command_timeout < ftti"));
+        assert!(refused(|p| p.bitrate = 50_000).starts_with("frames of one period < period"));
+        assert!(refused(|p| p.bitrate = 125_000).starts_with("(gates + 1) × frame time + jitter < margin"));
+        assert!(refused(|p| p.gates = 0).starts_with("gates = 0 cannot be"));
+        assert!(refused(|p| p.period = Duration::ZERO).starts_with("0 < period"));
+    }
+}

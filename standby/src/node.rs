@@ -1,0 +1,598 @@
+//! The node: one device's side of the pair protocol, rules V1 to V11 of docs/protocol.md.
+//!
+//! [`Node::step`] is one call in, one ordered, short list of effects out. The heartbeat is the control output:
+//! there is no other. The node never asks who is alive; it looks at whether each gate has reported this
+//! cycle, and if not, it sends.
+
+mod ears;
+mod probe;
+pub mod rules;
+#[cfg(test)]
+mod tests;
+
+use crate::config::{Config, OnDispute};
+use crate::input::{Effect, Effects, Input, Order, Refusal};
+use crate::readiness::{Evidence, NotReady};
+use crate::role::{Decision, FencedBy, Role, RoleName, Sending, Sent};
+use crate::sample::{CYCLES_MAX, Header, Relayed};
+use core::time::Duration;
+use ears::{Ears, GateView, Heard};
+use probe::Probe;
+use rules::{AsDesigned, NodeRules};
+use twinhelm_hal::cycle::Cycle;
+use twinhelm_hal::frame::{CommandFrame, Frame};
+use twinhelm_hal::ports::Received;
+use twinhelm_hal::signals::{Signals, Span};
+use twinhelm_hal::term::{Slot, Term};
+use twinhelm_hal::time::{Instant, nanos};
+
+/// One device's side of the pair protocol.
+///
+/// # Invariants
+/// It sends commands only in a term that it chose in this life (its role carries it). It persists nothing.
+#[derive(Clone, Debug)]
+pub struct Node<R = AsDesigned> {
+    slot: Slot,
+    config: Config,
+    may_claim: bool,
+    role: Role,
+    ears: Ears,
+    probe: Probe,
+    peer: Option<PeerView>,
+    stepped_at: Instant,
+    /// The cycle that the law was asked for, and whether its command is to be sent.
+    asked: Option<Asked>,
+    ready: Result<(), NotReady>,
+    judgement: Judgement,
+    own: OwnWork,
+    rules: core::marker::PhantomData<R>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct PeerView {
+    at: Instant,
+    /// `None` when the peer speaks another version.
+    header: Option<Header>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    cycle: Cycle,
+    send: bool,
+}
+
+/// What readiness was last judged on (V10).
+#[derive(Clone, Copy, Debug, Default)]
+struct Judgement {
+    /// The newest cycle that an open gate reported.
+    reported: Option<Cycle>,
+    /// It is to be judged at the next decision.
+    due: bool,
+}
+
+/// What the device knows of its own work.
+#[derive(Clone, Copy, Debug)]
+struct OwnWork {
+    sent: Option<Cycle>,
+    sent_now: bool,
+    checked: bool,
+    has_readings: bool,
+    computed: Cycle,
+    divergence: Option<Span>,
+    /// For so many computed cycles the divergence has been beyond its bound.
+    diverged: u32,
+    adopted_at: Option<Instant>,
+}
+
+impl<R: NodeRules> Node<R> {
+    /// Returns a node of the pair that has just come up: it listens.
+    #[must_use]
+    pub fn new(now: Instant, slot: Slot, config: Config) -> Self {
+        Self {
+            slot,
+            config,
+            may_claim: slot <= Slot::RIGHT,
+            role: Role::Joining { since: now },
+            ears: Ears::new(slot),
+            probe: Probe::new(slot),
+            peer: None,
+            stepped_at: now,
+            asked: None,
+            ready: Err(NotReady::Role),
+            judgement: Judgement::default(),
+            own: OwnWork {
+                sent: None,
+                sent_now: false,
+                checked: true,
+                has_readings: true,
+                computed: Cycle::default(),
+                divergence: None,
+                diverged: 0,
+                adopted_at: None,
+            },
+            rules: core::marker::PhantomData,
+        }
+    }
+
+    /// Takes in one thing that happened and returns what is to be done, in order.
+    #[must_use]
+    pub fn step(&mut self, now: Instant, input: Input) -> Effects {
+        match input {
+            Input::Woke => self.on_woke(now),
+            Input::Heard(received) => self.on_heard(&received),
+            Input::Peer { at, header } => self.on_peer(at, header),
+            Input::Ordered(Order::Switchover) => return self.on_switchover(now),
+            Input::Decide => return self.on_decide(now),
+            Input::Computed { cycle, signals, has_readings, checked } => {
+                self.own.has_readings = has_readings;
+                self.own.checked = checked || !R::CHECKS_ITSELF;
+                return self.on_computed(now, cycle, signals);
+            }
+            Input::Adopted { cycle, at } => {
+                if self.is_current(cycle) {
+                    self.own.adopted_at = Some(at);
+                }
+            }
+        }
+        Effects::new()
+    }
+
+    /// Returns when the device has to wake up next.
+    #[must_use]
+    pub fn next_wake(&self, now: Instant) -> Instant {
+        let at = match self.role {
+            Role::Joining { .. } | Role::Fenced { .. } => now + self.config.period,
+            Role::Standby { decision, .. } => decision.at,
+            Role::Claiming { course } | Role::Primary { course } => course.at,
+        };
+        at.max(now + Duration::from_micros(1))
+    }
+
+    /// Returns the role.
+    #[must_use]
+    pub const fn role(&self) -> &Role {
+        &self.role
+    }
+
+    /// Returns the device's slot.
+    #[must_use]
+    pub const fn slot(&self) -> Slot {
+        self.slot
+    }
+
+    /// Returns the configuration.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Returns whether the device could take over now, and if not, why.
+    ///
+    /// # Errors
+    /// The reason, in a word that people can act on.
+    pub fn takeover_ready(&self) -> Result<(), NotReady> {
+        match self.role {
+            Role::Standby { .. } => self.ready,
+            Role::Joining { .. } | Role::Claiming { .. } | Role::Primary { .. } | Role::Fenced { .. } => {
+                Err(NotReady::Role)
+            }
+        }
+    }
+
+    /// Returns whether any gate was heard within the gate lease: never-heard-from is a finding, not a silent wait.
+    #[must_use]
+    pub fn hears_a_gate(&self, now: Instant) -> bool {
+        self.ears.live(now, self.config.gate_lease).next().is_some()
+    }
+
+    /// Returns `cycle`, told by the peer, in this device's wide count.
+    #[must_use]
+    pub fn align(&self, cycle: Cycle) -> Cycle {
+        self.ears.align(cycle)
+    }
+
+    /// Returns whether `cycle` is new enough for its sample to be used.
+    #[must_use]
+    pub fn is_current(&self, cycle: Cycle) -> bool {
+        self.ears.latest().is_some_and(|latest| latest.ahead_of(cycle).unsigned_abs() <= CYCLES_MAX)
+    }
+
+    /// Returns whether the state of the device that drove in `cycle` is to be taken over: it is not this one's.
+    #[must_use]
+    pub fn adopts(&self, cycle: Cycle) -> bool {
+        let follows = matches!(self.role, Role::Standby { .. });
+        R::ADOPTS_STATE && follows && self.is_current(cycle) && self.own.sent.is_none_or(|sent| sent < cycle)
+    }
+
+    /// Returns what the protocol tells the peer.
+    #[must_use]
+    pub fn header(&self) -> Header {
+        let relayed = |gate: &GateView| Relayed { open: gate.open, term: gate.term };
+        Header {
+            slot: self.slot,
+            cycle: self.own.computed,
+            term: self.role.chosen(),
+            role: self.role.name(),
+            ready: self.takeover_ready(),
+            sent: self.own.sent_now,
+            checked: self.own.checked,
+            divergence: self.own.divergence,
+            disputes: self.disputes(),
+            digest: self.config.digest,
+            relayed: core::array::from_fn(|gate| self.ears.gates()[gate].as_ref().map(relayed)),
+        }
+    }
+
+    // ---- world → node -------------------------------------------------------------------------------------
+
+    fn on_woke(&mut self, now: Instant) {
+        self.own.sent_now = false;
+        self.asked = None;
+        if matches!(self.role, Role::Fenced { by: FencedBy::Gate }) {
+            self.join(now);
+        }
+        self.rejoin_if_overslept(now);
+        self.stepped_at = now;
+    }
+
+    /// V8: a device that slept longer than a gate lease knows nothing about now.
+    fn rejoin_if_overslept(&mut self, now: Instant) {
+        let overslept = now.since(self.stepped_at) > self.config.gate_lease;
+        if overslept && !matches!(self.role, Role::Fenced { by: FencedBy::Order }) {
+            self.join(now);
+        }
+    }
+
+    fn on_heard(&mut self, received: &Received) {
+        match self.ears.hear(received, self.config.gate_lease) {
+            Some(Heard::Command { at, term, cycle, is_holders }) => self.on_command(at, term, cycle, is_holders),
+            Some(Heard::Status { gate, view, echo }) => {
+                if let Some(number) = echo {
+                    self.probe.on_echo(gate, number);
+                }
+                self.on_status(&view);
+            }
+            None => {}
+        }
+    }
+
+    /// V1, V2, V6: another device's command.
+    fn on_command(&mut self, at: Instant, term: Term, cycle: Cycle, is_holders: bool) {
+        let margin = self.config.margin;
+        match &mut self.role {
+            Role::Joining { since } => {
+                let has_listened = at >= *since + self.config.gate_lease;
+                let open = self.ears.live(at, self.config.gate_lease).any(|gate| gate.open);
+                if is_holders && has_listened && open {
+                    let decision = Decision { cycle, at: at + margin };
+                    self.role = Role::Standby { decision, chosen: None, sent: None };
+                    self.ready = Err(NotReady::NotJudged);
+                    self.judgement.due = false;
+                }
+            }
+            Role::Standby { decision, sent, .. } if is_holders => {
+                if cycle >= decision.cycle {
+                    *decision = Decision { cycle, at: at + margin };
+                } else if let Some(sent) = sent
+                    && sent.cycle == cycle
+                    && !sent.relocked
+                    && R::RELOCKS
+                {
+                    decision.at += margin;
+                    sent.relocked = true;
+                }
+            }
+            Role::Claiming { course } if term > course.term => self.join(at),
+            Role::Standby { .. } | Role::Claiming { .. } | Role::Primary { .. } | Role::Fenced { .. } => {}
+        }
+    }
+
+    /// V4, V5, V6, V7, V10: a gate's status, heard on the bus.
+    fn on_status(&mut self, gate: &GateView) {
+        if gate.open && self.judgement.reported.is_none_or(|reported| gate.last > reported) {
+            self.judgement.reported = Some(gate.last);
+            let heard = self.ears.holder().is_some_and(|holder| holder.cycle == gate.last);
+            self.judgement.due |= heard && self.own.sent != Some(gate.last);
+        }
+        if gate.open {
+            self.fence_if_superseded(gate.term);
+        }
+        let own_next = self.ears.own_next_term::<R>();
+        match &mut self.role {
+            Role::Standby { decision, chosen, .. } => {
+                if gate.open && chosen.is_some() && *chosen == gate.term {
+                    let term = chosen.take().unwrap_or(own_next);
+                    let course = Sending { term, cycle: decision.cycle, at: decision.at };
+                    self.role = Role::Primary { course };
+                }
+            }
+            Role::Claiming { course } | Role::Primary { course } => {
+                let mut course = *course;
+                if gate.open && gate.term == Some(course.term) {
+                    self.role = Role::Primary { course };
+                } else if !gate.open && gate.term.is_some_and(|term| term >= course.term) {
+                    // The gate closed on our term: only a higher one opens it again.
+                    course.term = own_next;
+                    self.role = Role::Claiming { course };
+                }
+            }
+            Role::Joining { .. } | Role::Fenced { .. } => {}
+        }
+        if let Role::Claiming { course } | Role::Primary { course } = &mut self.role
+            && R::LIFTS_CYCLE
+            && gate.term.is_some()
+        {
+            course.cycle = course.cycle.max(gate.last.next());
+        }
+    }
+
+    /// V5: an open gate names `term`. What is below it is over.
+    fn fence_if_superseded(&mut self, term: Option<Term>) {
+        match &mut self.role {
+            Role::Claiming { course } | Role::Primary { course } => {
+                if term > Some(course.term) && R::STOPS_WHEN_SUPERSEDED {
+                    self.role = Role::Fenced { by: FencedBy::Gate };
+                }
+            }
+            Role::Standby { chosen, .. } => {
+                if chosen.is_some() && term > *chosen {
+                    *chosen = None;
+                }
+            }
+            Role::Joining { .. } | Role::Fenced { .. } => {}
+        }
+    }
+
+    fn on_peer(&mut self, at: Instant, header: Option<Header>) {
+        let header = header.map(|header| Header { cycle: self.ears.align(header.cycle), ..header });
+        self.peer = Some(PeerView { at, header });
+        let Some(header) = header.filter(|header| self.is_current(header.cycle)) else {
+            return;
+        };
+        // A relayed status can stop a device, never start one (V5).
+        for gate in header.relayed.into_iter().flatten() {
+            if let Some(term) = gate.term {
+                let by = self.ears.rebase(term);
+                self.lift_terms(by);
+            }
+            if gate.open {
+                self.fence_if_superseded(gate.term);
+            }
+        }
+    }
+
+    /// V9: the peer covers, the lease runs out, the peer holds the wheel.
+    fn on_switchover(&mut self, now: Instant) -> Effects {
+        let mut effects = Effects::new();
+        let Role::Primary { course } = self.role else {
+            effects.push(Effect::Refused(Refusal::NotPrimary));
+            return effects;
+        };
+        if let Err(why) = self.peer_ready(now) {
+            effects.push(Effect::Refused(Refusal::PeerNotReady(why)));
+            return effects;
+        }
+        let decision = Decision { cycle: course.cycle, at: course.at + 2 * self.config.margin };
+        self.role = Role::Standby { decision, chosen: None, sent: None };
+        // Nobody's state is fresher than the one of the device that drove until now.
+        self.ready = Ok(());
+        self.judgement.due = false;
+        effects
+    }
+
+    // ---- node → world -------------------------------------------------------------------------------------
+
+    fn on_decide(&mut self, now: Instant) -> Effects {
+        let mut effects = Effects::new();
+        self.judge_if_due(now);
+        match self.role {
+            Role::Joining { since } => {
+                if let Some(course) = self.claim(now, since) {
+                    self.role = Role::Claiming { course };
+                    self.ask(now, &mut effects);
+                } else {
+                    if now >= since + self.config.gate_lease {
+                        self.probe_if_due(now, &mut effects);
+                    }
+                    effects.push(Effect::Publish);
+                }
+            }
+            Role::Standby { decision, .. } => {
+                if self.ready.is_err() && self.all_gates_closed(now) {
+                    self.join(now);
+                    effects.push(Effect::Publish);
+                } else if now >= decision.at {
+                    self.ask(now, &mut effects);
+                }
+            }
+            Role::Claiming { course } | Role::Primary { course } => {
+                if now >= course.at {
+                    self.ask(now, &mut effects);
+                }
+            }
+            Role::Fenced { .. } => {
+                self.probe_if_due(now, &mut effects);
+                effects.push(Effect::Publish);
+            }
+        }
+        effects
+    }
+
+    /// Asks the law for the cycle that is due, and sets the next one. Starts that were missed are skipped.
+    fn ask(&mut self, now: Instant, effects: &mut Effects) {
+        let period = self.config.period;
+        let latest = self.ears.latest();
+        let (cycle, send) = match &mut self.role {
+            Role::Standby { decision, .. } => {
+                let due = skip_missed(now, decision.cycle, &mut decision.at, period);
+                decision.cycle = latest.map_or(due, |latest| due.max(latest)).next();
+                (due, self.covers(now, due))
+            }
+            Role::Claiming { course } | Role::Primary { course } => {
+                let due = skip_missed(now, course.cycle, &mut course.at, period);
+                course.cycle = due.next();
+                (due, true)
+            }
+            Role::Joining { .. } | Role::Fenced { .. } => return,
+        };
+        self.asked = Some(Asked { cycle, send });
+        effects.push(Effect::Compute { cycle, standstill: self.is_to_stand_still(now) });
+    }
+
+    /// V2, V3: returns whether the standby sends for `cycle`.
+    fn covers(&self, now: Instant, cycle: Cycle) -> bool {
+        let hears = R::SENDS_WHEN_BLIND || self.ears.hears(now, self.config.blind_limit);
+        let heard = self.ears.holder().is_some_and(|holder| holder.cycle >= cycle);
+        let mut open = self.ears.live(now, self.config.gate_lease).filter(|gate| gate.open).peekable();
+        let satisfied =
+            if R::TRUSTS_BUS || open.peek().is_none() { heard } else { open.all(|gate| gate.last >= cycle) };
+        self.ready.is_ok() && hears && !satisfied
+    }
+
+    fn on_computed(&mut self, now: Instant, cycle: Cycle, signals: Option<Signals>) -> Effects {
+        let mut effects = Effects::new();
+        self.rejoin_if_overslept(now);
+        self.stepped_at = now;
+        let Some(asked) = self.asked.take().filter(|asked| asked.cycle == cycle) else {
+            return effects;
+        };
+        self.own.computed = cycle;
+        self.compare_with_holder(cycle, signals);
+        let signals = signals.filter(|_| asked.send && self.own.checked);
+        let own_next = self.ears.own_next_term::<R>();
+        let sending = match &mut self.role {
+            Role::Standby { chosen, sent, .. } => signals.map(|signals| {
+                *chosen = Some(own_next);
+                *sent = Some(Sent { cycle, relocked: false });
+                (own_next, signals)
+            }),
+            Role::Claiming { course } | Role::Primary { course } => signals.map(|signals| (course.term, signals)),
+            Role::Joining { .. } | Role::Fenced { .. } => None,
+        };
+        if let Some((term, signals)) = sending {
+            self.own.sent = Some(cycle);
+            self.own.sent_now = true;
+            effects.push(Effect::Send(command(self.slot, term, cycle, signals)));
+        } else if matches!(self.role, Role::Standby { .. }) {
+            self.probe_if_due(now, &mut effects);
+        }
+        effects.push(Effect::Publish);
+        effects
+    }
+
+    fn probe_if_due(&mut self, now: Instant, effects: &mut Effects) {
+        if let Some(probe) = self.probe.due(now, self.config.period) {
+            effects.push(Effect::Send(probe));
+        }
+    }
+
+    // ---- judgements ---------------------------------------------------------------------------------------
+
+    /// V1: returns the claim that a joining device makes, if it does.
+    fn claim(&self, now: Instant, since: Instant) -> Option<Sending> {
+        let leases = u32::from(self.slot.number()) + 1;
+        let waited = now >= since + self.config.gate_lease * leases;
+        if !(self.may_claim && waited && self.all_gates_closed(now)) {
+            return None;
+        }
+        if !self.ears.hears(now, self.config.blind_limit) {
+            return None;
+        }
+        let cycle = self.ears.latest().map_or(Cycle::default(), Cycle::next);
+        Some(Sending { term: self.ears.own_next_term::<R>(), cycle, at: now })
+    }
+
+    fn all_gates_closed(&self, now: Instant) -> bool {
+        let mut live = self.ears.live(now, self.config.gate_lease).peekable();
+        live.peek().is_some() && live.all(|gate| !gate.open)
+    }
+
+    /// V10: judges readiness on a cycle of the holder; between two of them the last judgement stands.
+    fn judge_if_due(&mut self, now: Instant) {
+        if !core::mem::take(&mut self.judgement.due) {
+            return;
+        }
+        let lease = self.config.gate_lease;
+        let peer = self.peer.filter(|peer| now.since(peer.at) <= lease);
+        let same = |header: &Header| header.digest == self.config.digest;
+        let within = |divergence: Span| divergence.is_within(self.config.divergence_max);
+        let evidence = Evidence {
+            version_matches: peer.is_none_or(|peer| peer.header.as_ref().is_some_and(same)),
+            state_is_fresh: self.own.adopted_at.is_some_and(|at| now.since(at) <= lease) || !R::ADOPTS_STATE,
+            self_check_passes: self.own.checked,
+            has_readings: self.own.has_readings,
+            output_path_proven: self.probe.is_proven(now, self.ears.live_numbers(now, lease)),
+            agrees: self.own.divergence.is_some_and(within),
+        };
+        self.ready = evidence.judge();
+    }
+
+    /// Returns whether the peer says that it could take over, not longer than a gate lease ago.
+    fn peer_ready(&self, now: Instant) -> Result<(), NotReady> {
+        let peer = self.peer.filter(|peer| now.since(peer.at) <= self.config.gate_lease).ok_or(NotReady::Link)?;
+        let header = peer.header.ok_or(NotReady::Version)?;
+        if header.role != RoleName::Standby {
+            return Err(NotReady::Role);
+        }
+        if !self.is_current(header.cycle) {
+            return Err(NotReady::Link);
+        }
+        header.ready
+    }
+
+    fn compare_with_holder(&mut self, cycle: Cycle, signals: Option<Signals>) {
+        let holder = self.ears.holder().filter(|holder| holder.cycle == cycle);
+        let follows = matches!(self.role, Role::Standby { .. });
+        let (Some(holder), Some(own), true) = (holder, signals, follows) else {
+            self.own.divergence = self.own.divergence.filter(|_| follows);
+            return;
+        };
+        let divergence = own.distance(holder.signals);
+        self.own.divergence = Some(divergence);
+        let agrees = divergence.is_within(self.config.divergence_max);
+        self.own.diverged = if agrees { 0 } else { self.own.diverged.saturating_add(1) };
+    }
+
+    fn disputes(&self) -> bool {
+        let lease = nanos(self.config.gate_lease) / nanos(self.config.period).max(1);
+        u64::from(self.own.diverged) >= lease
+    }
+
+    /// A dispute that both self-checks stand by, and a configuration that asks to stop.
+    fn is_to_stand_still(&self, now: Instant) -> bool {
+        let peer = self.peer.filter(|peer| now.since(peer.at) <= self.config.gate_lease);
+        let disputed = peer.and_then(|peer| peer.header).is_some_and(|header| header.disputes && header.checked);
+        self.config.on_dispute == OnDispute::Stop && disputed && self.own.checked
+    }
+
+    fn join(&mut self, now: Instant) {
+        self.role = Role::Joining { since: now };
+        self.ready = Err(NotReady::Role);
+        self.asked = None;
+        self.own.divergence = None;
+        self.own.diverged = 0;
+    }
+
+    /// Moves the own terms into the wide count of a peer that has lived longer.
+    fn lift_terms(&mut self, by: u32) {
+        let lift = |term: Term| Term::new(term.number() + by);
+        match &mut self.role {
+            Role::Claiming { course } | Role::Primary { course } => course.term = lift(course.term),
+            Role::Standby { chosen, .. } => *chosen = chosen.map(lift),
+            Role::Joining { .. } | Role::Fenced { .. } => {}
+        }
+    }
+}
+
+/// Returns the cycle that is due at `now` when `cycle` was due at `at`, and moves `at` to the next start.
+fn skip_missed(now: Instant, cycle: Cycle, at: &mut Instant, period: Duration) -> Cycle {
+    let missed = nanos(now.since(*at)) / nanos(period).max(1);
+    let missed = u32::try_from(missed).unwrap_or(u32::MAX);
+    *at += period.saturating_mul(missed.saturating_add(1));
+    cycle.plus(missed.into())
+}
+
+fn command(slot: Slot, term: Term, cycle: Cycle, signals: Signals) -> Frame {
+    CommandFrame { slot, term: term.to_wire(), cycle: cycle.to_wire(), probe: false, estop: false, signals }
+        .encode()
+}

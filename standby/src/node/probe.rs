@@ -1,0 +1,72 @@
+//! Probes: how a device that does not drive proves that its commands would reach each gate (V11).
+
+use core::time::Duration;
+use twinhelm_hal::frame::{CommandFrame, Frame, GATES, PROBE_RANGE};
+use twinhelm_hal::signals::Signals;
+use twinhelm_hal::term::Slot;
+use twinhelm_hal::time::Instant;
+
+/// One probe every so many periods.
+pub(super) const PERIODS: u32 = 20;
+/// An echo proves the output path for so long after its probe was sent.
+const PROOF: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Debug)]
+pub(super) struct Probe {
+    slot: Slot,
+    next_at: Instant,
+    number: u8,
+    sent_at: [Option<Instant>; PROBE_RANGE as usize],
+    proven: [Option<Instant>; GATES as usize],
+}
+
+impl Probe {
+    pub(super) const fn new(slot: Slot) -> Self {
+        Self {
+            slot,
+            next_at: Instant::ZERO,
+            number: 0,
+            sent_at: [None; PROBE_RANGE as usize],
+            proven: [None; GATES as usize],
+        }
+    }
+
+    /// Returns the next probe when it is due.
+    pub(super) fn due(&mut self, now: Instant, period: Duration) -> Option<Frame> {
+        if now < self.next_at {
+            return None;
+        }
+        self.next_at = now + period * PERIODS;
+        // 0 means "none" in the echo.
+        self.number = self.number % (PROBE_RANGE - 1) + 1;
+        self.sent_at[usize::from(self.number)] = Some(now);
+        let frame = CommandFrame {
+            slot: self.slot,
+            term: self.slot.number(),
+            cycle: self.number.into(),
+            probe: true,
+            estop: false,
+            signals: Signals::default(),
+        };
+        Some(frame.encode())
+    }
+
+    /// Takes in what `gate` echoes.
+    pub(super) fn on_echo(&mut self, gate: usize, number: u8) {
+        let sent = self.sent_at[usize::from(number % PROBE_RANGE)];
+        self.proven[gate] = self.proven[gate].max(sent);
+    }
+
+    /// Returns whether each of `gates` echoed a probe that was sent within the last second; without gates, nothing
+    /// is proven.
+    pub(super) fn is_proven(&self, now: Instant, gates: impl Iterator<Item = usize>) -> bool {
+        let mut any = false;
+        for gate in gates {
+            any = true;
+            if self.proven[gate].is_none_or(|sent| now.since(sent) > PROOF) {
+                return false;
+            }
+        }
+        any
+    }
+}
