@@ -170,7 +170,11 @@ impl Arbiter {
 
     /// Returns the next frame that was over the wire by `now`, oldest first. To be called until it returns `None`.
     pub fn poll(&mut self, now: Instant) -> Option<Delivery> {
-        let wire = self.wire.filter(|wire| wire.ends <= now)?;
+        let Some(wire) = self.wire.filter(|wire| wire.ends <= now) else {
+            // What was offered while a frame that had ended was not polled yet still waits.
+            self.start(now);
+            return None;
+        };
         self.wire = None;
         self.idle_since = wire.ends;
         let mut heard_by = [false; STATIONS];
@@ -215,4 +219,25 @@ impl Arbiter {
 #[must_use]
 pub fn frame_time(frame: &Frame, bitrate: u32) -> Duration {
     Duration::from_nanos(u64::from(frame.bits_max()) * 1_000_000_000 / u64::from(bitrate))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_offered_before_the_last_one_was_polled_is_not_forgotten() {
+        let mut bus = Arbiter::new(500_000);
+        let [a, b] = [0, 1].map(|number| Station::new(number).expect("a station"));
+        bus.attach(a, 1);
+        bus.attach(b, 1);
+        let at = |us| Instant::from_nanos(us * 1_000);
+        let frame = |id| Frame { id, len: 8, data: [0; 8] };
+        assert_eq!(bus.offer(at(0), a, frame(1)), Offer::Queued);
+        assert_eq!(bus.offer(at(400), b, frame(2)), Offer::Queued);
+        assert!(bus.poll(at(400)).is_some_and(|delivery| delivery.from == a));
+        assert!(bus.poll(at(400)).is_none());
+        assert_eq!(bus.next_event(), Some(at(670)));
+        assert!(bus.poll(at(670)).is_some_and(|delivery| delivery.from == b));
+    }
 }

@@ -8,10 +8,12 @@
 
 mod client;
 mod packet;
+mod seats;
 mod server;
 
 pub use client::{Client, ConnectError};
-pub use server::{BindError, Counters, Server, TwoSenders};
+pub use seats::{BindError, Counters};
+pub use server::{Server, TwoSenders};
 
 use rustix::io::Errno;
 use rustix::net::SocketAddrUnix;
@@ -23,5 +25,5 @@ const QUEUE_BYTES: usize = 32 * 1024;
 
 /// Returns the address of bus `name`.
 fn address(name: &str) -> Result<SocketAddrUnix, Errno> {
-    crate::datagram::abstract_address(format_args!("twinhelm/bus/{name}"))
+    crate::names::abstract_address(format_args!("twinhelm/bus/{name}"))
 }

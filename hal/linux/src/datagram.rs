@@ -6,11 +6,10 @@
 //! A full mailbox loses the *newer* packet, so a reader that was asleep finds old ones first. That is why each packet
 //! carries the instant at which it was published: the reader sees the age of what it has.
 
+use crate::names::abstract_address;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::net::{bind, recv, sendto, socket_with};
-use std::fmt;
-use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use twinhelm_hal::term::{SLOTS, Slot};
 use twinhelm_hal::time::Instant;
@@ -147,15 +146,6 @@ impl Readings {
     pub const fn malformed(&self) -> u64 {
         self.malformed
     }
-}
-
-/// Returns the address in the abstract namespace that `name` writes out to.
-pub(crate) fn abstract_address(name: fmt::Arguments<'_>) -> Result<SocketAddrUnix, Errno> {
-    let mut bytes = [0u8; 107];
-    let mut rest = bytes.as_mut_slice();
-    rest.write_fmt(name).map_err(|_| Errno::NAMETOOLONG)?;
-    let left = rest.len();
-    SocketAddrUnix::new_abstract_name(&bytes[..bytes.len() - left])
 }
 
 fn mailbox(name: &str, slot: Slot) -> Result<SocketAddrUnix, Errno> {

@@ -8,7 +8,9 @@
 
 pub mod bus;
 pub mod clock;
+mod core_threads;
 pub mod datagram;
+mod names;
 pub mod process;
 pub mod realtime;
 pub mod scheduling;

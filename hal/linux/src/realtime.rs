@@ -107,7 +107,7 @@ where
         sleep_exactly();
         prefault_stack();
         // `spawn` listens until this arrives.
-        drop(tell.send(rights));
+        let _ = tell.send(rights);
         drop(tell);
         while let Next::At(next) = turn(now()) {
             sleep_until(next);

@@ -89,7 +89,7 @@ fn set_class(class: libc::c_int, level: u8) -> io::Result<()> {
 /// Has the kernel end this thread's sleeps as exactly as it can. Without `SCHED_FIFO` it would take 50 µs of leave.
 pub(crate) fn sleep_exactly() {
     // Where the kernel refuses, sleeps stay 50 µs less exact, which the watchers see.
-    drop(set_current_timer_slack(NonZeroU64::new(1)));
+    let _ = set_current_timer_slack(NonZeroU64::new(1));
 }
 
 /// Locks the process's memory, present and future, once; later calls return the first one's outcome.
@@ -115,7 +115,7 @@ fn try_to_lock_memory() -> Result<(), String> {
 fn raised_lock_limit() -> Option<u64> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Memlock);
     // What cannot be raised stays as it is, and is what the caller reads.
-    drop(setrlimit(Resource::Memlock, Rlimit { current: maximum, maximum }));
+    let _ = setrlimit(Resource::Memlock, Rlimit { current: maximum, maximum });
     getrlimit(Resource::Memlock).current
 }
 

@@ -5,15 +5,11 @@
 //! anyone.
 
 use crate::clock::{now, sleep_until};
-use crate::scheduling::{
-    Core, Priority, cores, lower_to_idle, pin_to_core, run_at, sleep_exactly,
-};
+use crate::core_threads::CoreThreads;
+use crate::scheduling::{Core, Priority, lower_to_idle, pin_to_core, run_at, sleep_exactly};
 use std::hint::spin_loop;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread::{self, JoinHandle};
+use std::sync::atomic::Ordering;
 use twinhelm_hal::time::{Duration, Instant};
 
 /// How often a watcher wakes. A stall shorter than this may pass between two wakes.
@@ -216,55 +212,10 @@ impl Spinners {
     }
 }
 
-/// One thread on each core, all stopped together, at the latest when this is dropped.
-#[derive(Debug)]
-struct CoreThreads<T> {
-    stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<io::Result<T>>>,
-}
-
-impl<T: Send + 'static> CoreThreads<T> {
-    /// Starts `work` on each core and returns when each has called the `ready` it was given.
-    fn start(name: &str, work: fn(Core, &AtomicBool, &dyn Fn()) -> io::Result<T>) -> io::Result<Self> {
-        let mut all = Self { stop: Arc::new(AtomicBool::new(false)), threads: Vec::new() };
-        for core in cores()? {
-            let (tell, told) = sync_channel(1);
-            let stop = Arc::clone(&all.stop);
-            let run = move || {
-                let tell: SyncSender<()> = tell;
-                // `start` listens until it hears of this thread, so that sending cannot fail.
-                work(core, &stop, &|| drop(tell.send(())))
-            };
-            all.threads.push(thread::Builder::new().name(format!("{name}-{}", core.0)).spawn(run)?);
-            if told.recv().is_err() {
-                let outcome = all.stop().pop();
-                let unexplained = || io::Error::other(format!("thread {name}-{} ended", core.0));
-                return Err(outcome.and_then(Result::err).unwrap_or_else(unexplained));
-            }
-        }
-        Ok(all)
-    }
-
-    /// Ends all threads and returns what each has to say.
-    fn stop(&mut self) -> Vec<io::Result<T>> {
-        self.stop.store(true, Ordering::Relaxed);
-        let panicked = |_| Err(io::Error::other("a thread on a core panicked"));
-        self.threads.drain(..).map(|thread| thread.join().unwrap_or_else(panicked)).collect()
-    }
-}
-
-impl<T> Drop for CoreThreads<T> {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
-            drop(thread.join());
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scheduling::cores;
 
     const CORE: Core = Core(3);
 

@@ -1,0 +1,173 @@
+//! One run in virtual time, from a plan to its report.
+
+use crate::check::{Checks, Promise, Violation};
+use crate::fault::Fault;
+use crate::world::{AsDesigned, ORIGIN, Setup, Variant, World};
+use std::sync::Arc;
+use std::time::Duration;
+use twinhelm_control::Controller;
+use twinhelm_hal::term::Slot;
+use twinhelm_standby::Config;
+use twinhelm_vehicle::course::Course;
+use twinhelm_vehicle::plant::PlantConfig;
+use twinhelm_vehicle::report::analysis::{Setting, analyse};
+use twinhelm_vehicle::report::log::{Event, Log, Observer as _};
+use twinhelm_vehicle::report::{Report, Verdict};
+use twinhelm_vehicle::signals::{Command, State};
+
+/// Which standby a run has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standby {
+    /// None: the gate's own timeout stops the vehicle.
+    None,
+    /// A new process is started when a plain heartbeat notices.
+    Fresh,
+    /// Ours.
+    #[default]
+    Hot,
+}
+
+impl Standby {
+    /// Returns the word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Fresh => "fresh",
+            Self::Hot => "hot",
+        }
+    }
+}
+
+/// The `fresh` baseline's plain heartbeat: sent this often,
+pub const HEARTBEAT_EVERY: Duration = Duration::from_millis(100);
+/// and missed for so long before somebody notices.
+pub const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Modelled: from noticing to the first turn of a new process with an open session.
+pub const PROCESS_START: Duration = Duration::from_millis(150);
+
+/// What is to be run.
+#[derive(Clone, Debug)]
+pub struct Plan<L> {
+    /// The timing.
+    pub config: Config,
+    /// The seed.
+    pub seed: u64,
+    /// The law.
+    pub law: L,
+    /// The course.
+    pub course: Arc<Course>,
+    /// The vehicle.
+    pub plant: PlantConfig,
+    /// Which standby.
+    pub standby: Standby,
+    /// For how long.
+    pub duration: Duration,
+    /// What goes wrong.
+    pub faults: Vec<Fault>,
+}
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The figures, with the verdict.
+    pub report: Report,
+    /// Everything that happened.
+    pub log: Log,
+    /// Broken invariants.
+    pub violations: Vec<Violation>,
+}
+
+/// Returns what a run with `faults` promises about its output gap.
+#[must_use]
+pub fn promise_of(config: &Config, standby: Standby, faults: &[Fault]) -> Promise {
+    let kept = standby == Standby::Hot && faults.iter().all(|fault| fault.kind.is_within_promise());
+    let margin = if faults.iter().any(|fault| fault.kind.grants_a_margin()) { config.margin } else { Duration::ZERO };
+    Promise { gap_max: kept.then(|| config.handover_gap_max() + margin), no_false_takeover: kept }
+}
+
+/// Runs `plan` in virtual time.
+#[must_use]
+pub fn simulate<L>(plan: &Plan<L>) -> Outcome
+where
+    L: Controller<State = State, Command = Command> + Clone,
+{
+    simulate_variant::<AsDesigned<L>>(plan)
+}
+
+/// Runs `plan` in virtual time, with the code that the variant names.
+#[must_use]
+pub fn simulate_variant<V: Variant>(plan: &Plan<V::Law>) -> Outcome {
+    let promise = promise_of(&plan.config, plan.standby, &plan.faults);
+    let boot = match plan.standby {
+        Standby::None | Standby::Fresh => [Some(Duration::ZERO), None],
+        Standby::Hot => [Some(Duration::ZERO), Some(Duration::from_millis(3))],
+    };
+    let setup = Setup {
+        config: plan.config,
+        seed: plan.seed,
+        law: plan.law.clone(),
+        course: plan.course.clone(),
+        plant: plan.plant,
+        boot,
+        jitter: plan.config.jitter.mul_f64(0.9),
+        keep_log: true,
+    };
+    let mut world = World::<V>::new(setup, Checks::new(plan.config, promise));
+    for fault in &plan.faults {
+        world.inject(fault.clone());
+    }
+    let phases = fresh_phases(plan);
+    if let Some((_, started)) = phases.last() {
+        world.start_at(*started, Slot::RIGHT);
+    }
+    world.run_until(plan.duration);
+    let (checks, mut log, two_senders) = world.finish();
+    for (name, at) in phases {
+        log.on(ORIGIN + at, &Event::Phase { name: name.to_owned() });
+    }
+    log.sort();
+    let setting = Setting {
+        rig: "sim".to_owned(),
+        seed: plan.seed,
+        machine: "virtual time".to_owned(),
+        standby: plan.standby.name().to_owned(),
+        config: plan.config,
+        zero: ORIGIN,
+        end: ORIGIN + plan.duration,
+        course_length_m: plan.course.length_m(),
+        watcher_stall_ms: None,
+    };
+    let mut report = analyse(&log, &setting);
+    let violations = checks.violations().to_vec();
+    for violation in &violations {
+        let t_s = violation.at.seconds_after(ORIGIN);
+        report.broken.push(format!("invariant {} at {t_s:.4} s: {}", violation.invariant, violation.what));
+    }
+    if let Some(id) = two_senders {
+        report.broken.push(format!("identifier {id:#x} has two senders"));
+    }
+    if promise.gap_max.is_some() && report.missed_deadlines > 0 {
+        report.broken.push(format!("{} deadlines missed", report.missed_deadlines));
+    }
+    if !report.broken.is_empty() {
+        report.verdict = Verdict::Fail;
+    }
+    Outcome { report, log, violations }
+}
+
+/// Returns when the `fresh` baseline's steps are reached: the heartbeat is missed, the process is started.
+fn fresh_phases<L>(plan: &Plan<L>) -> Vec<(&'static str, Duration)> {
+    use crate::fault::Kind;
+    let Some(fault) = plan.faults.first().filter(|_| plan.standby == Standby::Fresh) else {
+        return Vec::new();
+    };
+    if !matches!(fault.kind, Kind::Kill | Kind::Exit | Kind::Power | Kind::Hang) {
+        return Vec::new();
+    }
+    // The last heartbeat before the fault was at a multiple of its period.
+    let beats = fault.at.as_nanos() / HEARTBEAT_EVERY.as_nanos();
+    let last = HEARTBEAT_EVERY * u32::try_from(beats).unwrap_or(u32::MAX);
+    let noticed = last + HEARTBEAT_TIMEOUT;
+    vec![("noticed", noticed), ("started, session open (modelled)", noticed + PROCESS_START)]
+}

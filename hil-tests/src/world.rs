@@ -1,0 +1,551 @@
+//! The World: everything between two devices and the road, in virtual time.
+//!
+//! One queue of events, ordered by time and then by the order in which they were made, so that a seed gives the
+//! same run on every machine. A device's turn is the production `turn`; the actuator node is the production
+//! gate; bus and link are models.
+
+mod device;
+mod faults;
+
+use crate::check::Checks;
+use crate::law_faults::Faulty;
+use crate::link::Direction;
+use crate::rng::Rng;
+use device::{Device, Outcome};
+pub use device::SimStage;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use twinhelm_control::Controller;
+use twinhelm_hal::bus::{Arbiter, Cable, Delivery, Offer, Station};
+use twinhelm_hal::frame::{COMMAND_ID, CommandFrame, Frame, GATES, STATUS_ID, StatusFrame};
+use twinhelm_hal::gate::Verdict;
+use twinhelm_hal::gate::rules::GateRules;
+use twinhelm_hal::ports::Received;
+use twinhelm_hal::term::{SLOTS, Slot, Term};
+use twinhelm_hal::time::Instant;
+use twinhelm_standby::node::rules::NodeRules;
+use twinhelm_standby::{Config, HeardSample, Order, Sample};
+use twinhelm_vehicle::actuators::ActuatorNode;
+use twinhelm_vehicle::course::Course;
+use twinhelm_vehicle::plant::{Plant, PlantConfig};
+use twinhelm_vehicle::report::log::{Event, Log, Observer};
+use twinhelm_vehicle::report::witness::Witness;
+use twinhelm_vehicle::signals::{Command, State};
+
+/// The World's plant moves in steps of this length.
+const PLANT_STEP: Duration = Duration::from_millis(2);
+/// Every so many plant steps the truth is noted.
+const TRUTH_EVERY: u32 = 5;
+/// Truth begins here, so that a moment before it can be told.
+pub const ORIGIN: Instant = Instant::from_nanos(1_000_000_000);
+
+/// Which code a World runs: as designed, or with something broken on purpose.
+pub trait Variant: Sized {
+    /// The user's law.
+    type Law: Controller<State = State, Command = Command> + Clone;
+    /// What drives: the law behind its fault wrapper, and whatever a variant puts around it.
+    type Driving: Controller<State = State, Command = Command, Memory = <Self::Law as Controller>::Memory>;
+    /// The gate's rules.
+    type Gate: GateRules;
+    /// The node's rules.
+    type Node: NodeRules;
+
+    /// Puts around the law what the variant needs.
+    fn driving(law: Faulty<Self::Law, SimStage>) -> Self::Driving;
+}
+
+/// Everything as designed.
+#[derive(Clone, Copy, Debug)]
+pub struct AsDesigned<L>(std::marker::PhantomData<L>);
+
+impl<L: Controller<State = State, Command = Command> + Clone> Variant for AsDesigned<L> {
+    type Law = L;
+    type Driving = Faulty<L, SimStage>;
+    type Gate = twinhelm_hal::gate::rules::AsDesigned;
+    type Node = twinhelm_standby::node::rules::AsDesigned;
+
+    fn driving(law: Faulty<L, SimStage>) -> Self::Driving {
+        law
+    }
+}
+
+/// What a World is made of.
+#[derive(Clone, Debug)]
+pub struct Setup<L> {
+    /// The timing; `gates` says how many gates there are.
+    pub config: Config,
+    /// The seed of noise, jitter, biases, offsets.
+    pub seed: u64,
+    /// The law, as the user's factory gives it.
+    pub law: L,
+    /// The course.
+    pub course: Arc<Course>,
+    /// The vehicle.
+    pub plant: PlantConfig,
+    /// When each device starts, `None` for never.
+    pub boot: [Option<Duration>; 2],
+    /// Scheduling jitter as modelled, at most the configured one for the promise to hold.
+    pub jitter: Duration,
+    /// Keep the log; without it only the checkers see the run.
+    pub keep_log: bool,
+}
+
+type M<V> = <<V as Variant>::Law as Controller>::Memory;
+
+enum Happening<V: Variant> {
+    Start(Slot),
+    Wake(Slot, u32),
+    Offer(Slot, Frame, Instant),
+    Held(Slot, Frame),
+    Bus,
+    GateTick(usize),
+    Plant,
+    Link(Slot, Sample<State, M<V>>),
+    FaultStarts(usize),
+    FaultEnds(usize),
+}
+
+struct Entry<V: Variant> {
+    at: Instant,
+    order: u64,
+    what: Happening<V>,
+}
+
+impl<V: Variant> PartialEq for Entry<V> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.at, self.order) == (other.at, other.order)
+    }
+}
+impl<V: Variant> Eq for Entry<V> {}
+impl<V: Variant> PartialOrd for Entry<V> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl<V: Variant> Ord for Entry<V> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.order).cmp(&(other.at, other.order))
+    }
+}
+
+/// Everything between two devices and the road.
+pub struct World<V: Variant> {
+    setup: Setup<V::Law>,
+    now: Instant,
+    queue: BinaryHeap<Reverse<Entry<V>>>,
+    order: u64,
+    rng: Rng,
+    devices: [Device<V>; 2],
+    links: [Direction<Sample<State, M<V>>>; 2],
+    bus: Arbiter,
+    bus_at: Option<Instant>,
+    gates: Vec<ActuatorNode<V::Gate>>,
+    gate_at: [Option<Instant>; GATES as usize],
+    was_open: [bool; GATES as usize],
+    offered: OfferedTimes,
+    tampering: [faults::Tampering; 2],
+    losses: Vec<faults::Loss>,
+    plant: Plant,
+    plant_steps: u32,
+    hint_m: Option<f64>,
+    travelled_m: f64,
+    witness: Witness<V::Law>,
+    faults: Vec<faults::Active>,
+    checks: Checks,
+    log: Log,
+    two_senders: Option<u16>,
+}
+
+/// When each device handed which cycle to the bus, for the age of what is acted on.
+struct OfferedTimes([VecDeque<(u8, u16, Instant)>; SLOTS as usize]);
+
+impl OfferedTimes {
+    fn note(&mut self, slot: Slot, term: u8, cycle: u16, at: Instant) {
+        let times = &mut self.0[slot.index()];
+        if times.len() >= 1024 {
+            times.pop_front();
+        }
+        times.push_back((term, cycle, at));
+    }
+
+    fn of(&self, slot: Slot, term: u8, cycle: u16) -> Option<Instant> {
+        let times = self.0[slot.index()].iter();
+        times.rev().find(|(t, c, _)| (*t, *c) == (term, cycle)).map(|(.., at)| *at)
+    }
+}
+
+impl<V: Variant> World<V> {
+    /// Builds the World; nothing has happened yet.
+    ///
+    /// # Panics
+    /// Never: stations are counted at compile time.
+    #[must_use]
+    pub fn new(setup: Setup<V::Law>, checks: Checks) -> Self {
+        let config = setup.config;
+        let mut rng = Rng::new(setup.seed, 1);
+        let mut bus = Arbiter::new(config.bitrate);
+        for slot in [Slot::LEFT, Slot::RIGHT] {
+            bus.attach(device_station(slot), 1);
+        }
+        for gate in 0..config.gates {
+            bus.attach(gate_station(gate), 4);
+        }
+        let gates = (0..config.gates).map(|gate| ActuatorNode::new(gate, config.gate_timing())).collect();
+        let (x_m, y_m, yaw_rad) = setup.course.pose(0.0);
+        let start = State { x_m, y_m, yaw_rad, speed_mps: 0.0 };
+        let plant = Plant::new(setup.plant, start);
+        let witness = Witness::new(setup.law.clone(), config.period, config.divergence_max);
+        let devices = [Slot::LEFT, Slot::RIGHT].map(|slot| Device::new(slot, &setup, &mut rng));
+        let mut world = Self {
+            now: ORIGIN,
+            queue: BinaryHeap::new(),
+            order: 0,
+            devices,
+            links: [Direction::new(), Direction::new()],
+            bus,
+            bus_at: None,
+            gates,
+            gate_at: [None; GATES as usize],
+            was_open: [false; GATES as usize],
+            offered: OfferedTimes(std::array::from_fn(|_| VecDeque::new())),
+            tampering: Default::default(),
+            losses: Vec::new(),
+            plant,
+            plant_steps: 0,
+            hint_m: Some(0.0),
+            travelled_m: 0.0,
+            witness,
+            faults: Vec::new(),
+            checks,
+            log: Log::default(),
+            two_senders: None,
+            rng,
+            setup,
+        };
+        for slot in [Slot::LEFT, Slot::RIGHT] {
+            if let Some(after) = world.setup.boot[slot.index()] {
+                world.at(ORIGIN + after, Happening::Start(slot));
+            }
+        }
+        world.at(ORIGIN, Happening::Plant);
+        for gate in 0..world.gates.len() {
+            // Each gate's own clock ticks where it likes.
+            let offset = world.rng.span(Duration::ZERO, config.period);
+            world.at(ORIGIN + offset, Happening::GateTick(gate));
+        }
+        world
+    }
+
+    /// Runs until `until` after the start.
+    pub fn run_until(&mut self, until: Duration) {
+        let until = ORIGIN + until;
+        while let Some(Reverse(entry)) = self.queue.peek() {
+            if entry.at > until {
+                break;
+            }
+            let Some(Reverse(entry)) = self.queue.pop() else {
+                break;
+            };
+            self.now = self.now.max(entry.at);
+            self.happen(entry.what);
+        }
+        self.now = until;
+    }
+
+    /// Ends the run: looks at what is still open, and returns the checkers' books and the log.
+    #[must_use]
+    pub fn finish(mut self) -> (Checks, Log, Option<u16>) {
+        self.checks.finish(self.now);
+        (self.checks, self.log, self.two_senders)
+    }
+
+    /// Returns the device that holds the wheel, as gate 0 names it.
+    #[must_use]
+    pub fn holder(&self) -> Option<Slot> {
+        self.gates[0].gate().term().map(Term::slot)
+    }
+
+    /// Returns whether a device is a ready standby, and the gates act on commands.
+    #[must_use]
+    pub fn is_protected(&self) -> bool {
+        let ready = self.devices.iter().any(|device| device.is_ready());
+        ready && self.gates.iter().all(|gate| gate.gate().is_open())
+    }
+
+    /// Returns the links, for a scenario to spoil: index 0 is what left sends.
+    pub fn links_mut(&mut self) -> &mut [Direction<Sample<State, M<V>>>; 2] {
+        &mut self.links
+    }
+
+    /// Starts `slot` at `after`, for a standby that is started when it is needed.
+    pub fn start_at(&mut self, after: Duration, slot: Slot) {
+        self.at(ORIGIN + after, Happening::Start(slot));
+    }
+
+    /// Keeps what `slot`'s node is told, and what it answers, from now on.
+    pub fn record(&mut self, slot: Slot) {
+        self.devices[slot.index()].record();
+    }
+
+    /// Returns what was recorded of `slot`.
+    #[must_use]
+    pub fn take_recording(&mut self, slot: Slot) -> Option<crate::recording::Recording> {
+        self.devices[slot.index()].take_recording()
+    }
+
+    fn at(&mut self, at: Instant, what: Happening<V>) {
+        self.order += 1;
+        self.queue.push(Reverse(Entry { at: at.max(self.now), order: self.order, what }));
+    }
+
+    fn tell(&mut self, event: &Event) {
+        self.tell_at(self.now, event);
+    }
+
+    fn tell_at(&mut self, at: Instant, event: &Event) {
+        self.checks.on(at, event);
+        if self.setup.keep_log {
+            self.log.on(at, event);
+        }
+    }
+
+    fn happen(&mut self, what: Happening<V>) {
+        match what {
+            Happening::Start(slot) => self.start(slot),
+            Happening::Wake(slot, life) => self.wake(slot, life),
+            Happening::Offer(slot, frame, woke) => self.offer(slot, frame, woke),
+            Happening::Held(slot, frame) => self.put_on_bus(device_station(slot), frame),
+            Happening::Bus => {
+                self.bus_at = None;
+                self.run_bus();
+            }
+            Happening::GateTick(gate) => self.tick_gate(gate),
+            Happening::Plant => self.move_plant(),
+            Happening::Link(to, sample) => {
+                let heard = HeardSample { at: self.devices[to.index()].local(self.now), sample: Some(sample) };
+                self.devices[to.index()].on_sample(heard);
+            }
+            Happening::FaultStarts(index) => self.start_fault(index),
+            Happening::FaultEnds(index) => self.end_fault(index),
+        }
+    }
+
+    fn start(&mut self, slot: Slot) {
+        let life = self.devices[slot.index()].start(self.now, &self.setup);
+        self.bus.attach(device_station(slot), 1);
+        self.at(self.now, Happening::Wake(slot, life));
+    }
+
+    fn wake(&mut self, slot: Slot, life: u32) {
+        let truth = *self.plant.state();
+        let jitter = self.setup.jitter;
+        let device = &mut self.devices[slot.index()];
+        let Some(outcome) = device.turn(self.now, life, &truth, &mut self.rng, jitter) else {
+            return;
+        };
+        let Outcome { frames, sample, extra, next, role, ready, woke } = outcome;
+        for frame in frames {
+            self.at(self.now + extra, Happening::Offer(slot, frame, woke));
+        }
+        if let Some(role) = role {
+            self.tell(&Event::Role { slot, role });
+        }
+        if let Some(ready) = ready {
+            self.tell(&Event::Ready { slot, ready });
+        }
+        if let Some(sample) = sample {
+            self.witness.on_sample(&sample);
+            let to = other(slot);
+            let mut arrivals = Vec::new();
+            let sent = self.now + extra;
+            self.links[slot.index()].send(sent, sample, &mut self.rng, |at, sample| arrivals.push((at, sample)));
+            for (at, sample) in arrivals {
+                self.at(at, Happening::Link(to, sample));
+            }
+        }
+        self.at(next, Happening::Wake(slot, life));
+    }
+
+    fn offer(&mut self, slot: Slot, frame: Frame, woke: Instant) {
+        if !self.devices[slot.index()].is_up() {
+            return;
+        }
+        let (frame, held) = self.tampering[slot.index()].pass(frame);
+        if let Ok(command) = CommandFrame::decode(&frame) {
+            let CommandFrame { term, cycle, probe, .. } = command;
+            if !probe {
+                self.offered.note(slot, term, cycle, self.now);
+            }
+            self.tell(&Event::Offered { slot, term, cycle, probe, woke: Some(woke) });
+        }
+        self.put_on_bus(device_station(slot), frame);
+        if let Some(after) = held {
+            self.at(self.now + after, Happening::Held(slot, frame));
+        }
+    }
+
+    fn put_on_bus(&mut self, station: Station, frame: Frame) {
+        if let Offer::TwoSenders { id, .. } = self.bus.offer(self.now, station, frame) {
+            self.two_senders.get_or_insert(id);
+        }
+        self.schedule_bus();
+    }
+
+    fn schedule_bus(&mut self) {
+        let next = self.bus.next_event();
+        if let Some(next) = next.filter(|next| self.bus_at.is_none_or(|at| *next < at)) {
+            self.bus_at = Some(next);
+            self.at(next, Happening::Bus);
+        }
+    }
+
+    fn run_bus(&mut self) {
+        while let Some(delivery) = self.bus.poll(self.now) {
+            self.deliver(&delivery);
+        }
+        self.schedule_bus();
+    }
+
+    fn deliver(&mut self, delivery: &Delivery) {
+        let frame = delivery.frame;
+        let lost = self.take_losses(&frame);
+        for slot in [Slot::LEFT, Slot::RIGHT] {
+            if delivery.is_heard_by(device_station(slot)) && !lost.at_device[slot.index()] {
+                let device = &mut self.devices[slot.index()];
+                let received = Received { at: device.local(self.now), frame };
+                let heard = device.on_frame(received);
+                let told = StatusFrame::decode(&frame).ok().filter(|status| heard && status.open);
+                if let Some(status) = told {
+                    self.tell(&Event::Told { slot, term: status.term });
+                }
+            }
+        }
+        for gate in 0..self.gates.len() {
+            if delivery.is_heard_by(gate_station(gate.to_le_bytes()[0])) && !(lost.at_gate_0 && gate == 0) {
+                self.judge(gate, &frame);
+            }
+        }
+    }
+
+    fn judge(&mut self, gate: usize, frame: &Frame) {
+        let known = self.gates[gate].gate().term();
+        let verdict = self.gates[gate].on_frame(self.now, frame);
+        let number = gate.to_le_bytes()[0];
+        self.note_closing(gate);
+        match verdict {
+            Verdict::Acted { how, slot, term: adopted, cycle, signals, .. } => {
+                let wire = frame.data[1];
+                let term = Term::from_wire(wire, known).unwrap_or(adopted);
+                let offered = self.offered.of(slot, wire, cycle.to_wire());
+                let age = offered.map(|at| self.now.since(at));
+                self.was_open[gate] = true;
+                self.tell(&Event::Acted { gate: number, how, slot, term, adopted, cycle, signals, age });
+                if self.witness.is_wrong(slot, cycle, signals) {
+                    self.tell(&Event::Wrong { slot, cycle });
+                }
+            }
+            Verdict::Dropped { why } => self.tell(&Event::Dropped { gate: number, why }),
+            Verdict::Followed { term, .. } => self.tell(&Event::Followed { gate: number, term }),
+            Verdict::EStopped { .. } | Verdict::Probe { .. } | Verdict::Ignored => {}
+        }
+        self.report_gate(gate);
+    }
+
+    fn tick_gate(&mut self, gate: usize) {
+        self.gate_at[gate] = None;
+        let _ = self.gates[gate].on_tick(self.now);
+        self.note_closing(gate);
+        self.report_gate(gate);
+    }
+
+    fn note_closing(&mut self, gate: usize) {
+        if self.was_open[gate] && !self.gates[gate].gate().is_open() {
+            self.was_open[gate] = false;
+            self.tell(&Event::Closed { gate: gate.to_le_bytes()[0] });
+        }
+    }
+
+    fn report_gate(&mut self, gate: usize) {
+        let speed_mps = self.plant.state().speed_mps;
+        let station = gate_station(gate.to_le_bytes()[0]);
+        if self.gates[gate].is_status_due(self.now) {
+            let frame = self.gates[gate].status(self.now, speed_mps);
+            self.put_on_bus(station, frame);
+        }
+        if self.gates[gate].is_counters_due(self.now) {
+            let frame = self.gates[gate].counters(self.now);
+            self.put_on_bus(station, frame);
+        }
+        let next = self.gates[gate].next_tick(self.now).max(self.now + Duration::from_micros(50));
+        if self.gate_at[gate].is_none_or(|at| next < at) {
+            self.gate_at[gate] = Some(next);
+            self.at(next, Happening::GateTick(gate));
+        }
+    }
+
+    fn move_plant(&mut self) {
+        let speed = self.plant.state().speed_mps;
+        let setpoints = self.gates[0].setpoints(self.now, speed, PLANT_STEP);
+        if let Some(hint) = self.hint_m {
+            self.plant.set_side_slope_rad(self.setup.course.side_slope_rad(hint));
+        }
+        self.plant.step(PLANT_STEP.as_secs_f64(), setpoints.steering_rad, setpoints.drive_mps2);
+        self.plant_steps += 1;
+        if self.plant_steps % TRUTH_EVERY == 1 {
+            let state = *self.plant.state();
+            let place = self.setup.course.nearest(state.x_m, state.y_m, self.hint_m);
+            let length = self.setup.course.length_m();
+            let moved = self.hint_m.map_or(0.0, |before| place.s_m - before);
+            self.travelled_m += moved - (moved / length).round() * length;
+            self.hint_m = Some(place.s_m);
+            self.tell(&Event::Truth {
+                x_m: state.x_m,
+                y_m: state.y_m,
+                speed_mps: state.speed_mps,
+                cross_track_m: place.cross_track_m,
+                travelled_m: self.travelled_m,
+            });
+        }
+        self.at(self.now + PLANT_STEP, Happening::Plant);
+    }
+
+    fn take_losses(&mut self, frame: &Frame) -> faults::LostAt {
+        let mut lost = faults::LostAt::default();
+        let sender = frame.id.checked_sub(COMMAND_ID).filter(|slot| *slot < u16::from(SLOTS));
+        let is_probe = CommandFrame::decode(frame).is_ok_and(|command| command.probe);
+        let is_status = (STATUS_ID..STATUS_ID + u16::from(GATES)).contains(&frame.id);
+        self.losses.retain(|loss| loss.applies(sender.filter(|_| !is_probe), is_status, frame.id, &mut lost));
+        lost
+    }
+
+    /// Orders `order` of `slot`.
+    pub fn order(&mut self, slot: Slot, order: Order) {
+        self.devices[slot.index()].order(order);
+    }
+}
+
+/// Returns the other device of the pair.
+#[must_use]
+pub fn other(slot: Slot) -> Slot {
+    if slot == Slot::LEFT { Slot::RIGHT } else { Slot::LEFT }
+}
+
+fn device_station(slot: Slot) -> Station {
+    station(slot.number())
+}
+
+fn gate_station(gate: u8) -> Station {
+    station(SLOTS + gate)
+}
+
+fn station(number: u8) -> Station {
+    Station::new(number).unwrap_or_else(|| unreachable!("four slots and four gates fit on a bus"))
+}
+
+/// The cable as a cut leaves it.
+pub(crate) const fn cable(to_bus: bool, from_bus: bool) -> Cable {
+    Cable { to_bus, from_bus }
+}
+

@@ -1,0 +1,289 @@
+//! A device in the World: its clock, its ports, its life.
+
+use super::{Setup, Variant};
+use crate::clock::Clock;
+use crate::law_faults::{Faulty, LawFault, Stage};
+use crate::recording::Recording;
+use crate::rng::Rng;
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+use twinhelm_control::Controller;
+use twinhelm_hal::frame::Frame;
+use twinhelm_hal::ports::{Bus, Received};
+use twinhelm_hal::term::Slot;
+use twinhelm_hal::time::Instant;
+use twinhelm_standby::{
+    Effects, HeardSample, Input, Node, NotReady, Order, Pilot, Ports, Refusal, RoleName, Sample, turn,
+};
+use twinhelm_vehicle::sensors::{SensorConfig, SensorFault, Sensors};
+use twinhelm_vehicle::signals::State;
+
+/// So many frames wait for a device that does not look: what a socket's buffer would hold.
+const INBOX_MAX: usize = 64;
+/// A turn's own computing time, modelled.
+const COMPUTING: Duration = Duration::from_micros(20);
+
+type Memory<V> = <<V as Variant>::Law as Controller>::Memory;
+
+/// The World's side of a law's faults.
+#[derive(Clone, Debug, Default)]
+pub struct SimStage {
+    fault: Rc<Cell<Option<LawFault>>>,
+    extra: Rc<Cell<Duration>>,
+}
+
+impl Stage for SimStage {
+    fn fault(&mut self) -> Option<LawFault> {
+        self.fault.get()
+    }
+
+    fn take(&mut self, extra: Duration) {
+        self.extra.set(self.extra.get() + extra);
+    }
+}
+
+pub(super) struct Device<V: Variant> {
+    slot: Slot,
+    clock: Clock,
+    sensors: Sensors,
+    stage: SimStage,
+    running: Option<Running<V>>,
+    /// Counts lives, so that a wake-up of an earlier one is ignored.
+    life: u32,
+    /// Stopped by a signal: it does not run, and what it had in hand waits.
+    hung: bool,
+    inbox: VecDeque<Received>,
+    peer: Option<HeardSample<State, Memory<V>>>,
+    orders: VecDeque<Order>,
+    recording: Option<Recording>,
+}
+
+struct Running<V: Variant> {
+    node: Node<V::Node>,
+    pilot: Pilot<V::Driving, V::Law>,
+    role: Option<RoleName>,
+    ready: Option<Result<(), NotReady>>,
+    /// What a turn that was stopped in the middle would have sent.
+    in_hand: bool,
+}
+
+/// What came of a turn.
+pub(super) struct Outcome<V: Variant> {
+    pub(super) frames: Vec<Frame>,
+    pub(super) sample: Option<Sample<State, Memory<V>>>,
+    pub(super) extra: Duration,
+    pub(super) next: Instant,
+    pub(super) role: Option<RoleName>,
+    pub(super) ready: Option<Result<(), NotReady>>,
+    pub(super) woke: Instant,
+}
+
+impl<V: Variant> Device<V> {
+    pub(super) fn new(slot: Slot, setup: &Setup<V::Law>, rng: &mut Rng) -> Self {
+        // Each device's clock has an origin and a drift of its own: 50 ppm is an ordinary crystal.
+        let shown = Instant::from_nanos(1_000_000_000 + rng.below(1_000_000_000_000));
+        let drift_ppm = (rng.unit() - 0.5) * 100.0;
+        let seed = setup.seed.wrapping_mul(31).wrapping_add(u64::from(slot.number()));
+        Self {
+            slot,
+            clock: Clock::new(super::ORIGIN, shown, drift_ppm),
+            sensors: Sensors::new(SensorConfig::default(), seed),
+            stage: SimStage::default(),
+            running: None,
+            life: 0,
+            hung: false,
+            inbox: VecDeque::with_capacity(INBOX_MAX),
+            peer: None,
+            orders: VecDeque::new(),
+            recording: None,
+        }
+    }
+
+    pub(super) fn start(&mut self, now: Instant, setup: &Setup<V::Law>) -> u32 {
+        let local = self.clock.local(now);
+        let law = Faulty::new(setup.law.clone(), self.stage.clone());
+        let pilot = Pilot::new(V::driving(law), setup.law.clone(), setup.config.period);
+        let node = Node::new(local, self.slot, setup.config);
+        self.running = Some(Running { node, pilot, role: None, ready: None, in_hand: false });
+        self.inbox.clear();
+        self.peer = None;
+        self.orders.clear();
+        self.hung = false;
+        self.life += 1;
+        self.life
+    }
+
+    pub(super) fn kill(&mut self) {
+        self.running = None;
+        self.inbox.clear();
+    }
+
+    pub(super) const fn is_up(&self) -> bool {
+        self.running.is_some() && !self.hung
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.readiness().is_some_and(|ready| ready.is_ok())
+    }
+
+    /// Returns whether the running device could take over, `None` when it does not run.
+    pub(super) fn readiness(&self) -> Option<Result<(), NotReady>> {
+        self.running.as_ref().map(|running| running.node.takeover_ready())
+    }
+
+
+    pub(super) fn local(&self, now: Instant) -> Instant {
+        self.clock.local(now)
+    }
+
+    pub(super) const fn clock_mut(&mut self) -> &mut Clock {
+        &mut self.clock
+    }
+
+    pub(super) fn set_sensor_fault(&mut self, fault: Option<SensorFault>) {
+        self.sensors.set_fault(fault);
+    }
+
+    pub(super) fn set_law_fault(&mut self, fault: Option<LawFault>) {
+        self.stage.fault.set(fault);
+    }
+
+    /// Stops the process. It stops in the middle of a turn: the next one computes, and what it sends waits.
+    pub(super) fn hang(&mut self, in_hand: bool) {
+        self.hung = true;
+        if let Some(running) = &mut self.running {
+            running.in_hand = in_hand;
+        }
+    }
+
+    pub(super) const fn resume(&mut self) -> u32 {
+        self.hung = false;
+        self.life
+    }
+
+    pub(super) fn order(&mut self, order: Order) {
+        self.orders.push_back(order);
+    }
+
+    /// Returns whether there is somebody to hear it.
+    pub(super) fn on_frame(&mut self, received: Received) -> bool {
+        let heard = self.running.is_some() && self.inbox.len() < INBOX_MAX;
+        if heard {
+            self.inbox.push_back(received);
+        }
+        heard
+    }
+
+    pub(super) fn on_sample(&mut self, heard: HeardSample<State, Memory<V>>) {
+        if self.running.is_some() {
+            self.peer = Some(heard);
+        }
+    }
+
+    pub(super) fn record(&mut self) {
+        if let Some(running) = &self.running {
+            self.recording = Some(Recording::new(self.slot, *running.node.config()));
+        }
+    }
+
+    pub(super) fn take_recording(&mut self) -> Option<Recording> {
+        self.recording.take()
+    }
+
+    /// Runs one turn at true time `now`, unless the device is dead, stopped, or the wake-up is of an earlier life.
+    pub(super) fn turn(
+        &mut self,
+        now: Instant,
+        life: u32,
+        truth: &State,
+        rng: &mut Rng,
+        jitter: Duration,
+    ) -> Option<Outcome<V>> {
+        if life != self.life || (self.hung && !self.running.as_ref()?.in_hand) {
+            return None;
+        }
+        let local = self.clock.local(now);
+        let running = self.running.as_mut()?;
+        running.in_hand = false;
+        self.stage.extra.set(COMPUTING);
+        let mut ports = SimPorts {
+            now: local,
+            extra: &self.stage.extra,
+            inbox: &mut self.inbox,
+            sensors: &mut self.sensors,
+            truth,
+            peer: &mut self.peer,
+            orders: &mut self.orders,
+            frames: Vec::new(),
+            sample: None,
+            recording: self.recording.as_mut(),
+        };
+        let next = turn(local, &mut ports, &mut running.pilot, &mut running.node);
+        let SimPorts { frames, sample, .. } = ports;
+        let extra = self.stage.extra.get();
+        let name = running.node.role().name();
+        let role = (running.role != Some(name)).then_some(name);
+        running.role = Some(name);
+        let readiness = running.node.takeover_ready();
+        let ready = (running.ready != Some(readiness)).then_some(readiness);
+        running.ready = Some(readiness);
+        // A late law keeps the loop busy; starts that were missed meanwhile are skipped by the node.
+        let wakes = self.clock.at(next).max(now + extra) + rng.span(Duration::ZERO, jitter);
+        Some(Outcome { frames, sample, extra, next: wakes, role, ready, woke: now })
+    }
+}
+
+struct SimPorts<'a, M> {
+    now: Instant,
+    extra: &'a Cell<Duration>,
+    inbox: &'a mut VecDeque<Received>,
+    sensors: &'a mut Sensors,
+    truth: &'a State,
+    peer: &'a mut Option<HeardSample<State, M>>,
+    orders: &'a mut VecDeque<Order>,
+    frames: Vec<Frame>,
+    sample: Option<Sample<State, M>>,
+    recording: Option<&'a mut Recording>,
+}
+
+impl<M> Bus for SimPorts<'_, M> {
+    fn send(&mut self, frame: Frame) {
+        self.frames.push(frame);
+    }
+
+    fn receive(&mut self) -> Option<Received> {
+        self.inbox.pop_front()
+    }
+}
+
+impl<M: Copy> Ports<State, M> for SimPorts<'_, M> {
+    fn now(&self) -> Instant {
+        self.now + self.extra.get()
+    }
+
+    fn readings(&mut self) -> Option<State> {
+        self.sensors.read(self.truth)
+    }
+
+    fn peer(&mut self) -> Option<HeardSample<State, M>> {
+        self.peer.take()
+    }
+
+    fn publish(&mut self, sample: &Sample<State, M>) {
+        self.sample = Some(*sample);
+    }
+
+    fn order(&mut self) -> Option<Order> {
+        self.orders.pop_front()
+    }
+
+    fn refuse(&mut self, _refusal: Refusal) {}
+
+    fn note(&mut self, now: Instant, input: &Input, effects: &Effects) {
+        if let Some(recording) = &mut self.recording {
+            recording.note(now, input, effects);
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Faults in the World: what begins, what ends, and what happens to frames meanwhile.
+
+use super::{Happening, ORIGIN, Variant, World, cable, device_station, other};
+use crate::fault::{Cut, Fault, Kind, Lost, Target};
+use crate::law_faults::LawFault;
+use std::time::Duration;
+use twinhelm_hal::frame::{CommandFrame, Frame, STATUS_ID};
+use twinhelm_hal::term::Slot;
+use twinhelm_standby::Order;
+use twinhelm_vehicle::actuators::ActuatorNode;
+use twinhelm_vehicle::report::log::Event;
+
+/// A fault of this run, and whom it hit.
+pub(super) struct Active {
+    fault: Fault,
+    hit: Option<Slot>,
+}
+
+/// What the way to the bus does to a device's frames.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tampering {
+    /// The bus repeats the last frame before the fault.
+    repeats: bool,
+    last: Option<Frame>,
+    /// The next command comes once more, so much later.
+    hold: Option<Duration>,
+}
+
+impl Tampering {
+    /// Returns what reaches the bus, and how much later it does so again.
+    pub(super) fn pass(&mut self, frame: Frame) -> (Frame, Option<Duration>) {
+        let Ok(command) = CommandFrame::decode(&frame) else {
+            return (frame, None);
+        };
+        if self.repeats {
+            return (self.last.unwrap_or(frame), None);
+        }
+        self.last = Some(frame);
+        if command.probe {
+            return (frame, None);
+        }
+        (frame, self.hold.take())
+    }
+}
+
+/// Frames that are lost on the way to some receivers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Loss {
+    slot: Slot,
+    what: Lost,
+}
+
+/// Who does not hear a frame.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct LostAt {
+    pub(super) at_device: [bool; 2],
+    pub(super) at_gate_0: bool,
+}
+
+impl Loss {
+    /// Notes who misses a frame of `sender` (a command) or a status; returns whether the loss goes on.
+    pub(super) fn applies(&self, sender: Option<u16>, is_status: bool, id: u16, lost: &mut LostAt) -> bool {
+        let device = self.slot.index();
+        let is_command = sender == Some(u16::from(self.slot.number()));
+        let peer = other(self.slot).index();
+        match self.what {
+            Lost::CommandAtAll if is_command => {
+                lost.at_gate_0 = true;
+                lost.at_device[peer] = true;
+                false
+            }
+            Lost::CommandAtGate if is_command => {
+                lost.at_gate_0 = true;
+                false
+            }
+            Lost::CommandAtPeer if is_command => {
+                lost.at_device[peer] = true;
+                false
+            }
+            Lost::Status if is_status && id == STATUS_ID => {
+                lost.at_device[device] = true;
+                false
+            }
+            Lost::AllStatuses => {
+                lost.at_device[device] |= is_status;
+                true
+            }
+            Lost::CommandAtAll | Lost::CommandAtGate | Lost::CommandAtPeer | Lost::Status => true,
+        }
+    }
+}
+
+impl<V: Variant> World<V> {
+    /// Schedules `fault`.
+    pub fn inject(&mut self, fault: Fault) {
+        let at = ORIGIN + fault.at;
+        self.faults.push(Active { fault, hit: None });
+        let index = self.faults.len() - 1;
+        self.at(at, Happening::FaultStarts(index));
+    }
+
+    pub(super) fn start_fault(&mut self, index: usize) {
+        let holder = self.holder().filter(|slot| *slot <= Slot::RIGHT).unwrap_or(Slot::LEFT);
+        let active = &mut self.faults[index];
+        let slot = match active.fault.target {
+            Target::Left => Slot::LEFT,
+            Target::Right => Slot::RIGHT,
+            Target::Holder => holder,
+        };
+        active.hit = Some(slot);
+        let fault = active.fault.clone();
+        let request = fault.kind.is_request();
+        self.tell(&Event::Fault { label: fault.label.clone(), slot: Some(slot), request });
+        let ends = fault.lasts.map(|lasts| self.now + lasts);
+        if let Some(ends) = ends {
+            self.at(ends, Happening::FaultEnds(index));
+        }
+        self.apply(&fault, slot, true);
+    }
+
+    pub(super) fn end_fault(&mut self, index: usize) {
+        let Active { fault, hit } = &self.faults[index];
+        let (fault, slot) = (fault.clone(), hit.unwrap_or(Slot::LEFT));
+        self.apply(&fault, slot, false);
+        self.tell(&Event::FaultEnded { label: fault.label });
+    }
+
+    /// Begins (`on`) or ends a fault at `slot`.
+    fn apply(&mut self, fault: &Fault, slot: Slot, on: bool) {
+        let index = slot.index();
+        let now = self.now;
+        match fault.kind {
+            Kind::Kill | Kind::Exit => {
+                if on {
+                    self.go_down(slot);
+                } else {
+                    self.start(slot);
+                }
+            }
+            Kind::Power => {
+                if on {
+                    self.cut_bus(slot, Cut::Both, true);
+                    self.cut_link(slot, Cut::Both, true);
+                    self.go_down(slot);
+                } else {
+                    self.cut_bus(slot, Cut::Both, false);
+                    self.cut_link(slot, Cut::Both, false);
+                    self.start(slot);
+                }
+            }
+            Kind::Hang => {
+                if on {
+                    let in_hand = self.rng.chance(0.5);
+                    self.devices[index].hang(in_hand);
+                    // Ready or not, a process that is stopped takes nothing over.
+                    self.tell(&Event::Down { slot });
+                } else {
+                    let life = self.devices[index].resume();
+                    if let Some(ready) = self.devices[index].readiness() {
+                        self.tell(&Event::Ready { slot, ready });
+                    }
+                    self.at(now, Happening::Wake(slot, life));
+                }
+            }
+            Kind::LinkCut(cut) => self.cut_link(slot, cut, on),
+            Kind::BusCut(cut) => self.cut_bus(slot, cut, on),
+            Kind::Late(late) => {
+                let span = late.span(self.setup.config.period);
+                self.devices[index].set_law_fault(on.then_some(LawFault::Late(span)));
+            }
+            Kind::Nan => self.devices[index].set_law_fault(on.then_some(LawFault::Nan)),
+            Kind::OutOfRange => self.devices[index].set_law_fault(on.then_some(LawFault::OutOfRange)),
+            Kind::FrozenOutput => self.devices[index].set_law_fault(on.then_some(LawFault::Stuck)),
+            Kind::FrozenCounter => self.tampering[index].repeats = on,
+            Kind::Switchover => self.order(slot, Order::Switchover),
+            Kind::LinkSlow(by) => {
+                for link in &mut self.links {
+                    link.delay = if on { link.delay + by } else { link.delay.saturating_sub(by) };
+                }
+            }
+            Kind::LinkRough(part) => {
+                for link in &mut self.links {
+                    link.loss = if on { part } else { 0.0 };
+                    link.duplicates = if on { part } else { 0.0 };
+                    link.reorders = on;
+                }
+            }
+            Kind::ClockSlip { by, forwards } => {
+                if on {
+                    self.devices[index].clock_mut().slip(now, by, forwards);
+                }
+            }
+            Kind::ClockDrift(ppm) => {
+                self.devices[index].clock_mut().set_drift(now, if on { ppm } else { 0.0 });
+            }
+            Kind::Sensor(sensor) => self.devices[index].set_sensor_fault(on.then_some(sensor)),
+            Kind::Lose(what) => {
+                if on {
+                    self.losses.push(Loss { slot, what });
+                } else {
+                    self.losses.retain(|loss| loss.slot != slot || loss.what != what);
+                }
+            }
+            Kind::HeldFrame(after) => {
+                if on {
+                    self.tampering[index].hold = Some(after);
+                }
+            }
+            Kind::RestartGate(gate) => {
+                if on && usize::from(gate) < self.gates.len() {
+                    self.gates[usize::from(gate)] = ActuatorNode::new(gate, self.setup.config.gate_timing());
+                    self.was_open[usize::from(gate)] = false;
+                    self.tell(&Event::Restarted { gate });
+                }
+            }
+        }
+    }
+
+    fn go_down(&mut self, slot: Slot) {
+        self.devices[slot.index()].kill();
+        self.bus.detach(device_station(slot));
+        self.tell(&Event::Down { slot });
+    }
+
+    fn cut_bus(&mut self, slot: Slot, cut: Cut, on: bool) {
+        let (tx, rx) = (on && cut != Cut::Rx, on && cut != Cut::Tx);
+        self.bus.set_cable(self.now, device_station(slot), cable(!tx, !rx));
+        self.schedule_bus();
+    }
+
+    fn cut_link(&mut self, slot: Slot, cut: Cut, on: bool) {
+        let directions = [(slot, cut != Cut::Rx), (other(slot), cut != Cut::Tx)];
+        for (from, is_cut) in directions {
+            if !is_cut {
+                continue;
+            }
+            if on {
+                self.links[from.index()].cut();
+                continue;
+            }
+            let mut arrivals = Vec::new();
+            self.links[from.index()].heal(self.now, |at, sample| arrivals.push((at, sample)));
+            for (at, sample) in arrivals {
+                self.at(at, Happening::Link(other(from), sample));
+            }
+        }
+    }
+}

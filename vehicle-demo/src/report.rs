@@ -1,0 +1,164 @@
+//! The report of a run: what happened at the gate, in the words of docs/glossary.md.
+//!
+//! Every rig writes the same [`log::Log`]; [`analysis`] turns it into a [`Report`]; [`text`] shows it to people
+//! and [`crate::plot`] draws it. Nothing here asks a device about itself: what counts is what the gate acted on.
+
+pub mod analysis;
+
+pub mod log;
+pub mod text;
+pub mod witness;
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The version of the report's form.
+pub const SCHEMA: u32 = 1;
+
+/// What a run came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// All bounds hold.
+    Pass,
+    /// A bound was broken; `broken` says which.
+    Fail,
+    /// The machine was too disturbed while the run lasted for its figures to mean anything.
+    Invalid,
+}
+
+/// The report of one run. Times are in the unit that the name ends with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// [`SCHEMA`]
+    pub schema: u32,
+    /// What the scenario ran on: `sim` or `host`.
+    pub rig: String,
+    /// The seed of noise, jitter and biases.
+    pub seed: u64,
+    /// The machine, in a line.
+    pub machine: String,
+    /// The version of this program.
+    pub twinhelm: String,
+    /// Which standby the run had: `none`, `fresh` or `hot`.
+    pub standby: String,
+    /// The control period.
+    pub period_ms: f64,
+    /// Control periods from the first command acted on to the end.
+    pub cycles: u64,
+    /// Cycles for which the gate had acted on nothing by their deadline.
+    pub missed_deadlines: u64,
+    /// Cycles missed while a ready standby existed.
+    pub uncovered: u64,
+    /// Commands of the standby acted on while the holder stayed.
+    pub covers: u64,
+    /// New terms adopted because the holder's lease had run out.
+    pub takeovers: u64,
+    /// Takeovers while no fault and no request was active, and no recorded stall exceeded the gate lease.
+    pub false_takeovers: u64,
+    /// Takeovers while no fault was active, but a stall of the machine longer than the gate lease was.
+    pub stall_takeovers: u64,
+    /// Commands acted on in a superseded term, or older than the command timeout.
+    pub stale_accepted: u64,
+    /// Commands acted on for a cycle that was acted on before.
+    pub double_accepted: u64,
+    /// Periods in which two gates named different holders beyond one status period.
+    pub split_owner_cycles: u64,
+    /// Commands acted on that an unfaulted law would not have given.
+    pub wrong_command_cycles: u64,
+    /// Time between two commands acted on.
+    pub output_gap_ms: Quantiles,
+    /// Each change of holder after a fault or a request.
+    pub handovers: Vec<Handover>,
+    /// The vehicle's fault tolerant time interval.
+    pub ftti_ms: f64,
+    /// The largest distance from the course while the vehicle was commanded.
+    pub cross_track_error_max_m: f64,
+    /// The vehicle came once around.
+    pub course_completed: bool,
+    /// From the fault until a standby was ready again, or the end; all faults together.
+    pub time_without_redundancy_s: f64,
+    /// A standby was ready at the end.
+    pub redundancy_restored: bool,
+    /// How late the machine woke a thread of the highest priority; absent in virtual time.
+    pub watcher_stall_ms: Option<Quantiles>,
+    /// Handovers during which the machine itself stalled for more than a millisecond; their figures are also
+    /// among the others.
+    pub handovers_set_aside: u64,
+    /// Frames that the gate dropped, by reason.
+    pub dropped: BTreeMap<String, u64>,
+    /// The bounds that were broken, in words.
+    pub broken: Vec<String>,
+    /// What it came to.
+    pub verdict: Verdict,
+}
+
+/// Quantiles of a span in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Quantiles {
+    /// The median.
+    pub p50: f64,
+    /// 99 % are not above.
+    pub p99: f64,
+    /// The largest.
+    pub max: f64,
+}
+
+impl Quantiles {
+    /// Returns the quantiles of `values` (nearest rank), zeros when there are none.
+    #[must_use]
+    pub fn of(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        let rank = |part: f64| {
+            let index = (values.len() as f64 * part).ceil() as usize;
+            values.get(index.saturating_sub(1)).copied().unwrap_or_default()
+        };
+        Self { p50: rank(0.5), p99: rank(0.99), max: values.last().copied().unwrap_or_default() }
+    }
+}
+
+/// One change of holder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Handover {
+    /// The fault or request, as it was written.
+    pub cause: String,
+    /// Who drove.
+    pub from: String,
+    /// Who drives.
+    pub to: String,
+    /// When the fault was, in seconds after the start of the run.
+    pub fault_t_s: f64,
+    /// Detection: fault until the other device decided to send.
+    pub fdti_ms: f64,
+    /// Reaction: until that command was acted on.
+    pub frti_ms: f64,
+    /// Handling: detection and reaction.
+    pub fhti_ms: f64,
+    /// The longest output gap between the fault and the command timeout after the other device's first command.
+    pub handover_gap_ms: f64,
+    /// How far the first command of the new device is from the last of the old one.
+    pub command_step: CommandStep,
+    /// The machine itself stalled for more than a millisecond between fault and first command.
+    pub stalled: bool,
+}
+
+/// A jump of the command at a handover.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CommandStep {
+    /// Steering angle.
+    pub steering_rad: f64,
+    /// Drive acceleration.
+    pub drive_mps2: f64,
+}
+
+/// Returns the name of a device of the pair or of a spare.
+#[must_use]
+pub fn device_name(slot: twinhelm_hal::term::Slot) -> &'static str {
+    match slot.number() {
+        0 => "left",
+        1 => "right",
+        2 => "spare-2",
+        _ => "spare-3",
+    }
+}

@@ -1,0 +1,394 @@
+//! From the log to the figures. Each figure is defined in docs/glossary.md.
+
+use super::log::{Event, Log};
+use super::{CommandStep, Handover, Quantiles, Report, SCHEMA, Verdict, device_name};
+use crate::signals::Command;
+use std::collections::BTreeMap;
+use twinhelm_hal::cycle::Cycle;
+use twinhelm_hal::gate::How;
+use twinhelm_hal::signals::{Command as _, Signals};
+use twinhelm_hal::term::{SLOTS, Slot, Term};
+use twinhelm_hal::time::{Duration, Instant, nanos};
+use twinhelm_standby::Config;
+
+/// What the figures are measured against.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// `sim` or `host`.
+    pub rig: String,
+    /// The seed.
+    pub seed: u64,
+    /// The machine, in a line.
+    pub machine: String,
+    /// `none`, `fresh` or `hot`.
+    pub standby: String,
+    /// The timing.
+    pub config: Config,
+    /// When the run began.
+    pub zero: Instant,
+    /// When it ended.
+    pub end: Instant,
+    /// The length of the course.
+    pub course_length_m: f64,
+    /// How late the watchers woke, and how many samples there are; `None` in virtual time.
+    pub watcher_stall_ms: Option<Quantiles>,
+}
+
+/// A stall of this length between fault and first command sets the sample aside.
+const STALL_COUNTED: Duration = Duration::from_millis(1);
+
+/// One command that gate 0 acted on.
+#[derive(Clone, Copy, Debug)]
+struct Act {
+    at: Instant,
+    how: How,
+    slot: Slot,
+    signals: Signals,
+}
+
+/// Computes the report of a run. `broken` starts empty and the verdict as pass; whoever knows the run's bounds
+/// adds to them.
+#[must_use]
+pub fn analyse(log: &Log, setting: &Setting) -> Report {
+    let acts = acts_of_gate_0(log);
+    let counts = Counts::of(log, setting);
+    let readiness = Readiness::of(log);
+    let period = setting.config.period;
+    let gaps: Vec<(Instant, Instant)> = spans(&acts, setting.end);
+    let missed: Vec<Instant> = gaps.iter().flat_map(|(from, to)| missed_in(*from, *to, period)).collect();
+    let uncovered = missed.iter().filter(|at| readiness.ready_before(**at, &acts)).count();
+    let milliseconds = |(from, to): &(Instant, Instant)| to.since(*from).as_secs_f64() * 1e3;
+    let handovers = handovers(log, &acts, setting);
+    let (without, restored) = readiness.without_redundancy(log, setting.end);
+    let truth = truth(log);
+    let takeovers = acts.iter().filter(|act| act.how == How::Takeover).count() as u64;
+    Report {
+        schema: SCHEMA,
+        rig: setting.rig.clone(),
+        seed: setting.seed,
+        machine: setting.machine.clone(),
+        twinhelm: env!("CARGO_PKG_VERSION").to_owned(),
+        standby: setting.standby.clone(),
+        period_ms: period.as_secs_f64() * 1e3,
+        cycles: acts.first().map_or(0, |first| nanos(setting.end.since(first.at)) / nanos(period)),
+        missed_deadlines: missed.len() as u64,
+        uncovered: uncovered as u64,
+        covers: acts.iter().filter(|act| act.how == How::Cover).count() as u64,
+        takeovers,
+        false_takeovers: counts.false_takeovers,
+        stall_takeovers: counts.stall_takeovers,
+        stale_accepted: counts.stale,
+        double_accepted: counts.double,
+        split_owner_cycles: counts.split,
+        wrong_command_cycles: counts.wrong,
+        output_gap_ms: Quantiles::of(gaps.iter().map(milliseconds).collect()),
+        handovers_set_aside: handovers.iter().filter(|handover| handover.stalled).count() as u64,
+        handovers,
+        ftti_ms: setting.config.ftti.as_secs_f64() * 1e3,
+        cross_track_error_max_m: truth.cross_track_max_m,
+        course_completed: truth.travelled_m >= setting.course_length_m,
+        time_without_redundancy_s: without,
+        redundancy_restored: restored,
+        watcher_stall_ms: setting.watcher_stall_ms,
+        dropped: counts.dropped,
+        broken: Vec::new(),
+        verdict: Verdict::Pass,
+    }
+}
+
+fn acts_of_gate_0(log: &Log) -> Vec<Act> {
+    let act = |(at, event): &(Instant, Event)| {
+        let Event::Acted { gate: 0, how, slot, signals, .. } = event else {
+            return None;
+        };
+        Some(Act { at: *at, how: *how, slot: *slot, signals: *signals })
+    };
+    log.events.iter().filter_map(act).collect()
+}
+
+/// Returns the spans between two commands acted on, the one that lasts to the end included.
+fn spans(acts: &[Act], end: Instant) -> Vec<(Instant, Instant)> {
+    let mut spans: Vec<_> = acts.windows(2).map(|pair| (pair[0].at, pair[1].at)).collect();
+    if let Some(last) = acts.last() {
+        spans.push((last.at, end.max(last.at)));
+    }
+    spans
+}
+
+/// Returns the deadlines missed in a gap: a gap up to two periods misses none, a gap g misses ⌈g/P⌉ − 2.
+fn missed_in(from: Instant, to: Instant, period: Duration) -> impl Iterator<Item = Instant> {
+    let periods = nanos(to.since(from)).div_ceil(nanos(period).max(1));
+    (2..periods).map(move |count| from + period * u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+#[derive(Default)]
+struct Counts {
+    false_takeovers: u64,
+    stall_takeovers: u64,
+    stale: u64,
+    double: u64,
+    split: u64,
+    wrong: u64,
+    dropped: BTreeMap<String, u64>,
+}
+
+impl Counts {
+    fn of(log: &Log, setting: &Setting) -> Self {
+        let mut counts = Self::default();
+        let mut gates = [const { GateMemory::new() }; 4];
+        let mut faults: Vec<(String, Option<Instant>)> = Vec::new();
+        let mut stalls: Vec<(Instant, Instant)> = Vec::new();
+        for (at, event) in &log.events {
+            if let Event::Stalled { since } = event {
+                stalls.push((*since, *at));
+            }
+        }
+        // A fault, and a request, is at work until what it set in motion has come to rest.
+        let rest = setting.config.command_timeout + setting.config.gate_lease;
+        for (at, event) in &log.events {
+            match event {
+                Event::Acted { gate, how, term, adopted, cycle, age, .. } => {
+                    let memory = &mut gates[usize::from(*gate)];
+                    let superseded = memory.adopted.is_some_and(|before| *term < before);
+                    let old = age.is_some_and(|age| age > setting.config.command_timeout);
+                    counts.stale += u64::from(superseded || old);
+                    let again = *how != How::Opening && memory.cycle.is_some_and(|last| *cycle == last);
+                    counts.double += u64::from(again);
+                    memory.cycle = Some(*cycle);
+                    memory.adopted = Some(*adopted);
+                    if *how == How::Takeover && *gate == 0 {
+                        let lease = setting.config.gate_lease;
+                        let stalled = |(since, until): &(Instant, Instant)| {
+                            until.since(*since) > lease && *since <= *at && *until + rest >= *at
+                        };
+                        if faults.iter().any(|(_, over)| over.is_none_or(|over| over + rest >= *at)) {
+                            // Caused.
+                        } else if stalls.iter().any(stalled) {
+                            counts.stall_takeovers += 1;
+                        } else {
+                            counts.false_takeovers += 1;
+                        }
+                    }
+                    counts.split += split_owners(&mut gates, *at, setting);
+                }
+                Event::Followed { gate, term } => gates[usize::from(*gate)].adopted = Some(*term),
+                Event::Restarted { gate } | Event::Closed { gate } => {
+                    let memory = &mut gates[usize::from(*gate)];
+                    memory.cycle = None;
+                    if matches!(event, Event::Restarted { .. }) {
+                        memory.adopted = None;
+                    }
+                }
+                Event::Dropped { why, .. } => *counts.dropped.entry(why.name().to_owned()).or_default() += 1,
+                Event::Fault { label, request, .. } => faults.push((label.clone(), request.then_some(*at))),
+                Event::FaultEnded { label } => {
+                    if let Some(fault) = faults.iter_mut().find(|(name, over)| name == label && over.is_none()) {
+                        fault.1 = Some(*at);
+                    }
+                }
+                Event::Wrong { .. } => counts.wrong += 1,
+                Event::Offered { .. }
+                | Event::Told { .. }
+                | Event::Role { .. }
+                | Event::Ready { .. }
+                | Event::Down { .. }
+                | Event::Truth { .. }
+                | Event::Stalled { .. }
+                | Event::Phase { .. } => {}
+            }
+        }
+        counts
+    }
+}
+
+struct GateMemory {
+    adopted: Option<Term>,
+    cycle: Option<Cycle>,
+    split_since: Option<Instant>,
+}
+
+impl GateMemory {
+    const fn new() -> Self {
+        Self { adopted: None, cycle: None, split_since: None }
+    }
+}
+
+/// Returns 1 when an open gate names another holder than gate 0 for longer than a status period.
+fn split_owners(gates: &mut [GateMemory; 4], at: Instant, setting: &Setting) -> u64 {
+    let first = gates[0].adopted.filter(|_| gates[0].cycle.is_some());
+    let mut split = 0;
+    for gate in &mut gates[1..] {
+        let other = gate.adopted.filter(|_| gate.cycle.is_some());
+        if first.is_none() || other.is_none() || first == other {
+            gate.split_since = None;
+            continue;
+        }
+        let since = *gate.split_since.get_or_insert(at);
+        split |= u64::from(at.since(since) > 2 * setting.config.period);
+    }
+    split
+}
+
+/// When which device was ready.
+struct Readiness {
+    changes: Vec<(Instant, Slot, bool)>,
+}
+
+impl Readiness {
+    fn of(log: &Log) -> Self {
+        let change = |(at, event): &(Instant, Event)| {
+            if let Event::Ready { slot, ready } = event {
+                return Some((*at, *slot, ready.is_ok()));
+            }
+            if let Event::Down { slot } = event { Some((*at, *slot, false)) } else { None }
+        };
+        Self { changes: log.events.iter().filter_map(change).collect() }
+    }
+
+    /// Returns whether, when the gate last acted before `at`, a device was ready that had not sent that command.
+    fn ready_before(&self, at: Instant, acts: &[Act]) -> bool {
+        let Some(last) = acts.iter().rev().find(|act| act.at < at) else {
+            return false;
+        };
+        let mut ready = [false; SLOTS as usize];
+        for (_, slot, is_ready) in self.changes.iter().take_while(|(changed, ..)| *changed <= last.at) {
+            ready[slot.index()] = *is_ready;
+        }
+        ready.iter().enumerate().any(|(slot, ready)| *ready && slot != last.slot.index())
+    }
+
+    /// Returns the seconds without a ready standby, counted from each fault, and whether one is ready at the end.
+    fn without_redundancy(&self, log: &Log, end: Instant) -> (f64, bool) {
+        let mut ready = [false; SLOTS as usize];
+        let mut any: Vec<(Instant, bool)> = vec![(Instant::ZERO, false)];
+        for (at, slot, is_ready) in &self.changes {
+            ready[slot.index()] = *is_ready;
+            let now = ready.contains(&true);
+            if any.last().is_some_and(|(_, before)| *before != now) {
+                any.push((*at, now));
+            }
+        }
+        let mut total = 0.0;
+        let mut counted_to = Instant::ZERO;
+        for (fault, event) in &log.events {
+            if !matches!(event, Event::Fault { .. }) || *fault < counted_to {
+                continue;
+            }
+            let lost = any.iter().find(|(at, ready)| *at >= *fault && !ready);
+            let Some((lost, _)) = lost else {
+                continue;
+            };
+            let back = any.iter().find(|(at, ready)| at >= lost && *ready).map_or(end, |(at, _)| *at);
+            total += back.since(*fault).as_secs_f64();
+            counted_to = back;
+        }
+        (total, any.last().is_some_and(|(_, ready)| *ready))
+    }
+}
+
+fn handovers(log: &Log, acts: &[Act], setting: &Setting) -> Vec<Handover> {
+    let causes: Vec<(Instant, &str)> = log
+        .events
+        .iter()
+        .filter_map(|(at, event)| {
+            if let Event::Fault { label, .. } = event { Some((*at, label.as_str())) } else { None }
+        })
+        .collect();
+    let mut handovers = Vec::new();
+    for (index, (fault, label)) in causes.iter().enumerate() {
+        let until = causes.get(index + 1).map_or(setting.end, |(next, _)| *next);
+        if let Some(handover) = handover_after(log, acts, setting, (*fault, until), label) {
+            handovers.push(handover);
+        }
+    }
+    handovers
+}
+
+/// Returns the change of holder between a fault and the next, if there was one.
+fn handover_after(
+    log: &Log,
+    acts: &[Act],
+    setting: &Setting,
+    (fault, until): (Instant, Instant),
+    label: &str,
+) -> Option<Handover> {
+    let last = acts.iter().rev().find(|act| act.at <= fault)?;
+    let in_window = |act: &&Act| act.at > fault && act.at <= until;
+    let adopts = |act: &&Act| act.slot != last.slot && matches!(act.how, How::Takeover | How::Opening);
+    let to = acts.iter().filter(in_window).find(adopts)?.slot;
+    let first = acts.iter().filter(in_window).find(|act| act.slot == to)?;
+    let before = acts.iter().rev().find(|act| act.at < first.at && act.slot != to).unwrap_or(last);
+    let is_decision = |(at, event): &&(Instant, Event)| {
+        let is_to = matches!(event, Event::Offered { slot, probe: false, .. } if *slot == to);
+        is_to && *at >= fault && *at <= first.at
+    };
+    let decided = log.events.iter().find(is_decision).map_or(first.at, |(at, _)| *at);
+    let settled = first.at + setting.config.command_timeout;
+    let gap = acts
+        .windows(2)
+        .filter(|pair| pair[1].at > fault && pair[0].at < settled)
+        .map(|pair| pair[1].at.since(pair[0].at))
+        .max()
+        .unwrap_or_default();
+    let stalled = log.events.iter().any(|(at, event)| {
+        let Event::Stalled { since } = event else {
+            return false;
+        };
+        at.since(*since) > STALL_COUNTED && *since <= first.at && *at >= fault
+    });
+    let (old, new) = (Command::decode(before.signals), Command::decode(first.signals));
+    let milliseconds = |span: Duration| span.as_secs_f64() * 1e3;
+    Some(Handover {
+        cause: label.to_owned(),
+        from: device_name(last.slot).to_owned(),
+        to: device_name(to).to_owned(),
+        fault_t_s: fault.seconds_after(setting.zero),
+        fdti_ms: milliseconds(decided.since(fault)),
+        frti_ms: milliseconds(first.at.since(decided)),
+        fhti_ms: milliseconds(first.at.since(fault)),
+        handover_gap_ms: milliseconds(gap),
+        command_step: CommandStep {
+            steering_rad: (new.steering_rad - old.steering_rad).abs(),
+            drive_mps2: (new.drive_mps2 - old.drive_mps2).abs(),
+        },
+        stalled,
+    })
+}
+
+struct Truth {
+    cross_track_max_m: f64,
+    travelled_m: f64,
+}
+
+fn truth(log: &Log) -> Truth {
+    let mut truth = Truth { cross_track_max_m: 0.0, travelled_m: 0.0 };
+    for (_, event) in &log.events {
+        if let Event::Truth { cross_track_m, travelled_m, .. } = event {
+            truth.cross_track_max_m = truth.cross_track_max_m.max(cross_track_m.abs());
+            truth.travelled_m = truth.travelled_m.max(*travelled_m);
+        }
+    }
+    truth
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_nanos(ms * 1_000_000)
+    }
+
+    #[test]
+    fn a_gap_up_to_two_periods_misses_no_deadline() {
+        let missed = |gap| missed_in(at(0), at(gap), Duration::from_millis(10)).count();
+        assert_eq!([10, 20, 21, 30, 31, 50].map(missed), [0, 0, 1, 1, 2, 3]);
+    }
+
+    #[test]
+    fn quantiles_are_by_nearest_rank() {
+        let hundred = Quantiles::of((1..=100).map(f64::from).collect());
+        assert_eq!(hundred, Quantiles { p50: 50.0, p99: 99.0, max: 100.0 });
+        assert_eq!(Quantiles::of(Vec::new()), Quantiles::default());
+    }
+}

@@ -1,0 +1,88 @@
+//! The report in plain words, for a terminal.
+
+use super::{Report, Verdict};
+use std::fmt::Write as _;
+
+/// Returns the report as people read it.
+#[must_use]
+pub fn render(report: &Report) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = write_report(&mut text, report);
+    text
+}
+
+fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
+    let real = report.rig != "sim";
+    writeln!(out, "Handover report   rig {}, standby {}, seed {}", report.rig, report.standby, report.seed)?;
+    writeln!(out, "  {}", report.machine)?;
+    for handover in &report.handovers {
+        writeln!(out)?;
+        writeln!(
+            out,
+            "  {} at {:.2} s: {} stopped driving, {} drives on.",
+            handover.cause, handover.fault_t_s, handover.from, handover.to
+        )?;
+        writeln!(
+            out,
+            "    detected in {:.1} ms, acted on {:.1} ms later: handled in {:.1} ms of {:.0} ms that the vehicle tolerates",
+            handover.fdti_ms, handover.frti_ms, handover.fhti_ms, report.ftti_ms
+        )?;
+        writeln!(
+            out,
+            "    longest time without a command {:.1} ms (the period is {:.1} ms); command step {:.4} rad, {:.3} m/s²",
+            handover.handover_gap_ms,
+            report.period_ms,
+            handover.command_step.steering_rad,
+            handover.command_step.drive_mps2
+        )?;
+        if handover.stalled {
+            writeln!(out, "    the machine itself stalled meanwhile: this sample is set aside in benchmarks")?;
+        }
+    }
+    if report.handovers.is_empty() {
+        writeln!(out, "\n  No handover: the same device held the wheel from start to end.")?;
+    }
+    writeln!(out)?;
+    writeln!(
+        out,
+        "  {} cycles: {} deadlines missed ({} of them although a standby was ready), {} covers, {} takeovers",
+        report.cycles, report.missed_deadlines, report.uncovered, report.covers, report.takeovers
+    )?;
+    writeln!(
+        out,
+        "  {} false takeovers, {} by stalls of the machine; {} stale, {} double, {} wrong commands acted on",
+        report.false_takeovers,
+        report.stall_takeovers,
+        report.stale_accepted,
+        report.double_accepted,
+        report.wrong_command_cycles
+    )?;
+    let gap = report.output_gap_ms;
+    writeln!(out, "  time between two commands: median {:.2} ms, p99 {:.2} ms, max {:.2} ms", gap.p50, gap.p99, gap.max)?;
+    if let Some(stall) = report.watcher_stall_ms {
+        writeln!(
+            out,
+            "  this machine woke its most urgent thread late by: median {:.2} ms, p99 {:.2} ms, max {:.2} ms",
+            stall.p50, stall.p99, stall.max
+        )?;
+    }
+    let course = if report.course_completed { "completed" } else { "not completed" };
+    writeln!(out, "  course {course}, never more than {:.3} m off", report.cross_track_error_max_m)?;
+    let redundancy = if report.redundancy_restored { "a standby is ready again" } else { "no standby at the end" };
+    writeln!(out, "  without redundancy for {:.2} s; {redundancy}", report.time_without_redundancy_s)?;
+    if real {
+        writeln!(out, "  (two processes on one machine are not two failure domains, and this bus is not CAN)")?;
+    } else {
+        writeln!(out, "  (virtual time: says nothing about any machine's latency)")?;
+    }
+    writeln!(out)?;
+    match report.verdict {
+        Verdict::Pass => writeln!(out, "  PASS: all bounds hold."),
+        Verdict::Invalid => writeln!(out, "  INVALID: this machine stalled too much for the figures to mean anything."),
+        Verdict::Fail => {
+            writeln!(out, "  FAIL:")?;
+            report.broken.iter().try_for_each(|bound| writeln!(out, "    {bound}"))
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What the vehicle is told and what it tells: the command, the measured state, and the mechanical limits.
+//!
+//! Scales and limits come from `vehicle.dbc`. A command's fields are plain numbers, so that a law's NaN can travel
+//! as far as `encode`, which is where it is stopped.
+
+use crate::dbc::scales::{
+    DRIVE_MPS2_MAX, DRIVE_MPS2_MIN, DRIVE_MPS2_PER_COUNT, STEERING_RAD_MAX, STEERING_RAD_MIN,
+    STEERING_RAD_PER_COUNT,
+};
+use serde::{Deserialize, Serialize};
+use twinhelm_hal::signals::{Limits, Signals};
+
+/// What the mechanics allow, in counts: the gate refuses what lies outside.
+pub const LIMITS: Limits = Limits {
+    min: Signals { first: STEERING_RAD_MIN.1, second: DRIVE_MPS2_MIN.1 },
+    max: Signals { first: STEERING_RAD_MAX.1, second: DRIVE_MPS2_MAX.1 },
+};
+
+/// What is asked of the actuators.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Command {
+    /// The front wheels' angle in rad, positive to the left, −0.5 to 0.5.
+    pub steering_rad: f64,
+    /// The drive's acceleration in m/s², negative brakes, −6 to 4.
+    pub drive_mps2: f64,
+}
+
+impl Command {
+    /// A command that no frame can carry: the answer of a law that cannot compute one.
+    pub const NAN: Self = Self { steering_rad: f64::NAN, drive_mps2: f64::NAN };
+}
+
+impl twinhelm_hal::signals::Command for Command {
+    fn encode(&self) -> Option<Signals> {
+        Some(Signals {
+            first: counts(self.steering_rad, STEERING_RAD_PER_COUNT, LIMITS.min.first, LIMITS.max.first)?,
+            second: counts(self.drive_mps2, DRIVE_MPS2_PER_COUNT, LIMITS.min.second, LIMITS.max.second)?,
+        })
+    }
+
+    fn decode(signals: Signals) -> Self {
+        Self {
+            steering_rad: f64::from(signals.first) * STEERING_RAD_PER_COUNT,
+            drive_mps2: f64::from(signals.second) * DRIVE_MPS2_PER_COUNT,
+        }
+    }
+}
+
+/// Returns `value` in counts of `scale`, or `None` when that is no number or not from `min` to `max`.
+fn counts(value: f64, scale: f64, min: i16, max: i16) -> Option<i16> {
+    let counts = libm::round(value / scale);
+    // NaN lies in no range.
+    let range = f64::from(min)..=f64::from(max);
+    #[expect(clippy::cast_possible_truncation, reason = "a whole number between two of i16")]
+    range.contains(&counts).then_some(counts as i16)
+}
+
+/// What a device measures: the middle of the rear axle, in the course's axes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Forward along the course's x axis, in m.
+    pub x_m: f64,
+    /// Along its y axis, in m.
+    pub y_m: f64,
+    /// Heading in rad, counter-clockwise from x; wraps nowhere.
+    pub yaw_rad: f64,
+    /// Speed in m/s; never negative but for noise.
+    pub speed_mps: f64,
+}
+
+impl State {
+    /// Returns whether all of it are numbers.
+    #[must_use]
+    pub fn is_finite(&self) -> bool {
+        self.x_m.is_finite() && self.y_m.is_finite() && self.yaw_rad.is_finite() && self.speed_mps.is_finite()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use twinhelm_hal::signals::Command as _;
+
+    #[test]
+    fn a_command_comes_back_within_half_a_count() {
+        let command = Command { steering_rad: -0.123_44, drive_mps2: 1.234_4 };
+        let signals = command.encode().expect("in range");
+        assert_eq!(signals, Signals { first: -1234, second: 1234 });
+        let back = Command::decode(signals);
+        assert!((back.steering_rad - command.steering_rad).abs() <= 0.5 * STEERING_RAD_PER_COUNT);
+        assert!((back.drive_mps2 - command.drive_mps2).abs() <= 0.5 * DRIVE_MPS2_PER_COUNT);
+        assert_eq!(back.encode(), Some(signals));
+    }
+
+    #[test]
+    fn what_is_not_finite_or_out_of_reach_is_not_encoded() {
+        let good = Command { steering_rad: 0.5, drive_mps2: -6.0 };
+        assert_eq!(good.encode(), Some(Signals { first: 5000, second: -6000 }));
+        for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.5002, -0.5002] {
+            assert_eq!(Command { steering_rad: bad, ..good }.encode(), None, "{bad}");
+        }
+        for bad in [f64::NAN, 4.001, -6.001, 1e300] {
+            assert_eq!(Command { drive_mps2: bad, ..good }.encode(), None, "{bad}");
+        }
+        assert_eq!(Command::NAN.encode(), None);
+    }
+
+    #[test]
+    fn the_limits_are_those_of_the_mechanics() {
+        assert_eq!(LIMITS.min, Signals { first: -5000, second: -6000 });
+        assert_eq!(LIMITS.max, Signals { first: 5000, second: 4000 });
+    }
+}
