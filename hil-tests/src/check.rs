@@ -44,8 +44,6 @@ pub struct Checks {
     promise: Promise,
     gates: [GateBook; GATES as usize],
     devices: [DeviceBook; SLOTS as usize],
-    faults_on: u32,
-    caused_until: Instant,
     violations: Vec<Violation>,
 }
 
@@ -63,7 +61,7 @@ struct Act {
     at: Instant,
     slot: Slot,
     cycle: Cycle,
-    /// A device other than the sender was ready then.
+    /// A device was ready then to go on from there: the one that covered, or one beside the holder.
     had_standby: bool,
 }
 
@@ -72,6 +70,10 @@ struct DeviceBook {
     ready: bool,
     /// The highest term that an open gate named to this device on the bus, and when it first did.
     told: Option<(u8, Instant)>,
+    /// So many faults are at work on it now.
+    faults_on: u32,
+    /// What was done to it until now may cost it the wheel until then.
+    excused_until: Instant,
 }
 
 impl Checks {
@@ -83,8 +85,6 @@ impl Checks {
             promise,
             gates: [GateBook::default(); GATES as usize],
             devices: [DeviceBook::default(); SLOTS as usize],
-            faults_on: 0,
-            caused_until: Instant::ZERO,
             violations: Vec::new(),
         }
     }
@@ -131,11 +131,9 @@ impl Checks {
             let invariant = if how == How::Opening { 12 } else { 3 };
             self.broken(invariant, at, format!("gate {gate} acted on a frame that was {age:?} old"));
         }
-        if how == How::Takeover && self.promise.no_false_takeover && self.faults_on == 0 && at > self.caused_until {
-            self.broken(4, at, format!("gate {gate} adopted term {adopted} while nothing was wrong"));
-        }
-        let had_standby =
-            self.devices.iter().enumerate().any(|(device, book)| book.ready && device != slot.index());
+        self.check_reason(at, gate, how, adopted);
+        let mut ready = self.devices.iter().enumerate().filter(|(_, book)| book.ready);
+        let had_standby = ready.any(|(device, _)| how == How::Cover || device != slot.index());
         let book = &mut self.gates[gate];
         book.open = Some(Act { at, slot, cycle, had_standby });
         if book.adopted != Some(adopted) || how == How::Holder {
@@ -143,6 +141,39 @@ impl Checks {
         }
         book.adopted = Some(adopted);
         self.check_owners(at);
+    }
+
+    /// No false takeover: the wheel is taken only from a device that something was wrong with, or that was asked. A
+    /// fault of the standby is no excuse. And a holder whose lease has run out does not stay.
+    fn check_reason(&mut self, at: Instant, gate: usize, how: How, adopted: Term) {
+        let book = self.gates[gate];
+        let Some(holder) = book.adopted.map(Term::slot) else {
+            return;
+        };
+        let device = self.devices[holder.index()];
+        let excused = device.faults_on > 0 || at <= device.excused_until;
+        if how == How::Takeover && self.promise.no_false_takeover && !excused && holder != adopted.slot() {
+            self.broken(
+                4,
+                at,
+                format!("gate {gate} took the wheel from slot {holder}, which nothing was wrong with"),
+            );
+        }
+        let silent = at.since(book.holder_at);
+        if how == How::Cover && silent > self.config.gate_lease {
+            self.broken(4, at, format!("gate {gate} keeps slot {holder}, {silent:?} after its last command"));
+        }
+    }
+
+    /// Takes note that a fault at `slot` begins (`by` 1), ends (−1), or was over at once (0).
+    fn on_fault(&mut self, at: Instant, slot: Option<Slot>, by: i8) {
+        let rest = self.config.command_timeout + self.config.gate_lease;
+        for (index, device) in self.devices.iter_mut().enumerate() {
+            if slot.is_none_or(|slot| slot.index() == index) {
+                device.faults_on = device.faults_on.saturating_add_signed(by.into());
+                device.excused_until = at + rest;
+            }
+        }
     }
 
     /// Invariant 4: another term only after a lease without the holder, or because another open gate has it.
@@ -254,15 +285,12 @@ impl Observer for Checks {
             Event::Told { slot, term } => self.on_told(at, *slot, *term),
             Event::Ready { slot, ready } => self.devices[slot.index()].ready = ready.is_ok(),
             // A device that starts again has been told nothing in its new life.
-            Event::Down { slot } => self.devices[slot.index()] = DeviceBook::default(),
-            Event::Fault { request, .. } => {
-                self.faults_on += u32::from(!request);
-                self.caused_until = at + self.config.command_timeout + self.config.gate_lease;
+            Event::Down { slot } => {
+                let book = &mut self.devices[slot.index()];
+                *book = DeviceBook { ready: false, told: None, ..*book };
             }
-            Event::FaultEnded { .. } => {
-                self.faults_on = self.faults_on.saturating_sub(1);
-                self.caused_until = at + self.config.command_timeout + self.config.gate_lease;
-            }
+            Event::Fault { slot, request, .. } => self.on_fault(at, *slot, i8::from(!request)),
+            Event::FaultEnded { slot, .. } => self.on_fault(at, *slot, -1),
             Event::Truth { .. } => {
                 self.check_timeouts(at);
                 self.check_owners(at);

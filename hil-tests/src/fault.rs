@@ -135,6 +135,31 @@ impl Kind {
         !matches!(self, Self::RestartGate(_))
     }
 
+    /// Returns whether it is over as soon as it has happened.
+    #[must_use]
+    pub const fn is_momentary(&self) -> bool {
+        match self {
+            Self::ClockSlip { .. } | Self::HeldFrame(_) | Self::RestartGate(_) => true,
+            Self::Lose(lost) => !matches!(lost, Lost::AllStatuses),
+            Self::Kill
+            | Self::Exit
+            | Self::Hang
+            | Self::Power
+            | Self::LinkCut(_)
+            | Self::BusCut(_)
+            | Self::Late(_)
+            | Self::Nan
+            | Self::OutOfRange
+            | Self::FrozenOutput
+            | Self::FrozenCounter
+            | Self::Switchover
+            | Self::LinkSlow(_)
+            | Self::LinkRough(_)
+            | Self::ClockDrift(_)
+            | Self::Sensor(_) => false,
+        }
+    }
+
     /// Returns whether it is a request, not a fault.
     #[must_use]
     pub const fn is_request(&self) -> bool {

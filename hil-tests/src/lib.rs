@@ -18,4 +18,5 @@ pub mod link;
 pub mod recording;
 pub mod rng;
 pub mod run;
+pub mod storm;
 pub mod world;

@@ -82,7 +82,8 @@ pub struct Outcome {
 #[must_use]
 pub fn promise_of(config: &Config, standby: Standby, faults: &[Fault]) -> Promise {
     let kept = standby == Standby::Hot && faults.iter().all(|fault| fault.kind.is_within_promise());
-    let margin = if faults.iter().any(|fault| fault.kind.grants_a_margin()) { config.margin } else { Duration::ZERO };
+    let margin =
+        if faults.iter().any(|fault| fault.kind.grants_a_margin()) { config.margin } else { Duration::ZERO };
     Promise { gap_max: kept.then(|| config.handover_gap_max() + margin), no_false_takeover: kept }
 }
 

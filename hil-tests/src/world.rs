@@ -11,8 +11,8 @@ use crate::check::Checks;
 use crate::law_faults::Faulty;
 use crate::link::Direction;
 use crate::rng::Rng;
-use device::{Device, Outcome};
 pub use device::SimStage;
+use device::{Device, Outcome};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
@@ -274,6 +274,12 @@ impl<V: Variant> World<V> {
         ready && self.gates.iter().all(|gate| gate.gate().is_open())
     }
 
+    /// Returns whether each gate acts on commands.
+    #[must_use]
+    pub fn is_commanded(&self) -> bool {
+        self.gates.iter().all(|gate| gate.gate().is_open())
+    }
+
     /// Returns the links, for a scenario to spoil: index 0 is what left sends.
     pub fn links_mut(&mut self) -> &mut [Direction<Sample<State, M<V>>>; 2] {
         &mut self.links
@@ -314,7 +320,7 @@ impl<V: Variant> World<V> {
     fn happen(&mut self, what: Happening<V>) {
         match what {
             Happening::Start(slot) => self.start(slot),
-            Happening::Wake(slot, life) => self.wake(slot, life),
+            Happening::Wake(slot, alarm) => self.wake(slot, alarm),
             Happening::Offer(slot, frame, woke) => self.offer(slot, frame, woke),
             Happening::Held(slot, frame) => self.put_on_bus(device_station(slot), frame),
             Happening::Bus => {
@@ -333,19 +339,19 @@ impl<V: Variant> World<V> {
     }
 
     fn start(&mut self, slot: Slot) {
-        let life = self.devices[slot.index()].start(self.now, &self.setup);
+        let alarm = self.devices[slot.index()].start(self.now, &self.setup);
         self.bus.attach(device_station(slot), 1);
-        self.at(self.now, Happening::Wake(slot, life));
+        self.at(self.now, Happening::Wake(slot, alarm));
     }
 
-    fn wake(&mut self, slot: Slot, life: u32) {
+    fn wake(&mut self, slot: Slot, alarm: u32) {
         let truth = *self.plant.state();
         let jitter = self.setup.jitter;
         let device = &mut self.devices[slot.index()];
-        let Some(outcome) = device.turn(self.now, life, &truth, &mut self.rng, jitter) else {
+        let Some(outcome) = device.turn(self.now, alarm, &truth, &mut self.rng, jitter) else {
             return;
         };
-        let Outcome { frames, sample, extra, next, role, ready, woke } = outcome;
+        let Outcome { frames, sample, extra, next, alarm, role, ready, woke } = outcome;
         for frame in frames {
             self.at(self.now + extra, Happening::Offer(slot, frame, woke));
         }
@@ -365,14 +371,14 @@ impl<V: Variant> World<V> {
                 self.at(at, Happening::Link(to, sample));
             }
         }
-        self.at(next, Happening::Wake(slot, life));
+        self.at(next, Happening::Wake(slot, alarm));
     }
 
     fn offer(&mut self, slot: Slot, frame: Frame, woke: Instant) {
         if !self.devices[slot.index()].is_up() {
             return;
         }
-        let (frame, held) = self.tampering[slot.index()].pass(frame);
+        // What the device sent, not what the way to the bus made of it: the device answers for that alone.
         if let Ok(command) = CommandFrame::decode(&frame) {
             let CommandFrame { term, cycle, probe, .. } = command;
             if !probe {
@@ -380,6 +386,7 @@ impl<V: Variant> World<V> {
             }
             self.tell(&Event::Offered { slot, term, cycle, probe, woke: Some(woke) });
         }
+        let (frame, held) = self.tampering[slot.index()].pass(frame);
         self.put_on_bus(device_station(slot), frame);
         if let Some(after) = held {
             self.at(self.now + after, Happening::Held(slot, frame));
@@ -548,4 +555,3 @@ fn station(number: u8) -> Station {
 pub(crate) const fn cable(to_bus: bool, from_bus: bool) -> Cable {
     Cable { to_bus, from_bus }
 }
-

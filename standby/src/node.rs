@@ -81,7 +81,8 @@ struct OwnWork {
     divergence: Option<Span>,
     /// For so many computed cycles the divergence has been beyond its bound.
     diverged: u32,
-    adopted_at: Option<Instant>,
+    /// The newest state of whoever drove that the law holds, taken over or its own: of which cycle, and since when.
+    state: Option<(Cycle, Instant)>,
 }
 
 impl<R: NodeRules> Node<R> {
@@ -108,7 +109,7 @@ impl<R: NodeRules> Node<R> {
                 computed: Cycle::default(),
                 divergence: None,
                 diverged: 0,
-                adopted_at: None,
+                state: None,
             },
             rules: core::marker::PhantomData,
         }
@@ -130,7 +131,7 @@ impl<R: NodeRules> Node<R> {
             }
             Input::Adopted { cycle, at } => {
                 if self.is_current(cycle) {
-                    self.own.adopted_at = Some(at);
+                    self.own.state = Some((cycle, at));
                 }
             }
         }
@@ -197,11 +198,13 @@ impl<R: NodeRules> Node<R> {
         self.ears.latest().is_some_and(|latest| latest.ahead_of(cycle).unsigned_abs() <= CYCLES_MAX)
     }
 
-    /// Returns whether the state of the device that drove in `cycle` is to be taken over: it is not this one's.
+    /// Returns whether the state of the device that drove in `cycle` is to be taken over: it is new, and not this
+    /// device's own.
     #[must_use]
     pub fn adopts(&self, cycle: Cycle) -> bool {
         let follows = matches!(self.role, Role::Standby { .. });
-        R::ADOPTS_STATE && follows && self.is_current(cycle) && self.own.sent.is_none_or(|sent| sent < cycle)
+        let new = self.own.state.is_none_or(|(held, _)| held < cycle);
+        R::ADOPTS_STATE && follows && self.is_current(cycle) && new
     }
 
     /// Returns what the protocol tells the peer.
@@ -249,6 +252,11 @@ impl<R: NodeRules> Node<R> {
             Some(Heard::Status { gate, view, echo }) => {
                 if let Some(number) = echo {
                     self.probe.on_echo(gate, number);
+                }
+                // A command acted on in the own term proves the way to the gate as well as an echo does.
+                let acted = view.open && view.term == self.role.chosen() && self.own.sent == Some(view.last);
+                if acted && view.term.is_some() {
+                    self.probe.on_acted(gate, view.at);
                 }
                 self.on_status(&view);
             }
@@ -391,9 +399,6 @@ impl<R: NodeRules> Node<R> {
                     self.role = Role::Claiming { course };
                     self.ask(now, &mut effects);
                 } else {
-                    if now >= since + self.config.gate_lease {
-                        self.probe_if_due(now, &mut effects);
-                    }
                     effects.push(Effect::Publish);
                 }
             }
@@ -472,6 +477,7 @@ impl<R: NodeRules> Node<R> {
         if let Some((term, signals)) = sending {
             self.own.sent = Some(cycle);
             self.own.sent_now = true;
+            self.own.state = Some((cycle, now));
             effects.push(Effect::Send(command(self.slot, term, cycle, signals)));
         } else if matches!(self.role, Role::Standby { .. }) {
             self.probe_if_due(now, &mut effects);
@@ -518,11 +524,11 @@ impl<R: NodeRules> Node<R> {
         let within = |divergence: Span| divergence.is_within(self.config.divergence_max);
         let evidence = Evidence {
             version_matches: peer.is_none_or(|peer| peer.header.as_ref().is_some_and(same)),
-            state_is_fresh: self.own.adopted_at.is_some_and(|at| now.since(at) <= lease) || !R::ADOPTS_STATE,
+            state_is_fresh: self.own.state.is_some_and(|(_, at)| now.since(at) <= lease) || !R::ADOPTS_STATE,
             self_check_passes: self.own.checked,
             has_readings: self.own.has_readings,
             output_path_proven: self.probe.is_proven(now, self.ears.live_numbers(now, lease)),
-            agrees: self.own.divergence.is_some_and(within),
+            agrees: self.own.divergence.is_none_or(within),
         };
         self.ready = evidence.judge();
     }

@@ -18,7 +18,7 @@ pub trait Ports<S, M>: Bus {
     /// Returns the own sensors' newest reading, `None` when they are silent.
     fn readings(&mut self) -> Option<S>;
 
-    /// Returns the peer's newest sample, if one came since the last call.
+    /// Returns the peer's newest sample: the same again, until a newer one came.
     fn peer(&mut self) -> Option<HeardSample<S, M>>;
 
     /// Tells the peer.

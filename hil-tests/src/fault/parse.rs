@@ -115,8 +115,12 @@ fn kind(word: &str, amount: Option<&str>) -> Result<Kind, (String, String)> {
         "nan" => plain(Kind::Nan),
         "out-of-range" => plain(Kind::OutOfRange),
         "switchover" => plain(Kind::Switchover),
-        "link-cut" => cut(amount).map_or_else(|| wrong("tx or =rx, or nothing for both"), |cut| Ok(Kind::LinkCut(cut))),
-        "bus-cut" => cut(amount).map_or_else(|| wrong("tx or =rx, or nothing for both"), |cut| Ok(Kind::BusCut(cut))),
+        "link-cut" => {
+            cut(amount).map_or_else(|| wrong("tx or =rx, or nothing for both"), |cut| Ok(Kind::LinkCut(cut)))
+        }
+        "bus-cut" => {
+            cut(amount).map_or_else(|| wrong("tx or =rx, or nothing for both"), |cut| Ok(Kind::BusCut(cut)))
+        }
         "late" => lateness(amount)
             .map_or_else(|| wrong("3periods or =30ms, or nothing for 3 periods"), |late| Ok(Kind::Late(late))),
         "frozen" => match amount {

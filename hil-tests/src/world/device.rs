@@ -50,8 +50,10 @@ pub(super) struct Device<V: Variant> {
     sensors: Sensors,
     stage: SimStage,
     running: Option<Running<V>>,
-    /// Counts lives, so that a wake-up of an earlier one is ignored.
-    life: u32,
+    /// Counts wake-ups that were set, so that one that was replaced is ignored.
+    alarm: u32,
+    /// When the next turn is due, by the device's clock.
+    due: Instant,
     /// Stopped by a signal: it does not run, and what it had in hand waits.
     hung: bool,
     inbox: VecDeque<Received>,
@@ -75,6 +77,7 @@ pub(super) struct Outcome<V: Variant> {
     pub(super) sample: Option<Sample<State, Memory<V>>>,
     pub(super) extra: Duration,
     pub(super) next: Instant,
+    pub(super) alarm: u32,
     pub(super) role: Option<RoleName>,
     pub(super) ready: Option<Result<(), NotReady>>,
     pub(super) woke: Instant,
@@ -92,7 +95,8 @@ impl<V: Variant> Device<V> {
             sensors: Sensors::new(SensorConfig::default(), seed),
             stage: SimStage::default(),
             running: None,
-            life: 0,
+            alarm: 0,
+            due: shown,
             hung: false,
             inbox: VecDeque::with_capacity(INBOX_MAX),
             peer: None,
@@ -111,8 +115,19 @@ impl<V: Variant> Device<V> {
         self.peer = None;
         self.orders.clear();
         self.hung = false;
-        self.life += 1;
-        self.life
+        self.due = local;
+        self.set_alarm()
+    }
+
+    /// Sets a new wake-up; the one before it is ignored.
+    fn set_alarm(&mut self) -> u32 {
+        self.alarm = self.alarm.wrapping_add(1);
+        self.alarm
+    }
+
+    /// Returns when the next turn is due by true time, after the clock was changed, and the alarm for it.
+    pub(super) fn reset_alarm(&mut self) -> (Instant, u32) {
+        (self.clock.at(self.due), self.set_alarm())
     }
 
     pub(super) fn kill(&mut self) {
@@ -132,7 +147,6 @@ impl<V: Variant> Device<V> {
     pub(super) fn readiness(&self) -> Option<Result<(), NotReady>> {
         self.running.as_ref().map(|running| running.node.takeover_ready())
     }
-
 
     pub(super) fn local(&self, now: Instant) -> Instant {
         self.clock.local(now)
@@ -158,9 +172,9 @@ impl<V: Variant> Device<V> {
         }
     }
 
-    pub(super) const fn resume(&mut self) -> u32 {
+    pub(super) fn resume(&mut self) -> u32 {
         self.hung = false;
-        self.life
+        self.set_alarm()
     }
 
     pub(super) fn order(&mut self, order: Order) {
@@ -192,16 +206,16 @@ impl<V: Variant> Device<V> {
         self.recording.take()
     }
 
-    /// Runs one turn at true time `now`, unless the device is dead, stopped, or the wake-up is of an earlier life.
+    /// Runs one turn at true time `now`, unless the device is dead, stopped, or the wake-up was replaced.
     pub(super) fn turn(
         &mut self,
         now: Instant,
-        life: u32,
+        alarm: u32,
         truth: &State,
         rng: &mut Rng,
         jitter: Duration,
     ) -> Option<Outcome<V>> {
-        if life != self.life || (self.hung && !self.running.as_ref()?.in_hand) {
+        if alarm != self.alarm || (self.hung && !self.running.as_ref()?.in_hand) {
             return None;
         }
         let local = self.clock.local(now);
@@ -230,8 +244,9 @@ impl<V: Variant> Device<V> {
         let ready = (running.ready != Some(readiness)).then_some(readiness);
         running.ready = Some(readiness);
         // A late law keeps the loop busy; starts that were missed meanwhile are skipped by the node.
+        self.due = next;
         let wakes = self.clock.at(next).max(now + extra) + rng.span(Duration::ZERO, jitter);
-        Some(Outcome { frames, sample, extra, next: wakes, role, ready, woke: now })
+        Some(Outcome { frames, sample, extra, next: wakes, alarm: self.set_alarm(), role, ready, woke: now })
     }
 }
 
@@ -268,7 +283,7 @@ impl<M: Copy> Ports<State, M> for SimPorts<'_, M> {
     }
 
     fn peer(&mut self) -> Option<HeardSample<State, M>> {
-        self.peer.take()
+        *self.peer
     }
 
     fn publish(&mut self, sample: &Sample<State, M>) {

@@ -116,13 +116,18 @@ impl<V: Variant> World<V> {
             self.at(ends, Happening::FaultEnds(index));
         }
         self.apply(&fault, slot, true);
+        if fault.kind.is_momentary() {
+            self.tell(&Event::FaultEnded { label: fault.label, slot: Some(slot) });
+        }
     }
 
     pub(super) fn end_fault(&mut self, index: usize) {
         let Active { fault, hit } = &self.faults[index];
         let (fault, slot) = (fault.clone(), hit.unwrap_or(Slot::LEFT));
         self.apply(&fault, slot, false);
-        self.tell(&Event::FaultEnded { label: fault.label });
+        if !fault.kind.is_momentary() {
+            self.tell(&Event::FaultEnded { label: fault.label, slot: Some(slot) });
+        }
     }
 
     /// Begins (`on`) or ends a fault at `slot`.
@@ -155,11 +160,11 @@ impl<V: Variant> World<V> {
                     // Ready or not, a process that is stopped takes nothing over.
                     self.tell(&Event::Down { slot });
                 } else {
-                    let life = self.devices[index].resume();
+                    let alarm = self.devices[index].resume();
                     if let Some(ready) = self.devices[index].readiness() {
                         self.tell(&Event::Ready { slot, ready });
                     }
-                    self.at(now, Happening::Wake(slot, life));
+                    self.at(now, Happening::Wake(slot, alarm));
                 }
             }
             Kind::LinkCut(cut) => self.cut_link(slot, cut, on),
@@ -188,10 +193,14 @@ impl<V: Variant> World<V> {
             Kind::ClockSlip { by, forwards } => {
                 if on {
                     self.devices[index].clock_mut().slip(now, by, forwards);
+                    let (at, alarm) = self.devices[index].reset_alarm();
+                    self.at(at, Happening::Wake(slot, alarm));
                 }
             }
             Kind::ClockDrift(ppm) => {
                 self.devices[index].clock_mut().set_drift(now, if on { ppm } else { 0.0 });
+                let (at, alarm) = self.devices[index].reset_alarm();
+                self.at(at, Happening::Wake(slot, alarm));
             }
             Kind::Sensor(sensor) => self.devices[index].set_sensor_fault(on.then_some(sensor)),
             Kind::Lose(what) => {

@@ -1,4 +1,5 @@
-//! Probes: how a device that does not drive proves that its commands would reach each gate (V11).
+//! Probes: how a device that does not drive proves that its commands would reach each gate (V11). A device that
+//! drove a moment ago has better proof: its commands were acted on.
 
 use core::time::Duration;
 use twinhelm_hal::frame::{CommandFrame, Frame, GATES, PROBE_RANGE};
@@ -55,6 +56,11 @@ impl Probe {
     pub(super) fn on_echo(&mut self, gate: usize, number: u8) {
         let sent = self.sent_at[usize::from(number % PROBE_RANGE)];
         self.proven[gate] = self.proven[gate].max(sent);
+    }
+
+    /// Takes note that `gate` acted on a command of this device at `at`.
+    pub(super) fn on_acted(&mut self, gate: usize, at: Instant) {
+        self.proven[gate] = self.proven[gate].max(Some(at));
     }
 
     /// Returns whether each of `gates` echoed a probe that was sent within the last second; without gates, nothing

@@ -181,7 +181,7 @@ impl Counts {
                 }
                 Event::Dropped { why, .. } => *counts.dropped.entry(why.name().to_owned()).or_default() += 1,
                 Event::Fault { label, request, .. } => faults.push((label.clone(), request.then_some(*at))),
-                Event::FaultEnded { label } => {
+                Event::FaultEnded { label, .. } => {
                     if let Some(fault) = faults.iter_mut().find(|(name, over)| name == label && over.is_none()) {
                         fault.1 = Some(*at);
                     }
@@ -290,9 +290,11 @@ fn handovers(log: &Log, acts: &[Act], setting: &Setting) -> Vec<Handover> {
     let causes: Vec<(Instant, &str)> = log
         .events
         .iter()
-        .filter_map(|(at, event)| {
-            if let Event::Fault { label, .. } = event { Some((*at, label.as_str())) } else { None }
-        })
+        .filter_map(
+            |(at, event)| {
+                if let Event::Fault { label, .. } = event { Some((*at, label.as_str())) } else { None }
+            },
+        )
         .collect();
     let mut handovers = Vec::new();
     for (index, (fault, label)) in causes.iter().enumerate() {

@@ -106,6 +106,8 @@ pub enum Event {
     FaultEnded {
         /// As it was written.
         label: String,
+        /// Whom it hit.
+        slot: Option<Slot>,
     },
     /// Where the vehicle is.
     Truth {

@@ -59,7 +59,11 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
         report.wrong_command_cycles
     )?;
     let gap = report.output_gap_ms;
-    writeln!(out, "  time between two commands: median {:.2} ms, p99 {:.2} ms, max {:.2} ms", gap.p50, gap.p99, gap.max)?;
+    writeln!(
+        out,
+        "  time between two commands: median {:.2} ms, p99 {:.2} ms, max {:.2} ms",
+        gap.p50, gap.p99, gap.max
+    )?;
     if let Some(stall) = report.watcher_stall_ms {
         writeln!(
             out,
@@ -79,7 +83,9 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(out)?;
     match report.verdict {
         Verdict::Pass => writeln!(out, "  PASS: all bounds hold."),
-        Verdict::Invalid => writeln!(out, "  INVALID: this machine stalled too much for the figures to mean anything."),
+        Verdict::Invalid => {
+            writeln!(out, "  INVALID: this machine stalled too much for the figures to mean anything.")
+        }
         Verdict::Fail => {
             writeln!(out, "  FAIL:")?;
             report.broken.iter().try_for_each(|bound| writeln!(out, "    {bound}"))

@@ -1,0 +1,360 @@
+//! How a session is opened: whom to listen for and whom to connect to, and how soon a dead link is torn down.
+//!
+//! Zenoh takes any number for its lease and its keep-alives. With none of the one it connects and expires for ever;
+//! with none of the other it divides by zero on a thread of its own, and the process lives on without a link. So
+//! everything is checked here, before Zenoh sees it.
+
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::fmt;
+use twinhelm_hal::time::Duration;
+
+/// The longest link lease: for so long a cut link may hold back samples and orders, and deliver them when it heals.
+const LINK_LEASE_MAX: Duration = Duration::from_secs(10);
+/// Zenoh's timers count milliseconds.
+const KEEP_ALIVE_PERIOD_MIN: Duration = Duration::from_millis(1);
+/// With one sign of life in a lease, each that is a little late ends the link.
+const KEEP_ALIVES_MIN: u32 = 2;
+/// A name longer than this is a mistake.
+const VEHICLE_BYTES_MAX: usize = 64;
+/// How long Zenoh waits for the other side's part in opening a link. Its own figure is 10 s, which would be the time
+/// without a link when a device dies while it connects.
+const OPEN_TIMEOUT_MS: u64 = 200;
+/// How often a link that is not there is tried.
+const RETRY_PERIOD_MS: u64 = 50;
+
+/// How a session of a vehicle is opened. A device and an observer take the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The vehicle's name, a part of each key. Vehicles on one network have different ones.
+    pub vehicle: String,
+    /// Where others connect to, each as `tcp/ADDRESS:PORT`.
+    pub listen: Vec<String>,
+    /// Whom to connect to, each as `tcp/ADDRESS:PORT`. Tried for ever, every 50 ms. Two devices need one connection:
+    /// one listens, the other connects.
+    pub connect: Vec<String>,
+    /// How long the other side may be silent before the link is torn down, up to 10 s; whole milliseconds, rounded
+    /// up. It finds dead links; it decides nothing about who drives. It is announced to the other side, which
+    /// applies it to this one, so give both the same. 100 ms suits a device without real-time threads for Zenoh.
+    pub link_lease: Duration,
+    /// How many signs of life are sent in one link lease when there is nothing else to send: 2 or more, 4 is usual.
+    pub keep_alive: u32,
+}
+
+/// What is wrong with [`Settings`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// The vehicle has no name.
+    #[error("the vehicle's name is empty: write one, for example \"demo\"")]
+    VehicleEmpty,
+    /// Its name is too long.
+    #[error("the vehicle's name has {bytes} bytes: write at most {VEHICLE_BYTES_MAX}")]
+    VehicleTooLong {
+        /// How many bytes it has.
+        bytes: usize,
+    },
+    /// Its name has a character that a key gives a meaning to.
+    #[error(
+        "the vehicle's name {vehicle:?} has {found:?} in it, which means something in a Zenoh key: \
+             write letters, digits, '-', '_' or '.'"
+    )]
+    VehicleCharacter {
+        /// The name.
+        vehicle: String,
+        /// The first character that cannot be.
+        found: char,
+    },
+    /// There is nobody to hear.
+    #[error(
+        "the link of {vehicle:?} has no endpoint: write one to listen on or to connect to, \
+             for example tcp/10.0.0.2:7447"
+    )]
+    NoEndpoint {
+        /// The vehicle.
+        vehicle: String,
+    },
+    /// An endpoint cannot be read.
+    #[error("{side} endpoint {endpoint:?} {problem}: write tcp/ADDRESS:PORT, for example tcp/10.0.0.2:7447")]
+    Endpoint {
+        /// In which list.
+        side: Side,
+        /// The endpoint.
+        endpoint: String,
+        /// What is wrong with it.
+        problem: EndpointProblem,
+    },
+    /// The link lease is zero or too long.
+    #[error(
+        "the link lease is {link_lease:?}: write more than 0 and at most {LINK_LEASE_MAX:?}, for example 100 ms"
+    )]
+    LinkLease {
+        /// What was written.
+        link_lease: Duration,
+    },
+    /// There are too few signs of life in a link lease.
+    #[error(
+        "keep_alive is {keep_alive}: write {KEEP_ALIVES_MIN} or more signs of life a link lease, for example 4"
+    )]
+    KeepAlive {
+        /// What was written.
+        keep_alive: u32,
+    },
+    /// There are too many.
+    #[error(
+        "keep_alive {keep_alive} in a link lease of {link_lease:?} leaves less than {KEEP_ALIVE_PERIOD_MIN:?} \
+             between two signs of life: write a smaller keep_alive or a longer lease"
+    )]
+    KeepAlivePeriod {
+        /// The link lease.
+        link_lease: Duration,
+        /// How many signs of life in it.
+        keep_alive: u32,
+    },
+}
+
+/// Which list an endpoint is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// [`Settings::listen`]
+    Listen,
+    /// [`Settings::connect`]
+    Connect,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Listen => "listen",
+            Self::Connect => "connect",
+        })
+    }
+}
+
+/// What is wrong with an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EndpointProblem {
+    /// It is empty.
+    #[error("is empty")]
+    Empty,
+    /// It does not begin with `tcp/`: this build of Zenoh has no other transport.
+    #[error("does not begin with tcp/")]
+    NotTcp,
+    /// It has no port.
+    #[error("has no port from 1 to 65535")]
+    NoPort,
+    /// It has no address, or one that cannot be told from its port.
+    #[error("has no address, or an IPv6 address without [brackets]")]
+    NoAddress,
+    /// It carries options of Zenoh's.
+    #[error("has options behind its port")]
+    Options,
+    /// It was listed before, in either list.
+    #[error("is listed twice")]
+    Twice,
+}
+
+impl Settings {
+    /// Checks all values.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, and what to write instead.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        self.check_vehicle()?;
+        self.check_endpoints()?;
+        let Self { link_lease, keep_alive, .. } = *self;
+        if link_lease.is_zero() || link_lease > LINK_LEASE_MAX {
+            return Err(SettingsError::LinkLease { link_lease });
+        }
+        if keep_alive < KEEP_ALIVES_MIN {
+            return Err(SettingsError::KeepAlive { keep_alive });
+        }
+        if link_lease < KEEP_ALIVE_PERIOD_MIN.saturating_mul(keep_alive) {
+            return Err(SettingsError::KeepAlivePeriod { link_lease, keep_alive });
+        }
+        Ok(())
+    }
+
+    fn check_vehicle(&self) -> Result<(), SettingsError> {
+        let vehicle = &self.vehicle;
+        if vehicle.is_empty() {
+            return Err(SettingsError::VehicleEmpty);
+        }
+        if vehicle.len() > VEHICLE_BYTES_MAX {
+            return Err(SettingsError::VehicleTooLong { bytes: vehicle.len() });
+        }
+        // `@` hides a key from wildcards; the others separate, match or are reserved.
+        let has_meaning = |c: char| matches!(c, '/' | '*' | '$' | '?' | '#' | '@') || c.is_control();
+        match vehicle.chars().find(|c| has_meaning(*c) || c.is_whitespace()) {
+            Some(found) => Err(SettingsError::VehicleCharacter { vehicle: vehicle.clone(), found }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_endpoints(&self) -> Result<(), SettingsError> {
+        let listen = self.listen.iter().map(|endpoint| (Side::Listen, endpoint));
+        let connect = self.connect.iter().map(|endpoint| (Side::Connect, endpoint));
+        let mut seen = BTreeSet::new();
+        for (side, endpoint) in listen.chain(connect) {
+            let address = address(endpoint);
+            let problem = match address {
+                Ok(_) if !seen.insert(endpoint) => EndpointProblem::Twice,
+                Ok(_) => continue,
+                Err(problem) => problem,
+            };
+            return Err(SettingsError::Endpoint { side, endpoint: endpoint.clone(), problem });
+        }
+        if seen.is_empty() {
+            return Err(SettingsError::NoEndpoint { vehicle: self.vehicle.clone() });
+        }
+        Ok(())
+    }
+
+    /// Returns Zenoh's configuration as JSON. The settings were checked.
+    pub(crate) fn to_json(&self) -> String {
+        let link_lease_ms = self.link_lease.as_nanos().div_ceil(1_000_000);
+        // Lists of their own for both sides: a peer that is told nothing listens on a port of Zenoh's choice.
+        json!({
+            "mode": "peer",
+            "scouting": { "multicast": { "enabled": false }, "gossip": { "enabled": false } },
+            "listen": { "endpoints": self.listen, "timeout_ms": 0, "exit_on_failure": true },
+            "connect": {
+                "endpoints": self.connect,
+                "timeout_ms": -1,
+                "exit_on_failure": false,
+                "retry": {
+                    "period_init_ms": RETRY_PERIOD_MS,
+                    "period_max_ms": RETRY_PERIOD_MS,
+                    "period_increase_factor": 1,
+                },
+            },
+            // Else opening takes half a second longer when nobody is there yet.
+            "open": { "return_conditions": { "connect_scouted": false, "declares": false } },
+            "transport": {
+                "unicast": { "open_timeout": OPEN_TIMEOUT_MS, "accept_timeout": OPEN_TIMEOUT_MS },
+                "link": { "tx": {
+                    "lease": u64::try_from(link_lease_ms).unwrap_or(u64::MAX),
+                    "keep_alive": self.keep_alive,
+                } },
+            },
+        })
+        .to_string()
+    }
+}
+
+/// Returns the `ADDRESS:PORT` of an endpoint.
+pub(crate) fn address(endpoint: &str) -> Result<&str, EndpointProblem> {
+    if endpoint.is_empty() {
+        return Err(EndpointProblem::Empty);
+    }
+    let address = endpoint.strip_prefix("tcp/").ok_or(EndpointProblem::NotTcp)?;
+    if address.contains(['?', '#']) {
+        return Err(EndpointProblem::Options);
+    }
+    let (host, port) = address.rsplit_once(':').ok_or(EndpointProblem::NoPort)?;
+    if !port.parse().is_ok_and(|port: u16| port != 0) {
+        return Err(EndpointProblem::NoPort);
+    }
+    let is_bracketed = host.len() > 2 && host.starts_with('[') && host.ends_with(']');
+    let is_host = !host.is_empty() && !host.contains([':', '[', ']', '/', ' ']);
+    if is_bracketed || is_host { Ok(address) } else { Err(EndpointProblem::NoAddress) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> Settings {
+        Settings {
+            vehicle: "demo".to_owned(),
+            listen: vec!["tcp/127.0.0.1:7447".to_owned()],
+            connect: vec!["tcp/[::1]:7447".to_owned(), "tcp/right.local:7447".to_owned()],
+            link_lease: Duration::from_millis(100),
+            keep_alive: 4,
+        }
+    }
+
+    #[test]
+    fn good_settings_are_taken_by_zenoh_as_they_were_meant() {
+        assert_eq!(good().check(), Ok(()));
+        let fine = Settings { link_lease: Duration::from_micros(100_001), ..good() };
+        let config = zenoh::Config::from_json5(&fine.to_json()).unwrap();
+        assert_eq!(config.get_json("transport/link/tx/lease").unwrap(), "101");
+        assert_eq!(config.get_json("transport/link/tx/keep_alive").unwrap(), "4");
+        assert_eq!(config.get_json("scouting/multicast/enabled").unwrap(), "false");
+        assert_eq!(config.get_json("scouting/gossip/enabled").unwrap(), "false");
+        assert_eq!(config.get_json("connect/timeout_ms").unwrap(), "-1");
+        assert_eq!(config.get_json("connect/exit_on_failure").unwrap(), "false");
+        assert!(config.get_json("listen/endpoints").unwrap().contains("tcp/127.0.0.1:7447"));
+        let deaf = Settings { listen: Vec::new(), ..good() };
+        let config = zenoh::Config::from_json5(&deaf.to_json()).unwrap();
+        assert_eq!(config.get_json("listen/endpoints").unwrap(), "[]");
+    }
+
+    #[test]
+    fn a_vehicle_name_that_a_key_would_read_as_something_else_is_refused() {
+        let named = |vehicle: &str| Settings { vehicle: vehicle.to_owned(), ..good() }.check();
+        assert_eq!(named(""), Err(SettingsError::VehicleEmpty));
+        assert_eq!(named(&"x".repeat(65)), Err(SettingsError::VehicleTooLong { bytes: 65 }));
+        for name in ["a/b", "*", "**", "a$*", "what?", "#1", "@admin", "a b", "a\n", "a\0"] {
+            assert!(matches!(named(name), Err(SettingsError::VehicleCharacter { .. })), "{name:?}");
+        }
+        for name in ["demo", "car-7_b.2", "Wägelchen"] {
+            assert_eq!(named(name), Ok(()), "{name:?}");
+        }
+        assert_eq!(
+            named("a/b").unwrap_err().to_string(),
+            "the vehicle's name \"a/b\" has '/' in it, which means something in a Zenoh key: \
+             write letters, digits, '-', '_' or '.'"
+        );
+    }
+
+    #[test]
+    fn an_endpoint_that_is_not_an_address_and_a_port_over_tcp_is_refused() {
+        for (endpoint, problem) in [
+            ("", EndpointProblem::Empty),
+            ("127.0.0.1:7447", EndpointProblem::NotTcp),
+            ("udp/127.0.0.1:7447", EndpointProblem::NotTcp),
+            ("tcp/127.0.0.1", EndpointProblem::NoPort),
+            ("tcp/127.0.0.1:", EndpointProblem::NoPort),
+            ("tcp/127.0.0.1:0", EndpointProblem::NoPort),
+            ("tcp/127.0.0.1:70000", EndpointProblem::NoPort),
+            ("tcp/:7447", EndpointProblem::NoAddress),
+            ("tcp/::1:7447", EndpointProblem::NoAddress),
+            ("tcp/[]:7447", EndpointProblem::NoAddress),
+            ("tcp/127.0.0.1:7447#iface=lo", EndpointProblem::Options),
+            ("tcp/[::1]:7447", EndpointProblem::Twice),
+        ] {
+            let settings = Settings { listen: vec!["tcp/[::1]:7447".to_owned(), endpoint.to_owned()], ..good() };
+            let expected = SettingsError::Endpoint { side: Side::Listen, endpoint: endpoint.to_owned(), problem };
+            assert_eq!(settings.check(), Err(expected));
+        }
+        let to_itself = Settings { connect: good().listen, ..good() };
+        assert_eq!(
+            to_itself.check().unwrap_err().to_string(),
+            "connect endpoint \"tcp/127.0.0.1:7447\" is listed twice: \
+             write tcp/ADDRESS:PORT, for example tcp/10.0.0.2:7447"
+        );
+        let nobody = Settings { listen: Vec::new(), connect: Vec::new(), ..good() };
+        assert_eq!(nobody.check(), Err(SettingsError::NoEndpoint { vehicle: "demo".to_owned() }));
+    }
+
+    #[test]
+    fn a_lease_that_zenoh_would_take_and_break_on_is_refused() {
+        let timed = |us, keep_alive| {
+            let settings = Settings { link_lease: Duration::from_micros(us), keep_alive, ..good() };
+            settings.check()
+        };
+        assert!(matches!(timed(0, 4), Err(SettingsError::LinkLease { .. })));
+        assert!(matches!(timed(10_000_001, 4), Err(SettingsError::LinkLease { .. })));
+        assert_eq!(timed(100_000, 0), Err(SettingsError::KeepAlive { keep_alive: 0 }));
+        assert_eq!(timed(100_000, 1), Err(SettingsError::KeepAlive { keep_alive: 1 }));
+        assert!(matches!(timed(3_999, 4), Err(SettingsError::KeepAlivePeriod { .. })));
+        assert!(matches!(timed(100_000, u32::MAX), Err(SettingsError::KeepAlivePeriod { .. })));
+        assert_eq!(timed(4_000, 4), Ok(()));
+        assert_eq!(
+            timed(3_000, 4).unwrap_err().to_string(),
+            "keep_alive 4 in a link lease of 3ms leaves less than 1ms between two signs of life: \
+             write a smaller keep_alive or a longer lease"
+        );
+    }
+}

@@ -1,0 +1,347 @@
+//! Devices, observers and an intruder, each with a Zenoh session of its own, on addresses that no other test has.
+//!
+//! Nothing here waits for a time: each wait ends with a condition, or fails after [`PATIENCE`].
+
+use std::error::Error;
+use std::fmt::Debug;
+use std::net::TcpListener;
+use std::process;
+use std::sync::atomic::{AtomicU8, Ordering};
+use twinhelm_hal::cycle::Cycle;
+use twinhelm_hal::signals::Signals;
+use twinhelm_hal::term::{Slot, Term};
+use twinhelm_hal::time::Duration;
+use twinhelm_linux::clock::{now, sleep_until};
+use twinhelm_standby::{Header, HeardSample, NotReady, Order, Published, Refusal, RoleName};
+use twinhelm_zenoh::wire::{BYTES_MAX, VERSION, encode};
+use twinhelm_zenoh::{Counters, Link, OBSERVED_MAX, Observed, OpenError, OrderError, Settings, SettingsError};
+use zenoh::qos::CongestionControl;
+use zenoh::{Session, Wait};
+
+type State = [f64; 4];
+type Memory = [f64; 8];
+type Sample = twinhelm_standby::Sample<State, Memory>;
+type LinkPort = twinhelm_zenoh::LinkPort<State, Memory>;
+type Observer = twinhelm_zenoh::Observer<State, Memory>;
+
+const LEFT: Slot = Slot::LEFT;
+const RIGHT: Slot = Slot::RIGHT;
+/// Far beyond what anything here takes, also on a machine that has other things to do.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An endpoint that no other test listens on: all of 127/8 is this machine, so the process has addresses of its own.
+fn endpoint() -> String {
+    static COUNT: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = process::id().to_be_bytes();
+    format!("tcp/127.{high}.{}.{}:7447", low | 1, COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+fn settings(listen: &[&String], connect: &[&String]) -> Settings {
+    let owned = |endpoints: &[&String]| endpoints.iter().map(|endpoint| (*endpoint).clone()).collect();
+    Settings {
+        vehicle: "demo".to_owned(),
+        listen: owned(listen),
+        connect: owned(connect),
+        // Longer than a device would have, so that a busy machine does not end a link in the middle of a test.
+        link_lease: Duration::from_secs(2),
+        keep_alive: 4,
+    }
+}
+
+fn sample(slot: Slot, cycle: u64) -> Sample {
+    let header = Header {
+        slot,
+        cycle: Cycle::new(cycle),
+        term: Some(Term::next_of(slot, None)),
+        role: RoleName::Standby,
+        ready: Err(NotReady::NotJudged),
+        sent: false,
+        checked: true,
+        divergence: None,
+        disputes: false,
+        digest: 0xDEAD_BEEF_0123_4567,
+        relayed: [None; 4],
+    };
+    let published = Published {
+        memory: [0.125; 8],
+        readings: [1.0, 2.0, -0.5, 2.5],
+        own_readings: true,
+        standstill: false,
+        signals: Some(Signals { first: -300, second: 40 }),
+    };
+    Sample { header, published: Some(published) }
+}
+
+/// Asks until there is an answer.
+#[track_caller]
+fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let until = now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(now() < until, "never: {what}");
+        sleep_until(now() + Duration::from_millis(1));
+    }
+}
+
+/// Publishes newer and newer samples until `to` hears one, and returns the cycle of the last.
+#[track_caller]
+fn publish_until_heard(from: &mut LinkPort, slot: Slot, after: u64, to: &mut LinkPort) -> u64 {
+    let mut cycle = after;
+    eventually("the first sample", || {
+        cycle += 1;
+        from.publish(&sample(slot, cycle));
+        to.peer().and_then(|heard| heard.sample).filter(|heard| heard.header.cycle.number() > after)
+    });
+    cycle
+}
+
+fn open(slot: Slot, settings: &Settings) -> (Link, LinkPort) {
+    Link::open(slot, settings).unwrap()
+}
+
+#[test]
+fn samples_orders_and_refusals_reach_whom_they_are_for() {
+    let (a, b) = (endpoint(), endpoint());
+    let (left_link, mut left) = open(LEFT, &settings(&[&a], &[]));
+    let (right_link, mut right) = open(RIGHT, &settings(&[&b], &[&a]));
+    let observer = Observer::open(&settings(&[], &[&a, &b])).unwrap();
+
+    let first = publish_until_heard(&mut left, LEFT, 0, &mut right);
+    publish_until_heard(&mut right, RIGHT, 0, &mut left);
+
+    // The newest wins, and each sample is told once.
+    let last = first + 500;
+    for cycle in first + 1..=last {
+        left.publish(&sample(LEFT, cycle));
+    }
+    let mut newest = 0;
+    let before = now();
+    let heard = eventually("the last sample", || {
+        let heard = right.peer()?;
+        let cycle = heard.sample.unwrap().header.cycle.number();
+        assert!(cycle > newest, "cycle {cycle} after {newest}");
+        newest = cycle;
+        (cycle == last).then_some(heard)
+    });
+    assert_eq!(heard.sample, Some(sample(LEFT, last)));
+    assert!(heard.at <= now() && heard.at + PATIENCE > before);
+    assert_eq!(right.peer(), None);
+
+    // An order reaches its slot alone.
+    eventually("the order is taken", || observer.order(RIGHT, Order::Switchover).ok());
+    assert_eq!(eventually("the order", || right.order()), Order::Switchover);
+    assert_eq!(right.order(), None);
+    assert_eq!(left.order(), None);
+    assert_eq!(left_link.counters().foreign, 0);
+    let nobody = observer.order(Slot::new(2).unwrap(), Order::Switchover).unwrap_err();
+    assert!(matches!(nobody, OrderError::NobodyThere { .. }), "{nobody}");
+    assert_eq!(
+        nobody.to_string(),
+        "nobody listens in slot 2 of \"demo\": is the device running, and is its endpoint written down?"
+    );
+
+    // What the devices say reaches the observer.
+    let refusal = Refusal::PeerNotReady(NotReady::Link);
+    right.refuse(refusal);
+    let mut heard_of = [false; 2];
+    eventually("the refusal and both devices", || {
+        match observer.next(Duration::from_millis(1)) {
+            Some(Observed::Refused { slot, refusal: heard, .. }) => {
+                assert_eq!((slot, heard), (RIGHT, refusal));
+                return Some(());
+            }
+            Some(Observed::State { slot, sample: Some(heard), .. }) => {
+                assert_eq!(heard.header.slot, slot);
+                heard_of[slot.index()] = true;
+            }
+            Some(Observed::State { sample: None, .. }) => panic!("there is one version here"),
+            None => {}
+        }
+        None
+    });
+    assert_eq!(heard_of, [true; 2]);
+
+    let Counters { sent, received, unsent, malformed, other_version, foreign, dropped } = right_link.counters();
+    assert!(sent > 0 && received > 0);
+    assert_eq!([unsent, malformed, other_version, foreign, dropped], [0; 5]);
+
+    // A port outlives its link, and says nothing more.
+    left_link.close();
+    left.publish(&sample(LEFT, last + 1));
+    left.refuse(Refusal::NotPrimary);
+    assert_eq!(left.order(), None);
+}
+
+#[test]
+fn an_observer_passes_nothing_from_one_device_to_the_other() {
+    let (a, b) = (endpoint(), endpoint());
+    let (left_link, mut left) = open(LEFT, &settings(&[&a], &[]));
+    let (right_link, mut right) = open(RIGHT, &settings(&[&b], &[]));
+    let observer = Observer::open(&settings(&[], &[&a, &b])).unwrap();
+
+    let mut cycle = 0;
+    let mut heard = [0; 2];
+    eventually("twenty samples of both", || {
+        cycle += 1;
+        left.publish(&sample(LEFT, cycle));
+        right.publish(&sample(RIGHT, cycle));
+        while let Some(Observed::State { slot, .. }) = observer.next(Duration::from_millis(1)) {
+            heard[slot.index()] += 1;
+        }
+        (heard[0] >= 20 && heard[1] >= 20).then_some(())
+    });
+    assert_eq!(left_link.counters().received, 0);
+    assert_eq!(right_link.counters().received, 0);
+}
+
+#[test]
+fn a_restarted_peer_is_heard_again() {
+    let a = endpoint();
+    let (listens, connects) = (settings(&[&a], &[]), settings(&[], &[&a]));
+    // The one that connects is there before the one that listens.
+    let (right_link, mut right) = open(RIGHT, &connects);
+    let (left_link, mut left) = open(LEFT, &listens);
+    let cycle = publish_until_heard(&mut left, LEFT, 0, &mut right);
+
+    left_link.close();
+    let (left_link, mut left) = open(LEFT, &listens);
+    let cycle = publish_until_heard(&mut left, LEFT, cycle, &mut right);
+
+    right_link.close();
+    let (right_link, mut right) = open(RIGHT, &connects);
+    let cycle = publish_until_heard(&mut left, LEFT, cycle, &mut right);
+    publish_until_heard(&mut right, RIGHT, cycle, &mut left);
+    assert_eq!((left_link.counters().foreign, right_link.counters().foreign), (0, 0));
+}
+
+/// Somebody on the network who puts what they like.
+struct Intruder(Session);
+
+impl Intruder {
+    fn open(endpoints: &[&String]) -> Self {
+        let config = format!(
+            r#"{{
+                mode: "peer",
+                scouting: {{ multicast: {{ enabled: false }}, gossip: {{ enabled: false }} }},
+                listen: {{ endpoints: [] }},
+                connect: {{ endpoints: {endpoints:?} }},
+            }}"#
+        );
+        Self(zenoh::open(zenoh::Config::from_json5(&config).unwrap()).wait().unwrap())
+    }
+
+    fn put(&self, key: &str, bytes: &[u8]) {
+        let key = format!("twinhelm/demo/{key}");
+        self.0.put(key, bytes).congestion_control(CongestionControl::Block).wait().unwrap();
+    }
+
+    fn put_sample(&self, key: &str, sample: &Sample) {
+        self.put(key, encode(sample, &mut [0; BYTES_MAX]).unwrap());
+    }
+}
+
+#[test]
+fn what_cannot_be_used_is_counted_and_does_not_stop_the_link() {
+    let (a, b) = (endpoint(), endpoint());
+    let (link, mut left) = open(LEFT, &settings(&[&a], &[]));
+    let observer = Observer::open(&settings(&[&b], &[])).unwrap();
+    let intruder = Intruder::open(&[&a, &b]);
+    let mut puts = 0;
+    eventually("both hear the intruder", || {
+        puts += 1;
+        intruder.put_sample("state/1", &sample(RIGHT, puts));
+        (left.peer().is_some() && observer.next(Duration::ZERO).is_some()).then_some(())
+    });
+    // What was put before the links were up is lost; what was put after is counted.
+    let cycle = puts + 1;
+    intruder.put_sample("state/1", &sample(RIGHT, cycle));
+    eventually("the link is quiet", || left.peer().filter(|heard| heard.sample == Some(sample(RIGHT, cycle))));
+    let before = link.counters();
+
+    let good = encode(&sample(RIGHT, cycle + 1), &mut [0; BYTES_MAX]).unwrap().to_vec();
+    // Cannot be read: 7.
+    intruder.put("state/1", &[]);
+    intruder.put("state/1", &[VERSION]);
+    intruder.put("state/1", &good[..good.len() - 1]);
+    intruder.put("state/1", &[good.as_slice(), &[0]].concat());
+    intruder.put("state/1", &vec![VERSION; 300_000]);
+    intruder.put("order/0", &[VERSION, 77]);
+    intruder.0.delete("twinhelm/demo/state/1").wait().unwrap();
+    // Another version: 3.
+    intruder.put("state/1", &[VERSION + 1, 1, 2, 3]);
+    intruder.put("state/1", &vec![VERSION + 1; 300_000]);
+    intruder.put("order/0", &[VERSION + 1]);
+    // Not whose key it is, the own slot, no slot at all, an order to everybody: 5.
+    intruder.put_sample("state/1", &sample(LEFT, cycle + 1));
+    intruder.put_sample("state/1", &sample(Slot::new(2).unwrap(), cycle + 1));
+    intruder.put_sample("state/0", &sample(LEFT, cycle + 1));
+    intruder.put_sample("state/*", &sample(RIGHT, cycle + 1));
+    intruder.put("order/*", encode(&Order::Switchover, &mut [0; BYTES_MAX]).unwrap());
+
+    let heard = eventually("the other version", || left.peer());
+    assert_eq!(heard.sample, None, "a peer of another version is known as such");
+    eventually("all of it is counted", || {
+        let Counters { malformed, other_version, foreign, .. } = link.counters();
+        (malformed >= 7 && other_version >= 3 && foreign >= 5).then_some(())
+    });
+    assert_eq!(link.counters(), Counters { malformed: 7, other_version: 3, foreign: 5, ..before });
+    assert_eq!(left.order(), None);
+
+    // The link goes on.
+    intruder.put_sample("state/1", &sample(RIGHT, cycle + 2));
+    eventually("a good sample after all that", || {
+        left.peer().filter(|HeardSample { sample: heard, .. }| *heard == Some(sample(RIGHT, cycle + 2)))
+    });
+    intruder.put("order/0", encode(&Order::Switchover, &mut [0; BYTES_MAX]).unwrap());
+    assert_eq!(eventually("an order after all that", || left.order()), Order::Switchover);
+
+    // An observer that does not look loses what is newest, and holds up nobody.
+    while observer.next(Duration::from_millis(100)).is_some() {}
+    let before = observer.counters();
+    let extra = 50;
+    for cycle in 0..(OBSERVED_MAX + extra) as u64 {
+        intruder.put_sample("state/1", &sample(RIGHT, cycle));
+    }
+    eventually("the observer's queue runs over", || {
+        (observer.counters().dropped - before.dropped == extra as u64).then_some(())
+    });
+    let waiting = std::iter::from_fn(|| observer.next(Duration::ZERO)).count();
+    assert_eq!(waiting, OBSERVED_MAX);
+}
+
+#[track_caller]
+fn refused<T: Debug>(outcome: Result<T, OpenError>) -> OpenError {
+    outcome.expect_err("must not open")
+}
+
+#[test]
+fn what_stands_in_the_way_of_opening_is_named() {
+    let a = endpoint();
+    let taken = TcpListener::bind(a.trim_start_matches("tcp/")).unwrap();
+    let error = refused(Link::open::<State, Memory>(LEFT, &settings(&[&endpoint(), &a], &[])));
+    assert!(matches!(&error, OpenError::ListenInUse { endpoint } if *endpoint == a), "{error:?}");
+    assert_eq!(
+        error.to_string(),
+        format!("listening on {a}: the port is in use; end the process that has it, or write another port")
+    );
+    drop(taken);
+
+    // An address that is set aside for documentation, and therefore nobody's.
+    let elsewhere = "tcp/192.0.2.1:7447".to_owned();
+    let error = refused(Observer::open(&settings(&[&elsewhere], &[])));
+    assert!(matches!(&error, OpenError::Listen { endpoint, .. } if *endpoint == elsewhere), "{error:?}");
+    assert!(error.source().is_some());
+
+    let error = refused(Link::open::<State, Memory>(LEFT, &Settings { keep_alive: 0, ..settings(&[&a], &[]) }));
+    assert!(matches!(error, OpenError::Settings(SettingsError::KeepAlive { keep_alive: 0 })), "{error:?}");
+}
+
+#[test]
+fn a_port_can_be_given_to_the_control_thread() {
+    fn is_send<T: Send>() {}
+    is_send::<LinkPort>();
+    is_send::<Link>();
+    is_send::<Observer>();
+}
