@@ -14,30 +14,25 @@ use crate::rng::Rng;
 pub use device::SimStage;
 use device::{Device, Outcome};
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::Duration;
 use twinhelm_control::Controller;
 use twinhelm_hal::bus::{Arbiter, Cable, Delivery, Offer, Station};
 use twinhelm_hal::frame::{COMMAND_ID, CommandFrame, Frame, GATES, STATUS_ID, StatusFrame};
-use twinhelm_hal::gate::Verdict;
 use twinhelm_hal::gate::rules::GateRules;
 use twinhelm_hal::ports::Received;
-use twinhelm_hal::term::{SLOTS, Slot, Term};
+use twinhelm_hal::term::{SLOTS, Slot};
 use twinhelm_hal::time::Instant;
 use twinhelm_standby::node::rules::NodeRules;
 use twinhelm_standby::{Config, HeardSample, Order, Sample};
-use twinhelm_vehicle::actuators::ActuatorNode;
 use twinhelm_vehicle::course::Course;
-use twinhelm_vehicle::plant::{Plant, PlantConfig};
+use twinhelm_vehicle::plant::PlantConfig;
 use twinhelm_vehicle::report::log::{Event, Log, Observer};
 use twinhelm_vehicle::report::witness::Witness;
 use twinhelm_vehicle::signals::{Command, State};
+use twinhelm_vehicle::vehicle::{PLANT_STEP, Vehicle};
 
-/// The World's plant moves in steps of this length.
-const PLANT_STEP: Duration = Duration::from_millis(2);
-/// Every so many plant steps the truth is noted.
-const TRUTH_EVERY: u32 = 5;
 /// Truth begins here, so that a moment before it can be told.
 pub const ORIGIN: Instant = Instant::from_nanos(1_000_000_000);
 
@@ -100,7 +95,7 @@ enum Happening<V: Variant> {
     Offer(Slot, Frame, Instant),
     Held(Slot, Frame),
     Bus,
-    GateTick(usize),
+    GateTick(u8),
     Plant,
     Link(Slot, Sample<State, M<V>>),
     FaultStarts(usize),
@@ -141,38 +136,34 @@ pub struct World<V: Variant> {
     links: [Direction<Sample<State, M<V>>>; 2],
     bus: Arbiter,
     bus_at: Option<Instant>,
-    gates: Vec<ActuatorNode<V::Gate>>,
+    vehicle: Vehicle<V::Gate>,
     gate_at: [Option<Instant>; GATES as usize],
-    was_open: [bool; GATES as usize],
-    offered: OfferedTimes,
     tampering: [faults::Tampering; 2],
     losses: Vec<faults::Loss>,
-    plant: Plant,
-    plant_steps: u32,
-    hint_m: Option<f64>,
-    travelled_m: f64,
-    witness: Witness<V::Law>,
     faults: Vec<faults::Active>,
-    checks: Checks,
-    log: Log,
+    notes: Notes<V::Law>,
     two_senders: Option<u16>,
 }
 
-/// When each device handed which cycle to the bus, for the age of what is acted on.
-struct OfferedTimes([VecDeque<(u8, u16, Instant)>; SLOTS as usize]);
+/// Who looks at what happens: the checkers, the witness of the law, and the log.
+struct Notes<L> {
+    checks: Checks,
+    witness: Witness<L>,
+    log: Option<Log>,
+}
 
-impl OfferedTimes {
-    fn note(&mut self, slot: Slot, term: u8, cycle: u16, at: Instant) {
-        let times = &mut self.0[slot.index()];
-        if times.len() >= 1024 {
-            times.pop_front();
+impl<L: Controller<State = State, Command = Command>> Observer for Notes<L> {
+    fn on(&mut self, at: Instant, event: &Event) {
+        self.checks.on(at, event);
+        if let Some(log) = &mut self.log {
+            log.on(at, event);
         }
-        times.push_back((term, cycle, at));
-    }
-
-    fn of(&self, slot: Slot, term: u8, cycle: u16) -> Option<Instant> {
-        let times = self.0[slot.index()].iter();
-        times.rev().find(|(t, c, _)| (*t, *c) == (term, cycle)).map(|(.., at)| *at)
+        if let Event::Acted { slot, cycle, signals, .. } = event {
+            // A command whose inputs were never published is none that an unfaulted law gave.
+            if self.witness.is_wrong(*slot, *cycle, *signals).unwrap_or(true) {
+                self.on(at, &Event::Wrong { slot: *slot, cycle: *cycle });
+            }
+        }
     }
 }
 
@@ -192,10 +183,7 @@ impl<V: Variant> World<V> {
         for gate in 0..config.gates {
             bus.attach(gate_station(gate), 4);
         }
-        let gates = (0..config.gates).map(|gate| ActuatorNode::new(gate, config.gate_timing())).collect();
-        let (x_m, y_m, yaw_rad) = setup.course.pose(0.0);
-        let start = State { x_m, y_m, yaw_rad, speed_mps: 0.0 };
-        let plant = Plant::new(setup.plant, start);
+        let vehicle = Vehicle::new(config.gate_timing(), config.gates, setup.plant, setup.course.clone());
         let witness = Witness::new(setup.law.clone(), config.period, config.divergence_max);
         let devices = [Slot::LEFT, Slot::RIGHT].map(|slot| Device::new(slot, &setup, &mut rng));
         let mut world = Self {
@@ -206,20 +194,12 @@ impl<V: Variant> World<V> {
             links: [Direction::new(), Direction::new()],
             bus,
             bus_at: None,
-            gates,
+            vehicle,
             gate_at: [None; GATES as usize],
-            was_open: [false; GATES as usize],
-            offered: OfferedTimes(std::array::from_fn(|_| VecDeque::new())),
             tampering: Default::default(),
             losses: Vec::new(),
-            plant,
-            plant_steps: 0,
-            hint_m: Some(0.0),
-            travelled_m: 0.0,
-            witness,
             faults: Vec::new(),
-            checks,
-            log: Log::default(),
+            notes: Notes { checks, witness, log: setup.keep_log.then(Log::default) },
             two_senders: None,
             rng,
             setup,
@@ -230,7 +210,7 @@ impl<V: Variant> World<V> {
             }
         }
         world.at(ORIGIN, Happening::Plant);
-        for gate in 0..world.gates.len() {
+        for gate in 0..config.gates {
             // Each gate's own clock ticks where it likes.
             let offset = world.rng.span(Duration::ZERO, config.period);
             world.at(ORIGIN + offset, Happening::GateTick(gate));
@@ -257,27 +237,27 @@ impl<V: Variant> World<V> {
     /// Ends the run: looks at what is still open, and returns the checkers' books and the log.
     #[must_use]
     pub fn finish(mut self) -> (Checks, Log, Option<u16>) {
-        self.checks.finish(self.now);
-        (self.checks, self.log, self.two_senders)
+        self.notes.checks.finish(self.now);
+        (self.notes.checks, self.notes.log.unwrap_or_default(), self.two_senders)
     }
 
     /// Returns the device that holds the wheel, as gate 0 names it.
     #[must_use]
     pub fn holder(&self) -> Option<Slot> {
-        self.gates[0].gate().term().map(Term::slot)
+        self.vehicle.holder()
     }
 
     /// Returns whether a device is a ready standby, and the gates act on commands.
     #[must_use]
     pub fn is_protected(&self) -> bool {
         let ready = self.devices.iter().any(|device| device.is_ready());
-        ready && self.gates.iter().all(|gate| gate.gate().is_open())
+        ready && self.vehicle.is_commanded()
     }
 
     /// Returns whether each gate acts on commands.
     #[must_use]
     pub fn is_commanded(&self) -> bool {
-        self.gates.iter().all(|gate| gate.gate().is_open())
+        self.vehicle.is_commanded()
     }
 
     /// Returns the links, for a scenario to spoil: index 0 is what left sends.
@@ -307,14 +287,7 @@ impl<V: Variant> World<V> {
     }
 
     fn tell(&mut self, event: &Event) {
-        self.tell_at(self.now, event);
-    }
-
-    fn tell_at(&mut self, at: Instant, event: &Event) {
-        self.checks.on(at, event);
-        if self.setup.keep_log {
-            self.log.on(at, event);
-        }
+        self.notes.on(self.now, event);
     }
 
     fn happen(&mut self, what: Happening<V>) {
@@ -345,7 +318,7 @@ impl<V: Variant> World<V> {
     }
 
     fn wake(&mut self, slot: Slot, alarm: u32) {
-        let truth = *self.plant.state();
+        let truth = *self.vehicle.truth();
         let jitter = self.setup.jitter;
         let device = &mut self.devices[slot.index()];
         let Some(outcome) = device.turn(self.now, alarm, &truth, &mut self.rng, jitter) else {
@@ -362,7 +335,7 @@ impl<V: Variant> World<V> {
             self.tell(&Event::Ready { slot, ready });
         }
         if let Some(sample) = sample {
-            self.witness.on_sample(&sample);
+            self.notes.witness.on_sample(&sample);
             let to = other(slot);
             let mut arrivals = Vec::new();
             let sent = self.now + extra;
@@ -379,13 +352,7 @@ impl<V: Variant> World<V> {
             return;
         }
         // What the device sent, not what the way to the bus made of it: the device answers for that alone.
-        if let Ok(command) = CommandFrame::decode(&frame) {
-            let CommandFrame { term, cycle, probe, .. } = command;
-            if !probe {
-                self.offered.note(slot, term, cycle, self.now);
-            }
-            self.tell(&Event::Offered { slot, term, cycle, probe, woke: Some(woke) });
-        }
+        self.vehicle.on_offered(self.now, &frame, Some(woke), &mut self.notes);
         let (frame, held) = self.tampering[slot.index()].pass(frame);
         self.put_on_bus(device_station(slot), frame);
         if let Some(after) = held {
@@ -429,92 +396,33 @@ impl<V: Variant> World<V> {
                 }
             }
         }
-        for gate in 0..self.gates.len() {
-            if delivery.is_heard_by(gate_station(gate.to_le_bytes()[0])) && !(lost.at_gate_0 && gate == 0) {
-                self.judge(gate, &frame);
+        for gate in 0..self.vehicle.gates() {
+            if delivery.is_heard_by(gate_station(gate)) && !(lost.at_gate_0 && gate == 0) {
+                self.vehicle.on_frame(self.now, gate, &frame, &mut self.notes);
+                self.report_gate(gate);
             }
         }
     }
 
-    fn judge(&mut self, gate: usize, frame: &Frame) {
-        let known = self.gates[gate].gate().term();
-        let verdict = self.gates[gate].on_frame(self.now, frame);
-        let number = gate.to_le_bytes()[0];
-        self.note_closing(gate);
-        match verdict {
-            Verdict::Acted { how, slot, term: adopted, cycle, signals, .. } => {
-                let wire = frame.data[1];
-                let term = Term::from_wire(wire, known).unwrap_or(adopted);
-                let offered = self.offered.of(slot, wire, cycle.to_wire());
-                let age = offered.map(|at| self.now.since(at));
-                self.was_open[gate] = true;
-                self.tell(&Event::Acted { gate: number, how, slot, term, adopted, cycle, signals, age });
-                if self.witness.is_wrong(slot, cycle, signals) {
-                    self.tell(&Event::Wrong { slot, cycle });
-                }
-            }
-            Verdict::Dropped { why } => self.tell(&Event::Dropped { gate: number, why }),
-            Verdict::Followed { term, .. } => self.tell(&Event::Followed { gate: number, term }),
-            Verdict::EStopped { .. } | Verdict::Probe { .. } | Verdict::Ignored => {}
-        }
+    fn tick_gate(&mut self, gate: u8) {
+        self.gate_at[usize::from(gate)] = None;
+        self.vehicle.on_tick(self.now, gate, &mut self.notes);
         self.report_gate(gate);
     }
 
-    fn tick_gate(&mut self, gate: usize) {
-        self.gate_at[gate] = None;
-        let _ = self.gates[gate].on_tick(self.now);
-        self.note_closing(gate);
-        self.report_gate(gate);
-    }
-
-    fn note_closing(&mut self, gate: usize) {
-        if self.was_open[gate] && !self.gates[gate].gate().is_open() {
-            self.was_open[gate] = false;
-            self.tell(&Event::Closed { gate: gate.to_le_bytes()[0] });
+    fn report_gate(&mut self, gate: u8) {
+        while let Some(frame) = self.vehicle.due_frame(self.now, gate) {
+            self.put_on_bus(gate_station(gate), frame);
         }
-    }
-
-    fn report_gate(&mut self, gate: usize) {
-        let speed_mps = self.plant.state().speed_mps;
-        let station = gate_station(gate.to_le_bytes()[0]);
-        if self.gates[gate].is_status_due(self.now) {
-            let frame = self.gates[gate].status(self.now, speed_mps);
-            self.put_on_bus(station, frame);
-        }
-        if self.gates[gate].is_counters_due(self.now) {
-            let frame = self.gates[gate].counters(self.now);
-            self.put_on_bus(station, frame);
-        }
-        let next = self.gates[gate].next_tick(self.now).max(self.now + Duration::from_micros(50));
-        if self.gate_at[gate].is_none_or(|at| next < at) {
-            self.gate_at[gate] = Some(next);
+        let next = self.vehicle.next_tick(self.now, gate).max(self.now + Duration::from_micros(50));
+        if self.gate_at[usize::from(gate)].is_none_or(|at| next < at) {
+            self.gate_at[usize::from(gate)] = Some(next);
             self.at(next, Happening::GateTick(gate));
         }
     }
 
     fn move_plant(&mut self) {
-        let speed = self.plant.state().speed_mps;
-        let setpoints = self.gates[0].setpoints(self.now, speed, PLANT_STEP);
-        if let Some(hint) = self.hint_m {
-            self.plant.set_side_slope_rad(self.setup.course.side_slope_rad(hint));
-        }
-        self.plant.step(PLANT_STEP.as_secs_f64(), setpoints.steering_rad, setpoints.drive_mps2);
-        self.plant_steps += 1;
-        if self.plant_steps % TRUTH_EVERY == 1 {
-            let state = *self.plant.state();
-            let place = self.setup.course.nearest(state.x_m, state.y_m, self.hint_m);
-            let length = self.setup.course.length_m();
-            let moved = self.hint_m.map_or(0.0, |before| place.s_m - before);
-            self.travelled_m += moved - (moved / length).round() * length;
-            self.hint_m = Some(place.s_m);
-            self.tell(&Event::Truth {
-                x_m: state.x_m,
-                y_m: state.y_m,
-                speed_mps: state.speed_mps,
-                cross_track_m: place.cross_track_m,
-                travelled_m: self.travelled_m,
-            });
-        }
+        self.vehicle.step(self.now, &mut self.notes);
         self.at(self.now + PLANT_STEP, Happening::Plant);
     }
 

@@ -16,3 +16,4 @@ pub mod ranges;
 pub mod report;
 pub mod sensors;
 pub mod signals;
+pub mod vehicle;

@@ -7,7 +7,6 @@ use std::time::Duration;
 use twinhelm_hal::frame::{CommandFrame, Frame, STATUS_ID};
 use twinhelm_hal::term::Slot;
 use twinhelm_standby::Order;
-use twinhelm_vehicle::actuators::ActuatorNode;
 use twinhelm_vehicle::report::log::Event;
 
 /// A fault of this run, and whom it hit.
@@ -216,10 +215,8 @@ impl<V: Variant> World<V> {
                 }
             }
             Kind::RestartGate(gate) => {
-                if on && usize::from(gate) < self.gates.len() {
-                    self.gates[usize::from(gate)] = ActuatorNode::new(gate, self.setup.config.gate_timing());
-                    self.was_open[usize::from(gate)] = false;
-                    self.tell(&Event::Restarted { gate });
+                if on {
+                    self.vehicle.restart_gate(self.now, gate, &mut self.notes);
                 }
             }
         }

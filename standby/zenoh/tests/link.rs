@@ -2,6 +2,8 @@
 //!
 //! Nothing here waits for a time: each wait ends with a condition, or fails after [`PATIENCE`].
 
+#![expect(clippy::unwrap_used, reason = "Clippy takes the helpers of an integration test for something else")]
+
 use std::error::Error;
 use std::fmt::Debug;
 use std::net::TcpListener;
@@ -29,11 +31,13 @@ const RIGHT: Slot = Slot::RIGHT;
 /// Far beyond what anything here takes, also on a machine that has other things to do.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// An endpoint that no other test listens on: all of 127/8 is this machine, so the process has addresses of its own.
+/// An endpoint that no other test listens on, in this process or another: all of 127/8 is this machine. Linux counts
+/// processes up to 2²², so what does not fit into the address goes into the port.
 fn endpoint() -> String {
     static COUNT: AtomicU8 = AtomicU8::new(1);
-    let [.., high, low] = process::id().to_be_bytes();
-    format!("tcp/127.{high}.{}.{}:7447", low | 1, COUNT.fetch_add(1, Ordering::Relaxed))
+    let [_, beyond, high, low] = process::id().to_be_bytes();
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("tcp/127.{high}.{low}.{count}:{}", 7447 + u16::from(beyond))
 }
 
 fn settings(listen: &[&String], connect: &[&String]) -> Settings {
@@ -144,13 +148,17 @@ fn samples_orders_and_refusals_reach_whom_they_are_for() {
 
     // What the devices say reaches the observer.
     let refusal = Refusal::PeerNotReady(NotReady::Link);
-    right.refuse(refusal);
-    let mut heard_of = [false; 2];
+    let mut newest = last;
+    let (mut heard_of, mut heard_refusal) = ([false; 2], false);
     eventually("the refusal and both devices", || {
+        newest += 1;
+        left.publish(&sample(LEFT, newest));
+        right.publish(&sample(RIGHT, newest));
+        right.refuse(refusal);
         match observer.next(Duration::from_millis(1)) {
             Some(Observed::Refused { slot, refusal: heard, .. }) => {
                 assert_eq!((slot, heard), (RIGHT, refusal));
-                return Some(());
+                heard_refusal = true;
             }
             Some(Observed::State { slot, sample: Some(heard), .. }) => {
                 assert_eq!(heard.header.slot, slot);
@@ -159,17 +167,16 @@ fn samples_orders_and_refusals_reach_whom_they_are_for() {
             Some(Observed::State { sample: None, .. }) => panic!("there is one version here"),
             None => {}
         }
-        None
+        (heard_refusal && heard_of == [true; 2]).then_some(())
     });
-    assert_eq!(heard_of, [true; 2]);
 
-    let Counters { sent, received, unsent, malformed, other_version, foreign, dropped } = right_link.counters();
+    let Counters { sent, received, unsent, malformed, other_version, foreign, .. } = right_link.counters();
     assert!(sent > 0 && received > 0);
-    assert_eq!([unsent, malformed, other_version, foreign, dropped], [0; 5]);
+    assert_eq!([unsent, malformed, other_version, foreign], [0; 4]);
 
     // A port outlives its link, and says nothing more.
     left_link.close();
-    left.publish(&sample(LEFT, last + 1));
+    left.publish(&sample(LEFT, newest + 1));
     left.refuse(Refusal::NotPrimary);
     assert_eq!(left.order(), None);
 }
@@ -268,7 +275,8 @@ fn what_cannot_be_used_is_counted_and_does_not_stop_the_link() {
     intruder.put("state/1", &[good.as_slice(), &[0]].concat());
     intruder.put("state/1", &vec![VERSION; 300_000]);
     intruder.put("order/0", &[VERSION, 77]);
-    intruder.0.delete("twinhelm/demo/state/1").wait().unwrap();
+    let delete = intruder.0.delete("twinhelm/demo/state/1");
+    delete.congestion_control(CongestionControl::Block).wait().unwrap();
     // Another version: 3.
     intruder.put("state/1", &[VERSION + 1, 1, 2, 3]);
     intruder.put("state/1", &vec![VERSION + 1; 300_000]);
@@ -298,7 +306,10 @@ fn what_cannot_be_used_is_counted_and_does_not_stop_the_link() {
     assert_eq!(eventually("an order after all that", || left.order()), Order::Switchover);
 
     // An observer that does not look loses what is newest, and holds up nobody.
-    while observer.next(Duration::from_millis(100)).is_some() {}
+    eventually("the observer has heard all of it", || match observer.next(Duration::ZERO)? {
+        Observed::State { sample: heard, .. } => (heard == Some(sample(RIGHT, cycle + 2))).then_some(()),
+        Observed::Refused { .. } => panic!("nobody refused anything"),
+    });
     let before = observer.counters();
     let extra = 50;
     for cycle in 0..(OBSERVED_MAX + extra) as u64 {

@@ -41,16 +41,12 @@ impl<L: Controller<State = State, Command = Command>> Witness<L> {
         *place = command.encode().map(|signals| (header.cycle, signals));
     }
 
-    /// Returns whether `signals` of `slot` for `cycle` are further from the expected ones than the bound. A command
-    /// whose inputs were never published, or for which an unfaulted law has no command at all, is wrong too.
+    /// Returns whether `signals` of `slot` for `cycle` are further from the expected ones than the bound; `None` when
+    /// the inputs were not published, or an unfaulted law has no command for them.
     #[must_use]
-    pub fn is_wrong(&self, slot: Slot, cycle: Cycle, signals: Signals) -> bool {
-        match self.expected[slot.index()][slot_of(cycle)] {
-            Some((at, expected)) if at.to_wire() == cycle.to_wire() => {
-                !signals.distance(expected).is_within(self.bound)
-            }
-            Some(_) | None => true,
-        }
+    pub fn is_wrong(&self, slot: Slot, cycle: Cycle, signals: Signals) -> Option<bool> {
+        let (at, expected) = self.expected[slot.index()][slot_of(cycle)]?;
+        (at.to_wire() == cycle.to_wire()).then(|| !signals.distance(expected).is_within(self.bound))
     }
 }
 
