@@ -8,7 +8,7 @@ use twinhelm_control::Controller;
 use twinhelm_vehicle::signals::{Command, State};
 
 /// What is wrong with a law.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum LawFault {
     /// It returns NaN.
     Nan,

@@ -18,5 +18,6 @@ pub mod link;
 pub mod recording;
 pub mod rng;
 pub mod run;
+pub mod scenario;
 pub mod storm;
 pub mod world;

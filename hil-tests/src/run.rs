@@ -13,6 +13,7 @@ use twinhelm_vehicle::plant::PlantConfig;
 use twinhelm_vehicle::report::analysis::{Setting, analyse};
 use twinhelm_vehicle::report::log::{Event, Log, Observer as _};
 use twinhelm_vehicle::report::{Report, Verdict};
+use twinhelm_vehicle::sensors::SensorConfig;
 use twinhelm_vehicle::signals::{Command, State};
 
 /// Which standby a run has.
@@ -59,6 +60,8 @@ pub struct Plan<L> {
     pub course: Arc<Course>,
     /// The vehicle.
     pub plant: PlantConfig,
+    /// The devices' sensors.
+    pub sensors: SensorConfig,
     /// Which standby.
     pub standby: Standby,
     /// For how long.
@@ -76,6 +79,8 @@ pub struct Outcome {
     pub log: Log,
     /// Broken invariants.
     pub violations: Vec<Violation>,
+    /// What the figures were measured against.
+    pub setting: Setting,
 }
 
 /// Returns what a run with `faults` promises about its output gap.
@@ -110,6 +115,7 @@ pub fn simulate_variant<V: Variant>(plan: &Plan<V::Law>) -> Outcome {
         law: plan.law.clone(),
         course: plan.course.clone(),
         plant: plan.plant,
+        sensors: plan.sensors,
         boot,
         jitter: plan.config.jitter.mul_f64(0.9),
         keep_log: true,
@@ -154,7 +160,7 @@ pub fn simulate_variant<V: Variant>(plan: &Plan<V::Law>) -> Outcome {
     if !report.broken.is_empty() {
         report.verdict = Verdict::Fail;
     }
-    Outcome { report, log, violations }
+    Outcome { report, log, violations, setting }
 }
 
 /// Returns when the `fresh` baseline's steps are reached: the heartbeat is missed, the process is started.

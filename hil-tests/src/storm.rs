@@ -14,6 +14,7 @@ use twinhelm_control::Controller;
 use twinhelm_standby::{Config, ConfigError, Parameters};
 use twinhelm_vehicle::course::Course;
 use twinhelm_vehicle::plant::PlantConfig;
+use twinhelm_vehicle::sensors::SensorConfig;
 use twinhelm_vehicle::signals::{Command, State};
 
 /// A class of faults.
@@ -247,6 +248,7 @@ impl<L: Controller<State = State, Command = Command> + Clone> Storm<L> {
             law: self.law.clone(),
             course: self.course.clone(),
             plant: PlantConfig::default(),
+            sensors: SensorConfig::default(),
             boot,
             jitter,
             keep_log: false,

@@ -30,6 +30,7 @@ use twinhelm_vehicle::course::Course;
 use twinhelm_vehicle::plant::PlantConfig;
 use twinhelm_vehicle::report::log::{Event, Log, Observer};
 use twinhelm_vehicle::report::witness::Witness;
+use twinhelm_vehicle::sensors::SensorConfig;
 use twinhelm_vehicle::signals::{Command, State};
 use twinhelm_vehicle::vehicle::{PLANT_STEP, Vehicle};
 
@@ -79,6 +80,8 @@ pub struct Setup<L> {
     pub course: Arc<Course>,
     /// The vehicle.
     pub plant: PlantConfig,
+    /// The devices' sensors.
+    pub sensors: SensorConfig,
     /// When each device starts, `None` for never.
     pub boot: [Option<Duration>; 2],
     /// Scheduling jitter as modelled, at most the configured one for the promise to hold.

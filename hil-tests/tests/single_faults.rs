@@ -8,6 +8,7 @@ use twinhelm_standby::{Config, Parameters};
 use twinhelm_vehicle::course::Course;
 use twinhelm_vehicle::law::CourseLaw;
 use twinhelm_vehicle::plant::PlantConfig;
+use twinhelm_vehicle::sensors::SensorConfig;
 
 fn run(standby: Standby, faults: &[&str]) -> Outcome {
     let course = Arc::new(Course::harbour());
@@ -17,6 +18,7 @@ fn run(standby: Standby, faults: &[&str]) -> Outcome {
         law: CourseLaw::new(course.clone()),
         course,
         plant: PlantConfig::default(),
+        sensors: SensorConfig::default(),
         standby,
         duration: Duration::from_secs(14),
         faults: faults.iter().map(|fault| Fault::parse_any(fault).unwrap()).collect(),

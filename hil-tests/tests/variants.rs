@@ -23,6 +23,7 @@ use twinhelm_vehicle::course::Course;
 use twinhelm_vehicle::law::{CourseLaw, Memory};
 use twinhelm_vehicle::plant::PlantConfig;
 use twinhelm_vehicle::report::log::{Event, Observer as _};
+use twinhelm_vehicle::sensors::SensorConfig;
 use twinhelm_vehicle::signals::{Command, State};
 
 type Designed = AsDesigned<CourseLaw>;
@@ -68,6 +69,7 @@ fn run<V: Variant<Law = CourseLaw>>(seed: u64, seconds: u64, faults: &[&str]) ->
         law: CourseLaw::new(course.clone()),
         course,
         plant: PlantConfig::default(),
+        sensors: SensorConfig::default(),
         standby: Standby::Hot,
         duration: Duration::from_secs(seconds),
         faults: faults.iter().map(|fault| Fault::parse_any(fault).expect("a fault")).collect(),

@@ -7,8 +7,10 @@
 #![forbid(unsafe_code)]
 
 pub mod actuators;
+pub mod config;
 pub mod course;
 pub mod dbc;
+pub mod file_error;
 pub mod law;
 pub mod plant;
 pub mod plot;

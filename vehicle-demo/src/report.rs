@@ -4,6 +4,7 @@
 //! and [`crate::plot`] draws it. Nothing here asks a device about itself: what counts is what the gate acted on.
 
 pub mod analysis;
+pub mod figure;
 
 pub mod log;
 pub mod text;

@@ -1,1 +1,9 @@
-//! placeholder
+//! Rigs that run a scenario on something real.
+//!
+//! [`host`]: real processes, real Zenoh, real time on one machine, with a userland CAN bus. It starts the process
+//! roles of whatever program calls it, injects the faults from outside, collects what happened at the gate, and
+//! hands a log to the same analysis as the simulator.
+//!
+//! This room wires doors to decisions and presents results; it has no protocol logic.
+
+pub mod host;

@@ -17,7 +17,7 @@ use twinhelm_hal::time::Instant;
 use twinhelm_standby::{
     Effects, HeardSample, Input, Node, NotReady, Order, Pilot, Ports, Refusal, RoleName, Sample, turn,
 };
-use twinhelm_vehicle::sensors::{SensorConfig, SensorFault, Sensors};
+use twinhelm_vehicle::sensors::{SensorFault, Sensors};
 use twinhelm_vehicle::signals::State;
 
 /// So many frames wait for a device that does not look: what a socket's buffer would hold.
@@ -92,7 +92,7 @@ impl<V: Variant> Device<V> {
         Self {
             slot,
             clock: Clock::new(super::ORIGIN, shown, drift_ppm),
-            sensors: Sensors::new(SensorConfig::default(), seed),
+            sensors: Sensors::new(setup.sensors, seed),
             stage: SimStage::default(),
             running: None,
             alarm: 0,

@@ -6,7 +6,7 @@ use twinhelm_hal::cycle::Cycle;
 use twinhelm_hal::signals::{Command as _, Signals, Span};
 use twinhelm_hal::term::{SLOTS, Slot};
 use twinhelm_hal::time::Duration;
-use twinhelm_standby::Sample;
+use twinhelm_standby::{Published, Sample};
 
 const WINDOW: usize = 64;
 
@@ -27,18 +27,29 @@ impl<L: Controller<State = State, Command = Command>> Witness<L> {
 
     /// Takes in what a device published.
     pub fn on_sample(&mut self, sample: &Sample<State, L::Memory>) {
-        let Some(published) = sample.published else {
-            return;
-        };
+        if let Some(published) = &sample.published {
+            let header = &sample.header;
+            let expected = self.expected_of(published);
+            self.expected[header.slot.index()][slot_of(header.cycle)] =
+                expected.map(|signals| (header.cycle, signals));
+        }
+    }
+
+    /// Returns the command that an unfaulted law gives for what was published; `None` when it has none.
+    pub fn expected_of(&mut self, published: &Published<State, L::Memory>) -> Option<Signals> {
         self.law.import(&published.memory);
         let command = if published.standstill {
             self.law.standstill(&published.readings, self.period)
         } else {
             self.law.step(&published.readings, self.period)
         };
-        let header = &sample.header;
-        let place = &mut self.expected[header.slot.index()][slot_of(header.cycle)];
-        *place = command.encode().map(|signals| (header.cycle, signals));
+        command.encode()
+    }
+
+    /// Returns whether two commands are further apart than the bound.
+    #[must_use]
+    pub fn is_apart(&self, signals: Signals, expected: Signals) -> bool {
+        !signals.distance(expected).is_within(self.bound)
     }
 
     /// Returns whether `signals` of `slot` for `cycle` are further from the expected ones than the bound; `None` when
@@ -46,7 +57,7 @@ impl<L: Controller<State = State, Command = Command>> Witness<L> {
     #[must_use]
     pub fn is_wrong(&self, slot: Slot, cycle: Cycle, signals: Signals) -> Option<bool> {
         let (at, expected) = self.expected[slot.index()][slot_of(cycle)]?;
-        (at.to_wire() == cycle.to_wire()).then(|| !signals.distance(expected).is_within(self.bound))
+        (at.to_wire() == cycle.to_wire()).then(|| self.is_apart(signals, expected))
     }
 }
 

@@ -1,0 +1,60 @@
+//! Names and addresses that belong to one run on this machine alone.
+//!
+//! All of 127.0.0.0/8 is loopback: a run takes addresses that are made from its process id, so that two runs at one
+//! time never share a port. The bus and the sensors live in the abstract socket namespace, where a process that is
+//! killed leaves nothing behind.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// Where everything of one run is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// The name of the bus.
+    pub bus: String,
+    /// The name of the sensors.
+    pub readings: String,
+    /// Where the left device's session listens, for observers.
+    pub left: SocketAddr,
+    /// Where the right device's session listens.
+    pub right: SocketAddr,
+    /// Where the relay between them listens.
+    pub relay: SocketAddr,
+}
+
+impl Addresses {
+    /// Returns the addresses of the run of process `pid`; `port` 0 means ports of its own, any other number the
+    /// first of three consecutive ports on 127.0.0.1.
+    #[must_use]
+    pub fn of(pid: u32, port: u16) -> Self {
+        let [low, middle, high, _] = pid.to_le_bytes();
+        let own = |last: u8| SocketAddr::from((Ipv4Addr::new(127, middle, low, last), 7_447 + u16::from(high)));
+        let fixed = |offset: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port.saturating_add(offset)));
+        let [left, right, relay] = if port == 0 { [1, 2, 3].map(own) } else { [0, 1, 2].map(fixed) };
+        Self {
+            bus: format!("twinhelm-{pid}-bus"),
+            readings: format!("twinhelm-{pid}-readings"),
+            left,
+            right,
+            relay,
+        }
+    }
+}
+
+/// Returns `address` as Zenoh writes it.
+#[must_use]
+pub fn endpoint(address: SocketAddr) -> String {
+    format!("tcp/{address}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_runs_share_no_address() {
+        let (a, b) = (Addresses::of(300, 0), Addresses::of(301, 0));
+        assert!(a.left != b.left && a.relay != b.relay && a.bus != b.bus);
+        assert!(a.left.ip().is_loopback() && a.left != a.right);
+        assert_eq!(Addresses::of(1, 9_000).relay.to_string(), "127.0.0.1:9002");
+    }
+}

@@ -1,0 +1,102 @@
+//! The processes of a run: started, spoken to, stopped, killed.
+
+use super::spec::{Role, Says};
+use serde::Serialize;
+use std::path::Path;
+use std::process::Stdio;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::mpsc;
+
+/// Which process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// The vehicle.
+    Vehicle,
+    /// The device in slot 0 or 1, and which of its lives.
+    Device(usize, u32),
+}
+
+/// Something that a process said; `None` when it has closed its output.
+#[derive(Debug)]
+pub struct Said {
+    /// Who.
+    pub who: Who,
+    /// What.
+    pub says: Option<Says>,
+}
+
+/// A running process. It is killed when it is dropped.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    input: ChildStdin,
+}
+
+impl Process {
+    /// Starts the role of `program`, and hands what it says to `said`.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub async fn start(
+        program: &Path,
+        who: Who,
+        role: &Role,
+        said: mpsc::Sender<Said>,
+    ) -> std::io::Result<Self> {
+        let mut child = Command::new(program)
+            .arg("role")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let missing = || std::io::Error::other("a pipe to the process is missing");
+        let input = child.stdin.take().ok_or_else(missing)?;
+        let output = child.stdout.take().ok_or_else(missing)?;
+        tokio::spawn(async move {
+            let mut lines = BufReader::new(output).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                // A line that is not ours is somebody's debug print; it is shown, and means nothing.
+                match serde_json::from_str(&line) {
+                    Ok(says) => {
+                        if said.send(Said { who, says: Some(says) }).await.is_err() {
+                            return;
+                        }
+                    }
+                    Err(_) => eprintln!("{line}"),
+                }
+            }
+            // Nobody listens any more when the run is over.
+            let _ = said.send(Said { who, says: None }).await;
+        });
+        let mut process = Self { child, input };
+        process.tell(role).await?;
+        Ok(process)
+    }
+
+    /// Sends the process a line.
+    ///
+    /// # Errors
+    /// When the process has closed its input.
+    pub async fn tell<T: Serialize>(&mut self, line: &T) -> std::io::Result<()> {
+        let mut text = serde_json::to_vec(line).map_err(std::io::Error::other)?;
+        text.push(b'\n');
+        self.input.write_all(&text).await?;
+        self.input.flush().await
+    }
+
+    /// Sends a signal to the process.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw);
+        if let Some(pid) = pid {
+            // A process that has ended by itself needs no signal.
+            let _ = rustix::process::kill_process(pid, signal);
+        }
+    }
+
+    /// Kills the process and waits until it is gone.
+    pub async fn kill(mut self) {
+        // It may have ended already; either way it is waited for.
+        let _ = self.child.kill().await;
+    }
+}

@@ -1,0 +1,142 @@
+//! What a run on real processes leaves behind: the log, put together from what the vehicle noted, what the devices
+//! published, and what the runner did.
+
+use std::collections::HashMap;
+use twinhelm_control::Controller;
+use twinhelm_hal::signals::Signals;
+use twinhelm_hal::term::Slot;
+use twinhelm_hal::time::{Duration, Instant};
+use twinhelm_standby::{NotReady, RoleName, Sample};
+use twinhelm_vehicle::report::log::{Event, Log, Observer as _};
+use twinhelm_vehicle::report::witness::Witness;
+use twinhelm_vehicle::signals::{Command, State};
+
+/// A published step belongs to a command acted on when they are not further apart in time: the cycle counter on
+/// the wire repeats after 4096 cycles.
+const TOGETHER: Duration = Duration::from_millis(200);
+
+/// Collects what happens in a run.
+pub struct Collector<L: Controller> {
+    log: Log,
+    witness: Witness<L>,
+    /// What an unfaulted law gives for each published step: by sender and the cycle's low bits, with the time.
+    expected: HashMap<(Slot, u16), Vec<(Instant, Signals)>>,
+    devices: [Seen; 2],
+    holder: Option<Slot>,
+    first_acted: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    role: Option<RoleName>,
+    ready: Option<Result<(), NotReady>>,
+    at: Option<Instant>,
+}
+
+impl<L: Controller<State = State, Command = Command>> Collector<L> {
+    /// Returns an empty collector; `witness` holds an unfaulted law.
+    pub fn new(witness: Witness<L>) -> Self {
+        Self {
+            log: Log::default(),
+            witness,
+            expected: HashMap::new(),
+            devices: [Seen::default(); 2],
+            holder: None,
+            first_acted: None,
+        }
+    }
+
+    /// Takes note of an event.
+    pub fn on_event(&mut self, at: Instant, event: &Event) {
+        if let Event::Acted { gate: 0, adopted, .. } = event {
+            self.holder = Some(adopted.slot());
+            self.first_acted.get_or_insert(at);
+        }
+        self.log.on(at, event);
+    }
+
+    /// Takes note of what a device published; returns its role when it has changed.
+    pub fn on_sample(&mut self, at: Instant, sample: &Sample<State, L::Memory>) -> Option<(Slot, RoleName)> {
+        let header = &sample.header;
+        let slot = header.slot;
+        let seen = self.devices.get_mut(slot.index())?;
+        seen.at = Some(at);
+        let changed = seen.role != Some(header.role);
+        seen.role = Some(header.role);
+        if changed {
+            self.log.on(at, &Event::Role { slot, role: header.role });
+        }
+        if seen.ready != Some(header.ready) {
+            seen.ready = Some(header.ready);
+            self.log.on(at, &Event::Ready { slot, ready: header.ready });
+        }
+        if let Some(published) = sample.published.as_ref().filter(|_| header.sent)
+            && let Some(signals) = self.witness.expected_of(published)
+        {
+            self.expected.entry((slot, header.cycle.to_wire())).or_default().push((at, signals));
+        }
+        changed.then_some((slot, header.role))
+    }
+
+    /// Takes note that a device is gone, or stopped.
+    pub fn on_down(&mut self, at: Instant, slot: Slot) {
+        if let Some(seen) = self.devices.get_mut(slot.index()) {
+            *seen = Seen::default();
+        }
+        self.log.on(at, &Event::Down { slot });
+    }
+
+    /// Returns the device that holds the wheel.
+    #[must_use]
+    pub const fn holder(&self) -> Option<Slot> {
+        self.holder
+    }
+
+    /// Returns when the first command was acted on.
+    #[must_use]
+    pub const fn first_acted(&self) -> Option<Instant> {
+        self.first_acted
+    }
+
+    /// Returns when `slot` was last heard of.
+    #[must_use]
+    pub fn heard_at(&self, slot: Slot) -> Option<Instant> {
+        self.devices.get(slot.index()).and_then(|seen| seen.at)
+    }
+
+    /// Returns whether some device is a ready standby.
+    #[must_use]
+    pub fn is_protected(&self) -> bool {
+        self.devices.iter().any(|seen| seen.ready == Some(Ok(())))
+    }
+
+    /// Returns why no device is ready, as the standby itself says.
+    #[must_use]
+    pub fn why_not(&self) -> Option<NotReady> {
+        let standby = self.devices.iter().find(|seen| seen.role == Some(RoleName::Standby));
+        standby.and_then(|seen| seen.ready).and_then(Result::err)
+    }
+
+    /// Ends the collection: sorts, and marks the commands acted on that an unfaulted law would not have given. A
+    /// command whose published step did not arrive is not judged.
+    #[must_use]
+    pub fn finish(mut self) -> Log {
+        let mut wrong = Vec::new();
+        for (at, event) in &self.log.events {
+            let Event::Acted { slot, cycle, signals, .. } = event else {
+                continue;
+            };
+            let steps = self.expected.get(&(*slot, cycle.to_wire()));
+            let together = |(published, _): &&(Instant, Signals)| {
+                published.since(*at).max(at.since(*published)) <= TOGETHER
+            };
+            let expected = steps.and_then(|steps| steps.iter().find(together));
+            if expected.is_some_and(|(_, expected)| self.witness.is_apart(*signals, *expected)) {
+                wrong.push((*at, Event::Wrong { slot: *slot, cycle: *cycle }));
+            }
+        }
+        self.log.events.extend(wrong);
+        self.log.sort();
+        self.log
+    }
+}

@@ -1,0 +1,119 @@
+//! The runner's own session: it listens to what both devices publish, and passes orders on. It stands beside the
+//! link between them: cutting that link does not blind it.
+
+use super::addresses::{Addresses, endpoint};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc as blocking};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use twinhelm_hal::term::Slot;
+use twinhelm_hal::time::Instant;
+use twinhelm_standby::{Order, Refusal, Sample};
+use twinhelm_vehicle::signals::State;
+use twinhelm_zenoh::wire::Carried;
+use twinhelm_zenoh::{Observed, Observer, Settings};
+
+/// Something that was seen.
+#[derive(Debug)]
+pub enum Observation<M> {
+    /// A device published.
+    Sample {
+        /// When it arrived.
+        at: Instant,
+        /// What.
+        sample: Sample<State, M>,
+    },
+    /// A device refused an order.
+    Refused {
+        /// Who.
+        slot: Slot,
+        /// Why.
+        refusal: Refusal,
+    },
+}
+
+/// The session, on a thread of its own: Zenoh does not run in the runner's single-threaded runtime.
+pub struct Watch<M> {
+    seen: mpsc::Receiver<Observation<M>>,
+    orders: blocking::Sender<(Slot, Order)>,
+    stop: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl<M: Carried> Watch<M> {
+    /// Opens the session.
+    ///
+    /// # Errors
+    /// In words, when it cannot be opened.
+    pub fn start(addresses: &Addresses, link_lease: Duration, keep_alive: u32) -> Result<Self, String> {
+        let settings = Settings {
+            vehicle: "demo".to_owned(),
+            listen: Vec::new(),
+            connect: vec![endpoint(addresses.left), endpoint(addresses.right)],
+            link_lease,
+            keep_alive,
+        };
+        let (send, seen) = mpsc::channel(4096);
+        let (orders, ordered) = blocking::channel::<(Slot, Order)>();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let (opened, open) = blocking::channel();
+        let thread = std::thread::Builder::new()
+            .name("observer".to_owned())
+            .spawn(move || {
+                let observer = match Observer::<State, M>::open(&settings) {
+                    Ok(observer) => observer,
+                    Err(error) => {
+                        // Whoever asked has gone: then nobody needs to know.
+                        let _ = opened.send(Err(error.to_string()));
+                        return;
+                    }
+                };
+                let _ = opened.send(Ok(()));
+                let mut waiting = None;
+                while !stopped.load(Ordering::Relaxed) {
+                    waiting = waiting.or_else(|| ordered.try_recv().ok());
+                    // Nobody there yet: the session is still connecting, and the order is tried again.
+                    if waiting.is_some_and(|(slot, order)| observer.order(slot, order).is_ok()) {
+                        waiting = None;
+                    }
+                    let seen = match observer.next(Duration::from_millis(5)) {
+                        Some(Observed::State { at, sample: Some(sample), .. }) => Observation::Sample { at, sample },
+                        Some(Observed::Refused { slot, refusal, .. }) => Observation::Refused { slot, refusal },
+                        Some(Observed::State { sample: None, .. }) | None => continue,
+                    };
+                    if send.blocking_send(seen).is_err() {
+                        return;
+                    }
+                }
+            })
+            .map_err(|error| format!("starting the observer: {error}"))?;
+        let watch = Self { seen, orders, stop, thread: Some(thread) };
+        open.recv().unwrap_or_else(|_| Err("the observer's thread has ended".to_owned()))?;
+        Ok(watch)
+    }
+}
+
+impl<M> Watch<M> {
+    /// Returns the next thing seen.
+    pub async fn next(&mut self) -> Option<Observation<M>> {
+        self.seen.recv().await
+    }
+
+    /// Passes an order on.
+    pub fn order(&self, slot: Slot, order: Order) {
+        // The thread ends only with the run.
+        let _ = self.orders.send((slot, order));
+    }
+}
+
+impl<M> Drop for Watch<M> {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.seen.close();
+        if let Some(thread) = self.thread.take() {
+            // Its panic was already printed; the run is over either way.
+            let _ = thread.join();
+        }
+    }
+}

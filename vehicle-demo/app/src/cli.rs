@@ -1,0 +1,156 @@
+//! The command line.
+
+use crate::commands::{self, Exit};
+use crate::{Setup, role};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use twinhelm_control::Controller;
+use twinhelm_hil::fault::Fault;
+use twinhelm_hil::fault::parse::span;
+use twinhelm_hil::run::Standby;
+use twinhelm_vehicle::signals::{Command, State};
+
+/// Two controllers drive a model electric vehicle; when one fails, the other drives on.
+#[derive(Debug, Parser)]
+#[command(name = "vehicle-demo", version, after_help = AFTER)]
+struct Cli {
+    #[command(subcommand)]
+    what: What,
+}
+
+const AFTER: &str = "Try:
+  vehicle-demo run --fault kill@5s                 two real processes, the driving one is killed
+  vehicle-demo run --rig sim --fault hang@5s:2s    the same in virtual time
+  vehicle-demo run --standby none --rig sim --fault kill@5s
+  vehicle-demo scenarios                           what else there is to try
+
+Exit codes: 0 ran and its bounds hold, 1 ran and a bound was broken (the reports are written), 2 bad input,
+3 this machine cannot run it.";
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Drives the course, with faults if asked for, and reports what happened
+    Run(Box<RunArgs>),
+    /// Shows a report that was written by `run --json` or `run --out`
+    Report {
+        /// The report's JSON file
+        file: PathBuf,
+    },
+    /// Checks a configuration file and says whether its timing can keep the promise
+    Check {
+        /// The configuration; without it the built-in one is printed, annotated, to start from
+        config: Option<PathBuf>,
+        /// The control period, as for `run`
+        #[arg(long, value_parser = parse_span, value_name = "TIME")]
+        period: Option<Duration>,
+    },
+    /// Lists the built-in scenarios
+    Scenarios {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Is one of the processes of a run; the runner starts these
+    #[command(hide = true)]
+    Role,
+}
+
+/// What to run.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// What it runs on: real processes on this machine, or virtual time
+    #[arg(long, value_enum, default_value_t = Rig::Host)]
+    pub(crate) rig: Rig,
+    /// The seed of noise, biases and (in virtual time) jitter
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// The control period; leases and timeouts scale with it unless the configuration names them
+    #[arg(long, value_parser = parse_span, value_name = "TIME")]
+    pub(crate) period: Option<Duration>,
+    /// For how long [default: 14s]
+    #[arg(long, value_parser = parse_span, value_name = "TIME")]
+    pub(crate) duration: Option<Duration>,
+    /// Which standby [default: hot]
+    #[arg(long, value_enum)]
+    pub(crate) standby: Option<StandbyArg>,
+    /// The vehicle and its timing; `vehicle-demo check` prints the built-in one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Course, devices, faults and bounds: a file, or a name out of `vehicle-demo scenarios`
+    #[arg(long, value_name = "FILE or NAME")]
+    pub(crate) scenario: Option<String>,
+    /// What goes wrong: KIND[=AMOUNT]@TIME[:DURATION][:DEVICE]; may be repeated
+    ///
+    /// KIND: kill, exit, hang, link-cut, bus-cut (=tx, =rx), late (=3periods, =30ms), nan, frozen (=output, =counter),
+    /// switchover (a request). DEVICE: left, right or holder. Without a duration a fault lasts to the end; a killed
+    /// process is started again after the duration, and without one never.
+    #[arg(long = "fault", value_parser = Fault::parse, value_name = "FAULT", verbatim_doc_comment)]
+    pub(crate) faults: Vec<Fault>,
+    /// Writes the report as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Writes report.json and report.svg into a folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// What a run runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Rig {
+    /// Virtual time, the same on every machine
+    Sim,
+    /// Real processes, real Zenoh, real time; a userland bus
+    Host,
+}
+
+/// Which standby a run has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StandbyArg {
+    /// None: the gate's own timeout stops the vehicle
+    None,
+    /// A new process is started when a plain heartbeat with 1 s timeout notices
+    Fresh,
+    /// A hot standby: Twinhelm
+    Hot,
+}
+
+impl From<StandbyArg> for Standby {
+    fn from(arg: StandbyArg) -> Self {
+        match arg {
+            StandbyArg::None => Self::None,
+            StandbyArg::Fresh => Self::Fresh,
+            StandbyArg::Hot => Self::Hot,
+        }
+    }
+}
+
+fn parse_span(text: &str) -> Result<Duration, String> {
+    span(text)
+        .filter(|span| !span.is_zero())
+        .ok_or_else(|| "write a number above 0 with its unit, as in 10ms, 14s or 1.5s".to_owned())
+}
+
+/// Does what the command line says.
+pub(crate) fn main<L, F>(factory: &F) -> ExitCode
+where
+    L: Controller<State = State, Command = Command> + Clone + Send + 'static,
+    F: Fn(&Setup) -> L,
+{
+    let done = match Cli::parse().what {
+        What::Role => return role::run(factory),
+        What::Run(args) => commands::run(&args, factory),
+        What::Report { file } => commands::report(&file),
+        What::Check { config, period } => commands::check(config.as_deref(), period),
+        What::Scenarios { json } => commands::scenarios(json),
+    };
+    match done {
+        Ok(exit) => exit.code(),
+        Err(problem) => {
+            eprintln!("error: {problem}");
+            let exit = if problem.is_bad_input { Exit::BadInput } else { Exit::Machine };
+            exit.code()
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! What the subcommands do.
+
+use crate::cli::{Rig, RunArgs};
+use crate::{Setup, machine, output};
+use std::io::IsTerminal as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use twinhelm_control::Controller;
+use twinhelm_hil::fault::Fault;
+use twinhelm_hil::run::{Outcome, Plan, Standby, simulate};
+use twinhelm_hil::scenario::{Scenario, scenarios as built_in};
+use twinhelm_rigs::host::{self, HostError, HostPlan, Progress};
+use twinhelm_vehicle::config::{DEFAULT, Settings};
+use twinhelm_vehicle::course::Course;
+use twinhelm_vehicle::report::{Report, SCHEMA, Verdict, figure, text};
+use twinhelm_vehicle::signals::{Command, State};
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Ran, and its bounds hold.
+    Holds,
+    /// Ran, and a bound was broken; the reports are written.
+    Broken,
+    /// Bad input.
+    BadInput,
+    /// This machine cannot run it.
+    Machine,
+}
+
+impl Exit {
+    pub(crate) fn code(self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Holds => 0,
+            Self::Broken => 1,
+            Self::BadInput => 2,
+            Self::Machine => 3,
+        })
+    }
+}
+
+/// Why a command did not come to its end: one clear message.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Problem {
+    message: String,
+    pub(crate) is_bad_input: bool,
+}
+
+impl Problem {
+    pub(crate) fn bad_input(message: impl std::fmt::Display) -> Self {
+        Self { message: message.to_string(), is_bad_input: true }
+    }
+
+    fn machine(message: impl std::fmt::Display) -> Self {
+        Self { message: message.to_string(), is_bad_input: false }
+    }
+}
+
+/// The length of a run that nobody named: once around, and then some.
+const DURATION: Duration = Duration::from_secs(14);
+
+/// `run`
+pub(crate) fn run<L, F>(args: &RunArgs, factory: &F) -> Result<Exit, Problem>
+where
+    L: Controller<State = State, Command = Command> + Clone + Send + 'static,
+    F: Fn(&Setup) -> L,
+{
+    let settings = match &args.config {
+        Some(path) => {
+            let name = path.display().to_string();
+            Settings::parse(&name, &output::read(path)?).map_err(Problem::bad_input)?
+        }
+        None => Settings::default(),
+    };
+    let scenario = args.scenario.as_deref().map(find_scenario).transpose()?;
+    let config = settings.config(args.period).map_err(Problem::bad_input)?;
+    let points = scenario.as_ref().and_then(|scenario| scenario.course_points().map(<[_]>::to_vec));
+    let course = match &points {
+        Some(points) => Course::new(points).map_err(Problem::bad_input)?,
+        None => Course::harbour(),
+    };
+    let course = Arc::new(course);
+    let setup = Setup { course: course.clone(), tuning: settings.tuning() };
+    let mut faults: Vec<Fault> = scenario.as_ref().map_or_else(Vec::new, |scenario| scenario.faults().to_vec());
+    faults.extend(args.faults.iter().cloned());
+    let named = scenario.as_ref();
+    let plan = Plan {
+        config,
+        seed: args.seed.or(named.and_then(Scenario::seed)).unwrap_or(1),
+        law: factory(&setup),
+        course,
+        plant: settings.plant(),
+        sensors: settings.sensors(),
+        standby: args.standby.map(Standby::from).or(named.and_then(Scenario::standby)).unwrap_or_default(),
+        duration: args.duration.or(named.and_then(Scenario::duration)).unwrap_or(DURATION),
+        faults,
+    };
+    if let Some(late) = plan.faults.iter().find(|fault| fault.at >= plan.duration) {
+        let end = plan.duration.as_secs_f64();
+        let message = format!("fault `{}` comes after the run has ended ({end} s); raise --duration", late.label);
+        return Err(Problem::bad_input(message));
+    }
+    prepare_output(args)?;
+    let mut outcome = match args.rig {
+        Rig::Sim => simulate(&plan),
+        Rig::Host => on_host(&plan, &settings, points)?,
+    };
+    if let Some(scenario) = &scenario {
+        let broken = scenario.bounds().check(&outcome.report);
+        if !broken.is_empty() {
+            outcome.report.broken.extend(broken);
+            outcome.report.verdict = Verdict::Fail;
+        }
+    }
+    present(args, &plan.course, &outcome)
+}
+
+fn on_host<L>(plan: &Plan<L>, settings: &Settings, points: Option<Vec<[f64; 2]>>) -> Result<Outcome, Problem>
+where
+    L: Controller<State = State, Command = Command> + Clone,
+{
+    let program = std::env::current_exe().map_err(|error| Problem::machine(format!("finding this program: {error}")))?;
+    let link = settings.link();
+    let host = HostPlan {
+        plan: plan.clone(),
+        program,
+        tuning: settings.tuning(),
+        course_points: points,
+        port: link.port,
+        keep_alive: link.keep_alive,
+        machine: machine::describe(),
+    };
+    let mut progress = Terminal { bar: std::io::stderr().is_terminal(), shown: false };
+    let outcome = host::run(&host, &mut progress);
+    progress.clear();
+    outcome.map_err(|error| match error {
+        HostError::BadInput(_) => Problem::bad_input(error),
+        HostError::CannotInject(_) | HostError::Machine(_) | HostError::Interrupted => Problem::machine(error),
+    })
+}
+
+/// Finds a scenario by file or by name.
+fn find_scenario(name: &str) -> Result<Scenario, Problem> {
+    let path = Path::new(name);
+    if path.is_file() {
+        return Scenario::parse(name, &output::read(path)?).map_err(Problem::bad_input);
+    }
+    Scenario::builtin(name).ok_or_else(|| {
+        let message = format!("there is no file and no built-in scenario `{name}`; `vehicle-demo scenarios` lists them");
+        Problem::bad_input(message)
+    })
+}
+
+/// Makes the folder before the run, so that a run is not driven in vain.
+fn prepare_output(args: &RunArgs) -> Result<(), Problem> {
+    let Some(folder) = &args.out else {
+        return Ok(());
+    };
+    std::fs::create_dir_all(folder)
+        .map_err(|error| Problem::bad_input(format!("making the folder {}: {error}", folder.display())))
+}
+
+fn present(args: &RunArgs, course: &Course, outcome: &Outcome) -> Result<Exit, Problem> {
+    let report = &outcome.report;
+    println!("{}", text::render(report));
+    let json = || {
+        serde_json::to_string_pretty(report)
+            .map(|text| text + "\n")
+            .map_err(|error| Problem::machine(format!("writing the report: {error}")))
+    };
+    if let Some(path) = &args.json {
+        output::write(path, &json()?)?;
+        println!("  {}", path.display());
+    }
+    if let Some(folder) = &args.out {
+        let title = format!("rig {}, standby {}, seed {}", report.rig, report.standby, report.seed);
+        let svg = figure::figure(&outcome.log, &outcome.setting, course, &title)
+            .to_svg()
+            .map_err(|error| Problem::machine(format!("drawing the report: {error}")))?;
+        output::write(&folder.join("report.json"), &json()?)?;
+        output::write(&folder.join("report.svg"), &svg)?;
+        println!("  {}\n  {}", folder.join("report.json").display(), folder.join("report.svg").display());
+    }
+    Ok(exit_of(report))
+}
+
+fn exit_of(report: &Report) -> Exit {
+    match report.verdict {
+        Verdict::Pass => Exit::Holds,
+        Verdict::Fail | Verdict::Invalid => Exit::Broken,
+    }
+}
+
+/// `report`
+pub(crate) fn report(path: &Path) -> Result<Exit, Problem> {
+    let name = path.display();
+    let read = output::read(path)?;
+    let value: serde_json::Value = serde_json::from_str(&read).map_err(|error| {
+        let cut = if error.is_eof() { "the file is cut off" } else { "this is not a report" };
+        Problem::bad_input(format!("{name}: {cut} ({error}); name a file that `run --json` wrote"))
+    })?;
+    let schema = value.get("schema").and_then(serde_json::Value::as_u64);
+    if schema != Some(SCHEMA.into()) {
+        let found = schema.map_or_else(|| "no schema".to_owned(), |found| format!("schema {found}"));
+        return Err(Problem::bad_input(format!("{name}: {found}; this program reads schema {SCHEMA}")));
+    }
+    let report: Report = serde_json::from_value(value)
+        .map_err(|error| Problem::bad_input(format!("{name}: {error}; name a file that `run --json` wrote")))?;
+    println!("{}", text::render(&report));
+    Ok(exit_of(&report))
+}
+
+/// `check`
+pub(crate) fn check(path: Option<&Path>, period: Option<Duration>) -> Result<Exit, Problem> {
+    let Some(path) = path else {
+        print!("{DEFAULT}");
+        return Ok(Exit::Holds);
+    };
+    let settings = Settings::parse(&path.display().to_string(), &output::read(path)?).map_err(Problem::bad_input)?;
+    let config = settings.config(period).map_err(Problem::bad_input)?;
+    let milliseconds = |span: Duration| span.as_secs_f64() * 1e3;
+    println!("{}: ok", path.display());
+    println!("  period {} ms, cover margin {} ms", milliseconds(config.period), milliseconds(config.margin));
+    println!(
+        "  a fault of one device leaves the gate without a command for at most {:.2} ms; the vehicle tolerates {} ms",
+        milliseconds(config.handover_gap_max()),
+        milliseconds(config.ftti)
+    );
+    Ok(Exit::Holds)
+}
+
+/// `scenarios`
+pub(crate) fn scenarios(json: bool) -> Result<Exit, Problem> {
+    if json {
+        let list: Vec<_> = built_in()
+            .iter()
+            .map(|scenario| serde_json::json!({ "name": scenario.name(), "about": scenario.about() }))
+            .collect();
+        println!("{}", serde_json::Value::from(list));
+        return Ok(Exit::Holds);
+    }
+    let scenarios = built_in();
+    let width = scenarios.iter().map(|scenario| scenario.name().len()).max().unwrap_or_default();
+    for scenario in &scenarios {
+        println!("{:width$}  {}", scenario.name(), scenario.about());
+    }
+    Ok(Exit::Holds)
+}
+
+/// Progress on a terminal: a bar that is redrawn, and a line for each thing worth one.
+struct Terminal {
+    bar: bool,
+    shown: bool,
+}
+
+impl Terminal {
+    fn clear(&mut self) {
+        if std::mem::take(&mut self.shown) {
+            eprint!("\r\x1b[2K");
+        }
+    }
+}
+
+impl Progress for Terminal {
+    fn line(&mut self, t_s: f64, text: &str) {
+        self.clear();
+        eprintln!("{t_s:7.3} s  {text}");
+    }
+
+    fn passed(&mut self, passed: Duration, of: Duration) {
+        if !self.bar {
+            return;
+        }
+        self.shown = true;
+        let part = (passed.as_secs_f64() / of.as_secs_f64()).clamp(0.0, 1.0);
+        let full = (part * 40.0) as usize;
+        let bar = "█".repeat(full) + &"░".repeat(40 - full);
+        eprint!("\r\x1b[2K{bar} {:.1} of {:.1} s", passed.as_secs_f64(), of.as_secs_f64());
+    }
+}

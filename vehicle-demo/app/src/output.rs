@@ -1,0 +1,33 @@
+//! Files that are written whole or not at all.
+
+use crate::commands::Problem;
+use std::io::Write as _;
+use std::path::Path;
+
+/// Writes `text` to `path`: into a temporary file beside it, which then takes its name.
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), Problem> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let problem = |error: &dyn std::fmt::Display| {
+        Problem::bad_input(format!("writing {}: {error}; name a folder that can be written to", path.display()))
+    };
+    let mut file = tempfile::Builder::new()
+        .prefix(".twinhelm-")
+        .permissions(permissions())
+        .tempfile_in(folder)
+        .map_err(|error| problem(&error))?;
+    file.write_all(text.as_bytes()).map_err(|error| problem(&error))?;
+    file.persist(path).map_err(|error| problem(&error.error))?;
+    Ok(())
+}
+
+/// A report is for everybody to read, unlike an ordinary temporary file.
+fn permissions() -> std::fs::Permissions {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::Permissions::from_mode(0o644)
+}
+
+/// Reads a text file that the user named.
+pub(crate) fn read(path: &Path) -> Result<String, Problem> {
+    std::fs::read_to_string(path)
+        .map_err(|error| Problem::bad_input(format!("reading {}: {error}", path.display())))
+}

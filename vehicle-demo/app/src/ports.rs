@@ -1,0 +1,95 @@
+//! A device's ports on this machine: the userland bus, the simulated sensors, the link.
+
+use std::time::Duration;
+use twinhelm_hal::frame::Frame;
+use twinhelm_hal::ports::{Bus, Received};
+use twinhelm_hal::time::Instant;
+use twinhelm_linux::bus::Client;
+use twinhelm_linux::clock;
+use twinhelm_linux::datagram::{BYTES_MAX, Readings};
+use twinhelm_standby::{HeardSample, Order, Ports, Refusal, Sample};
+use twinhelm_vehicle::signals::State;
+use twinhelm_zenoh::LinkPort;
+
+/// The bytes of a reading: four numbers of eight.
+pub(crate) const READING_BYTES: usize = 32;
+
+/// Everything that a device process reaches. Nothing here allocates, locks or waits.
+pub(crate) struct DevicePorts<M> {
+    pub(crate) bus: Client,
+    pub(crate) readings: Readings,
+    pub(crate) link: LinkPort<State, M>,
+    pub(crate) newest: Option<HeardSample<State, M>>,
+    /// A reading older than this counts as silence.
+    pub(crate) reading_age_max: Duration,
+}
+
+impl<M> Bus for DevicePorts<M> {
+    fn send(&mut self, frame: Frame) {
+        self.bus.send(frame);
+    }
+
+    fn receive(&mut self) -> Option<Received> {
+        self.bus.receive()
+    }
+}
+
+impl<M: twinhelm_zenoh::wire::Carried> Ports<State, M> for DevicePorts<M> {
+    fn now(&self) -> Instant {
+        clock::now()
+    }
+
+    fn readings(&mut self) -> Option<State> {
+        let mut bytes = [0; BYTES_MAX];
+        let (at, length) = self.readings.newest(&mut bytes)?;
+        let fresh = clock::now().since(at) <= self.reading_age_max;
+        (fresh && length == READING_BYTES).then(|| decode_reading(&bytes))
+    }
+
+    fn peer(&mut self) -> Option<HeardSample<State, M>> {
+        self.newest = self.link.peer().or(self.newest.take());
+        self.newest
+    }
+
+    fn publish(&mut self, sample: &Sample<State, M>) {
+        self.link.publish(sample);
+    }
+
+    fn order(&mut self) -> Option<Order> {
+        self.link.order()
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        self.link.refuse(refusal);
+    }
+}
+
+/// Returns a reading as bytes.
+pub(crate) fn encode_reading(state: &State) -> [u8; READING_BYTES] {
+    let mut bytes = [0; READING_BYTES];
+    let numbers = [state.x_m, state.y_m, state.yaw_rad, state.speed_mps];
+    for (place, number) in bytes.chunks_exact_mut(8).zip(numbers) {
+        place.copy_from_slice(&number.to_le_bytes());
+    }
+    bytes
+}
+
+fn decode_reading(bytes: &[u8]) -> State {
+    let number = |index: usize| {
+        let mut eight = [0; 8];
+        eight.copy_from_slice(&bytes[index * 8..index * 8 + 8]);
+        f64::from_le_bytes(eight)
+    };
+    State { x_m: number(0), y_m: number(1), yaw_rad: number(2), speed_mps: number(3) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reading_reads_back_as_it_was_written() {
+        let state = State { x_m: 1.5, y_m: -2.25, yaw_rad: 3.0, speed_mps: 0.125 };
+        assert_eq!(decode_reading(&encode_reading(&state)), state);
+    }
+}

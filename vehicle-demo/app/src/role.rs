@@ -1,0 +1,89 @@
+//! The process roles: what the runner starts when it executes this program again.
+
+use crate::law_stage::stage;
+use crate::{Setup, device, vehicle};
+use std::fmt::Display;
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+use twinhelm_control::Controller;
+use twinhelm_hil::law_faults::Faulty;
+use twinhelm_linux::process::die_with_parent;
+use twinhelm_linux::realtime::Rights;
+use twinhelm_rigs::host::spec::{DeviceSpec, Role, Says};
+use twinhelm_vehicle::signals::{Command, State};
+
+/// Why a role cannot go on.
+pub(crate) struct Failure {
+    why: String,
+    bad_input: bool,
+}
+
+impl Failure {
+    pub(crate) fn bad_input(why: &dyn Display) -> Self {
+        Self { why: why.to_string(), bad_input: true }
+    }
+
+    pub(crate) fn machine(why: &dyn Display) -> Self {
+        Self { why: why.to_string(), bad_input: false }
+    }
+}
+
+/// Reads who this process is, and is that until its input ends.
+pub(crate) fn run<L, F>(factory: &F) -> ExitCode
+where
+    L: Controller<State = State, Command = Command> + Clone + Send + 'static,
+    F: Fn(&Setup) -> L,
+{
+    let mut first = String::new();
+    let read = std::io::stdin().read_line(&mut first).map_err(|error| error.to_string());
+    let role = read.and_then(|_| serde_json::from_str::<Role>(&first).map_err(|error| error.to_string()));
+    let result = match role {
+        Ok(Role::Device(spec)) => tied(spec.common.parent).and_then(|()| be_device(&spec, factory)),
+        Ok(Role::Vehicle(spec)) => tied(spec.common.parent).and_then(|()| vehicle::run(&spec)),
+        Err(error) => {
+            eprintln!("`role` is for the runner, which tells the process who it is: {error}; call `run` instead");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { why, bad_input }) => {
+            say(&Says::Failed { why, bad_input });
+            ExitCode::from(3)
+        }
+    }
+}
+
+fn tied(parent: u32) -> Result<(), Failure> {
+    die_with_parent(parent).map_err(|error| Failure::machine(&error))
+}
+
+fn be_device<L, F>(spec: &DeviceSpec, factory: &F) -> Result<(), Failure>
+where
+    L: Controller<State = State, Command = Command> + Clone + Send + 'static,
+    F: Fn(&Setup) -> L,
+{
+    let course = Arc::new(spec.common.course().map_err(|error| Failure::bad_input(&error))?);
+    let setup = Setup { course, tuning: spec.tuning };
+    let (law, check) = (factory(&setup), factory(&setup));
+    if !spec.law_can_fail {
+        return device::run(spec, law, check, |_| {});
+    }
+    let (mut input, stage) = stage();
+    device::run(spec, Faulty::new(law, stage), check, move |line| input.on_line(line))
+}
+
+/// Says a line to the runner. A runner that is gone hears nothing, and its death ends this process.
+pub(crate) fn say(says: &Says) {
+    let mut out = std::io::stdout().lock();
+    if let Ok(line) = serde_json::to_string(says) {
+        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    }
+}
+
+/// Says that the role runs, and what it was not allowed.
+pub(crate) fn say_ready(rights: &Rights) {
+    let missing = (!rights.are_complete()).then(|| rights.to_string());
+    say(&Says::Ready { missing });
+}

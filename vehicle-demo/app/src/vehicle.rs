@@ -1,0 +1,257 @@
+//! The vehicle process: plant, actuator node behind its gate, sensors, and the bus that all of them share.
+//!
+//! One real-time thread does it all, in the order of time; its notes go to another thread, which writes them out.
+
+use crate::ports::encode_reading;
+use crate::role::{Failure, say, say_ready};
+use rtrb::{Consumer, Producer, RingBuffer};
+use std::io::BufRead as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use twinhelm_hal::bus::{Cable, Station};
+use twinhelm_hal::frame::{CommandFrame, Frame};
+use twinhelm_hal::term::{SLOTS, Slot};
+use twinhelm_hal::time::Instant;
+use twinhelm_linux::bus::Server;
+use twinhelm_linux::clock::now;
+use twinhelm_linux::datagram::Publisher;
+use twinhelm_linux::realtime::{self, Next};
+use twinhelm_linux::scheduling::Priority;
+use twinhelm_rigs::host::spec::{Says, VehicleLine, VehicleSpec};
+use twinhelm_standby::Config;
+use twinhelm_vehicle::report::log::{Event, Observer};
+use twinhelm_vehicle::sensors::Sensors;
+use twinhelm_vehicle::vehicle::{PLANT_STEP, Vehicle};
+
+/// So many events may wait for the thread that writes them: more than ten seconds of them.
+const NOTES_MAX: usize = 16_384;
+/// So many of the runner's lines may wait.
+const LINES_MAX: usize = 32;
+/// A gate's own queue towards the bus.
+const GATE_DEPTH: usize = 4;
+/// How often the writing thread looks for events.
+const WRITE_EVERY: Duration = Duration::from_millis(5);
+/// A plant that was not moved for so long (a process that was stopped) does not catch up.
+const CATCH_UP_MAX: Duration = Duration::from_millis(500);
+
+/// Runs the vehicle until it is told to stop, or its input ends.
+pub(crate) fn run(spec: &VehicleSpec) -> Result<(), Failure> {
+    let config = Config::new(spec.common.parameters).map_err(|error| Failure::bad_input(&error))?;
+    let course = Arc::new(spec.common.course().map_err(|error| Failure::bad_input(&error))?);
+    let mut bus =
+        Server::bind(&spec.common.bus, config.bitrate).map_err(|error| Failure::machine(&error))?;
+    for gate in 0..config.gates {
+        bus.attach_local(gate_station(gate), GATE_DEPTH);
+    }
+    let publisher = Publisher::new(&spec.common.readings).map_err(|error| Failure::machine(&error))?;
+    let (notes, written) = RingBuffer::new(NOTES_MAX);
+    let (mut lines, told) = RingBuffer::new(LINES_MAX);
+    let lost = Arc::new(AtomicU64::new(0));
+    let sensors = |slot: Slot| Sensors::new(spec.sensors, sensor_seed(spec.seed, slot));
+    let mut road = Road {
+        vehicle: Vehicle::new(config.gate_timing(), config.gates, spec.plant, course),
+        bus,
+        sensors: [sensors(Slot::LEFT), sensors(Slot::RIGHT)],
+        publisher,
+        notes: Notes { queue: notes, lost: lost.clone() },
+        told,
+        repeats: [Repeat::default(); SLOTS as usize],
+        moved_at: now(),
+        said_two_senders: false,
+    };
+    let thread = realtime::spawn("vehicle", Priority::VEHICLE, move |now| road.turn(now));
+    let thread = thread.map_err(|error| Failure::machine(&error))?;
+    say_ready(thread.rights());
+    let done = Arc::new(AtomicBool::new(false));
+    let writer = {
+        let (done, lost) = (done.clone(), lost.clone());
+        std::thread::spawn(move || write(written, &done, &lost))
+    };
+    for line in std::io::stdin().lock().lines() {
+        let Ok(line) = line.map_err(|_| ()).and_then(|line| serde_json::from_str(&line).map_err(|_| ())) else {
+            break;
+        };
+        // A queue that is full belongs to a thread that does not run: then the run ends by its silence.
+        let stop = matches!(line, VehicleLine::Stop);
+        let _ = lines.push(line);
+        if stop {
+            break;
+        }
+    }
+    thread.join();
+    done.store(true, Ordering::Release);
+    // A writer that has panicked has said so; the run ends by its silence.
+    let _ = writer.join();
+    Ok(())
+}
+
+/// Returns the seed of a device's sensors: the simulator's, so that both rigs have the same biases.
+fn sensor_seed(seed: u64, slot: Slot) -> u64 {
+    seed.wrapping_mul(31).wrapping_add(u64::from(slot.number()))
+}
+
+/// Writes events out until the vehicle has stopped and none is left.
+fn write(mut notes: Consumer<(Instant, Event)>, done: &AtomicBool, lost: &AtomicU64) {
+    loop {
+        let last = done.load(Ordering::Acquire);
+        while let Ok((at, event)) = notes.pop() {
+            say(&Says::Happened(at, event));
+        }
+        if last {
+            break;
+        }
+        std::thread::sleep(WRITE_EVERY);
+    }
+    match lost.load(Ordering::Relaxed) {
+        0 => {}
+        count => say(&Says::Lost(count)),
+    }
+}
+
+/// The events' way out of the real-time thread: it never waits.
+struct Notes {
+    queue: Producer<(Instant, Event)>,
+    lost: Arc<AtomicU64>,
+}
+
+impl Observer for Notes {
+    fn on(&mut self, at: Instant, event: &Event) {
+        // The vehicle's own events own no heap.
+        if self.queue.push((at, event.clone())).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The bus repeats a device's last frame.
+#[derive(Clone, Copy, Default)]
+struct Repeat {
+    on: bool,
+    last: Option<Frame>,
+}
+
+/// What the real-time thread owns.
+struct Road {
+    vehicle: Vehicle,
+    bus: Server,
+    sensors: [Sensors; 2],
+    publisher: Publisher,
+    notes: Notes,
+    told: Consumer<VehicleLine>,
+    repeats: [Repeat; SLOTS as usize],
+    moved_at: Instant,
+    said_two_senders: bool,
+}
+
+impl Road {
+    fn turn(&mut self, started: Instant) -> Next {
+        while let Ok(line) = self.told.pop() {
+            if !self.obey(line) {
+                return Next::Stop;
+            }
+        }
+        self.listen(started);
+        self.deliver();
+        self.tick_gates();
+        self.move_on();
+        let mut until = self.moved_at + PLANT_STEP;
+        for gate in 0..self.vehicle.gates() {
+            until = until.min(self.vehicle.next_tick(now(), gate));
+        }
+        self.bus.wait(until);
+        Next::At(now())
+    }
+
+    /// Does what the runner says; `false` when it says stop.
+    fn obey(&mut self, line: VehicleLine) -> bool {
+        match line {
+            VehicleLine::Cable { slot, to_bus, from_bus } => {
+                self.bus.set_cable(now(), device_station(slot), Cable { to_bus, from_bus });
+            }
+            VehicleLine::Repeat { slot, on } => self.repeats[slot.index()].on = on,
+            VehicleLine::Sensor { slot, fault } => {
+                if let Some(sensors) = self.sensors.get_mut(slot.index()) {
+                    sensors.set_fault(fault);
+                }
+            }
+            VehicleLine::Stop => return false,
+        }
+        true
+    }
+
+    fn listen(&mut self, started: Instant) {
+        let Self { bus, vehicle, notes, repeats, .. } = self;
+        bus.poll(started, |station, frame| {
+            vehicle.on_offered(started, &frame, None, notes);
+            let repeat = repeats.get_mut(station.index())?;
+            if repeat.on {
+                return Some(repeat.last.unwrap_or(frame));
+            }
+            if CommandFrame::decode(&frame).is_ok_and(|command| !command.probe) {
+                repeat.last = Some(frame);
+            }
+            Some(frame)
+        });
+        if let Some(two) = self.bus.two_senders().filter(|_| !self.said_two_senders) {
+            self.said_two_senders = true;
+            say(&Says::TwoSenders { id: two.id });
+        }
+    }
+
+    fn deliver(&mut self) {
+        while let Some(delivery) = self.bus.next_delivery(now()) {
+            for gate in 0..self.vehicle.gates() {
+                if delivery.is_heard_by(gate_station(gate)) {
+                    self.vehicle.on_frame(now(), gate, &delivery.frame, &mut self.notes);
+                    self.answer(gate);
+                }
+            }
+        }
+    }
+
+    fn tick_gates(&mut self) {
+        for gate in 0..self.vehicle.gates() {
+            self.vehicle.on_tick(now(), gate, &mut self.notes);
+            self.answer(gate);
+        }
+    }
+
+    fn answer(&mut self, gate: u8) {
+        while let Some(frame) = self.vehicle.due_frame(now(), gate) {
+            self.bus.offer_local(now(), gate_station(gate), frame);
+        }
+    }
+
+    /// Moves the vehicle up to now, and lets the devices see it.
+    fn move_on(&mut self) {
+        let now = now();
+        if now.since(self.moved_at) > CATCH_UP_MAX {
+            self.moved_at = now;
+        }
+        let mut moved = false;
+        while self.moved_at + PLANT_STEP <= now {
+            self.moved_at += PLANT_STEP;
+            self.vehicle.step(self.moved_at, &mut self.notes);
+            moved = true;
+        }
+        if !moved {
+            return;
+        }
+        let truth = *self.vehicle.truth();
+        for (slot, sensors) in [Slot::LEFT, Slot::RIGHT].into_iter().zip(&mut self.sensors) {
+            if let Some(reading) = sensors.read(&truth) {
+                // A device that is gone or asleep misses it.
+                let _ = self.publisher.publish(now, slot, &encode_reading(&reading));
+            }
+        }
+    }
+}
+
+fn device_station(slot: Slot) -> Station {
+    Station::new(slot.number()).unwrap_or_else(|| unreachable!("four slots fit on a bus"))
+}
+
+fn gate_station(gate: u8) -> Station {
+    Station::new(SLOTS + gate).unwrap_or_else(|| unreachable!("four gates fit beside four slots"))
+}

@@ -1,0 +1,160 @@
+//! The tables of the configuration file, and the ranges of their numbers.
+
+use crate::dbc::scales::{DRIVE_MPS2_PER_COUNT, STEERING_RAD_PER_COUNT};
+use crate::file_error::{Document, FileError};
+use crate::law::Tuning;
+use crate::plant::PlantConfig;
+use crate::ranges::{self, OutOfRange};
+use crate::sensors::SensorConfig;
+use serde::Deserialize;
+use twinhelm_hal::signals::Span;
+use twinhelm_standby::OnDispute;
+
+/// The file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct File {
+    pub(super) timing: Timing,
+    pub(super) bus: Bus,
+    pub(super) pair: Pair,
+    pub(super) link: Link,
+    pub(super) vehicle: PlantConfig,
+    pub(super) sensors: SensorConfig,
+    pub(super) law: Tuning,
+}
+
+impl File {
+    /// Checks each number against its range.
+    pub(super) fn check(&self, document: &Document<'_>) -> Result<(), FileError> {
+        let within = |table, checked: Result<(), OutOfRange>| checked.map_err(|error| error.at(document, &[table]));
+        within("timing", self.timing.check())?;
+        within("pair", self.pair.check())?;
+        within("link", self.link.check())?;
+        within("vehicle", self.vehicle.check())?;
+        within("sensors", self.sensors.check())?;
+        within("law", self.law.check())
+    }
+}
+
+/// When things happen. What is not named follows the period.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Timing {
+    pub(super) period_ms: Option<f64>,
+    pub(super) margin_ms: Option<f64>,
+    pub(super) gate_lease_ms: Option<f64>,
+    pub(super) link_lease_ms: Option<f64>,
+    pub(super) blind_limit_ms: Option<f64>,
+    pub(super) command_timeout_ms: Option<f64>,
+    pub(super) ftti_ms: Option<f64>,
+    pub(super) jitter_ms: Option<f64>,
+}
+
+impl Timing {
+    /// Ranges of what could be meant; what fits together is `Config::new`'s to say.
+    fn check(&self) -> Result<(), OutOfRange> {
+        let fields = [
+            ("period_ms", self.period_ms, 0.1, 1_000.0),
+            ("margin_ms", self.margin_ms, 0.01, 1_000.0),
+            ("gate_lease_ms", self.gate_lease_ms, 0.1, 60_000.0),
+            ("link_lease_ms", self.link_lease_ms, 1.0, 10_000.0),
+            ("blind_limit_ms", self.blind_limit_ms, 0.1, 60_000.0),
+            ("command_timeout_ms", self.command_timeout_ms, 0.1, 60_000.0),
+            ("ftti_ms", self.ftti_ms, 0.1, 60_000.0),
+            ("jitter_ms", self.jitter_ms, 0.0, 1_000.0),
+        ];
+        let named = fields.iter().filter_map(|&(name, value, min, max)| Some((name, value?, min, max)));
+        ranges::check(&named.collect::<Vec<_>>())
+    }
+}
+
+/// The bus. Its numbers are checked by `Config::new`.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Bus {
+    pub(super) bitrate_bit_s: u32,
+    pub(super) gates: u8,
+}
+
+impl Default for Bus {
+    fn default() -> Self {
+        Self { bitrate_bit_s: 500_000, gates: 1 }
+    }
+}
+
+/// What makes two devices a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Pair {
+    pub(super) divergence_steering_rad: f64,
+    pub(super) divergence_drive_mps2: f64,
+    pub(super) on_dispute: OnDispute,
+}
+
+impl Default for Pair {
+    fn default() -> Self {
+        Self { divergence_steering_rad: 0.1, divergence_drive_mps2: 2.0, on_dispute: OnDispute::Keep }
+    }
+}
+
+impl Pair {
+    /// Below a count no two devices agree; above the mechanics' whole range none disagree.
+    fn check(&self) -> Result<(), OutOfRange> {
+        ranges::check(&[
+            ("divergence_steering_rad", self.divergence_steering_rad, STEERING_RAD_PER_COUNT, 1.0),
+            ("divergence_drive_mps2", self.divergence_drive_mps2, DRIVE_MPS2_PER_COUNT, 10.0),
+        ])
+    }
+
+    /// Returns the divergence bound in counts.
+    pub(super) fn divergence_max(&self) -> Span {
+        #[expect(
+            clippy::cast_sign_loss,
+            clippy::cast_possible_truncation,
+            reason = "in range, and a cast saturates"
+        )]
+        let counts = |value: f64, scale: f64| libm::round(value / scale) as u16;
+        Span {
+            first: counts(self.divergence_steering_rad, STEERING_RAD_PER_COUNT),
+            second: counts(self.divergence_drive_mps2, DRIVE_MPS2_PER_COUNT),
+        }
+    }
+}
+
+/// The link between the devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Link {
+    /// The TCP port; 0 is any free one, which the rig chooses.
+    pub port: u16,
+    /// Signs of life in one link lease.
+    pub keep_alive: u32,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self { port: 0, keep_alive: 4 }
+    }
+}
+
+impl Link {
+    /// With fewer than 2 each sign of life that is a little late ends the link; with more than 100 there is nothing else.
+    fn check(&self) -> Result<(), OutOfRange> {
+        ranges::check(&[("keep_alive", self.keep_alive.into(), 2.0, 100.0)])
+    }
+}
+
+impl OutOfRange {
+    /// Returns the error as one of a file, whose table at `path` has the field.
+    #[must_use]
+    pub fn at(&self, document: &Document<'_>, path: &[&str]) -> FileError {
+        let Self { field, value, min, max } = self;
+        let within = if path.is_empty() { String::new() } else { format!(" in [{}]", path.join(".")) };
+        let path: Vec<&str> = path.iter().copied().chain([*field]).collect();
+        document.error(
+            &path,
+            format!("`{field}`{within} is {value}"),
+            format!("write a number from {min} to {max}"),
+        )
+    }
+}
