@@ -221,7 +221,7 @@ fn course(document: &Document<'_>, file: Option<CourseFile>) -> Result<Course, F
         (None, Some(points)) => Course::new(&points).map_err(|error| course_error(document, &error))?,
         (Some(_), Some(_)) | (None, None) => {
             let what = "[course] has to have a name or points, one of the two";
-            let instead = "write `name = \"harbour\"` or `points = [[0, 0], [4, 0], [4, 3], [0, 3]]`, in metres";
+            let instead = "write `name = \"harbour\"` or `points = [[0, 0], [4, 0], [6, 3], [4, 6], [0, 6], [-2, 3]]`, in metres";
             return Err(document.error(&["course"], what, instead));
         }
     };

@@ -54,7 +54,7 @@ impl SideSlope {
 }
 
 /// One place on the line.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Sample {
     x_m: f64,
     y_m: f64,
@@ -80,7 +80,7 @@ pub struct OnCourse {
 }
 
 /// A closed course.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Course {
     samples: Vec<Sample>,
     step_m: f64,

@@ -26,7 +26,7 @@ use twinhelm_control::Controller;
 use twinhelm_hal::term::Slot;
 use twinhelm_hal::time::Instant;
 use twinhelm_hil::check::{Checks, Promise};
-use twinhelm_hil::fault::Kind;
+use twinhelm_hil::scenario::host_can;
 use twinhelm_hil::run::{HEARTBEAT_TIMEOUT, Outcome, Plan, Standby};
 use twinhelm_linux::clock::now;
 use twinhelm_linux::stalls::{Spinners, Watcher};
@@ -54,8 +54,6 @@ pub struct HostPlan<L> {
     pub program: PathBuf,
     /// The demo law's gains, for the roles.
     pub tuning: Tuning,
-    /// The course's points, `None` for the built-in one.
-    pub course_points: Option<Vec<[f64; 2]>>,
     /// The first of three ports on 127.0.0.1, 0 for addresses of its own.
     pub port: u16,
     /// Signs of life in one link lease.
@@ -101,7 +99,7 @@ where
     L: Controller<State = State, Command = Command> + Clone,
 {
     for fault in &host.plan.faults {
-        if !inject::is_possible(&fault.kind) {
+        if !host_can(&fault.kind) {
             return Err(HostError::CannotInject(fault.label.clone()));
         }
     }
@@ -420,7 +418,7 @@ where
 fn common<L>(host: &HostPlan<L>, addresses: &Addresses) -> Common {
     Common {
         parameters: *host.plan.config,
-        course_points: host.course_points.clone(),
+        course: (*host.plan.course).clone(),
         bus: addresses.bus.clone(),
         readings: addresses.readings.clone(),
         parent: std::process::id(),
@@ -486,12 +484,4 @@ fn nominal_lap<L>(host: &HostPlan<L>) -> Duration {
         s_m += 0.1;
     }
     Duration::from_secs_f64(lap_s * 1.1 + 2.0)
-}
-
-impl<L> HostPlan<L> {
-    /// Returns whether this rig can inject the fault.
-    #[must_use]
-    pub fn can_inject(kind: &Kind) -> bool {
-        inject::is_possible(kind)
-    }
 }

@@ -33,10 +33,11 @@ Exit codes: 0 ran and its bounds hold, 1 ran and a bound was broken (the reports
 enum What {
     /// Drives the course, with faults if asked for, and reports what happened
     Run(Box<RunArgs>),
-    /// Shows a report that was written by `run --json` or `run --out`
+    /// Shows a report that was written by `run --json` or `run --out`; several of them side by side
     Report {
         /// The report's JSON file
-        file: PathBuf,
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
     },
     /// Checks a configuration file and says whether its timing can keep the promise
     Check {
@@ -141,7 +142,7 @@ where
     let done = match Cli::parse().what {
         What::Role => return role::run(factory),
         What::Run(args) => commands::run(&args, factory),
-        What::Report { file } => commands::report(&file),
+        What::Report { files } => commands::report(&files),
         What::Check { config, period } => commands::check(config.as_deref(), period),
         What::Scenarios { json } => commands::scenarios(json),
     };

@@ -3,14 +3,14 @@
 use crate::cli::{Rig, RunArgs};
 use crate::{Setup, machine, output};
 use std::io::IsTerminal as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use twinhelm_control::Controller;
 use twinhelm_hil::fault::Fault;
 use twinhelm_hil::run::{Outcome, Plan, Standby, simulate};
-use twinhelm_hil::scenario::{Scenario, scenarios as built_in};
+use twinhelm_hil::scenario::{DURATION, SEED, Scenario, scenarios as built_in};
 use twinhelm_rigs::host::{self, HostError, HostPlan, Progress};
 use twinhelm_vehicle::config::{DEFAULT, Settings};
 use twinhelm_vehicle::course::Course;
@@ -59,9 +59,6 @@ impl Problem {
     }
 }
 
-/// The length of a run that nobody named: once around, and then some.
-const DURATION: Duration = Duration::from_secs(14);
-
 /// `run`
 pub(crate) fn run<L, F>(args: &RunArgs, factory: &F) -> Result<Exit, Problem>
 where
@@ -76,26 +73,26 @@ where
         None => Settings::default(),
     };
     let scenario = args.scenario.as_deref().map(find_scenario).transpose()?;
-    let config = settings.config(args.period).map_err(Problem::bad_input)?;
-    let points = scenario.as_ref().and_then(|scenario| scenario.course_points().map(<[_]>::to_vec));
-    let course = match &points {
-        Some(points) => Course::new(points).map_err(Problem::bad_input)?,
-        None => Course::harbour(),
-    };
-    let course = Arc::new(course);
-    let setup = Setup { course: course.clone(), tuning: settings.tuning() };
-    let mut faults: Vec<Fault> = scenario.as_ref().map_or_else(Vec::new, |scenario| scenario.faults().to_vec());
-    faults.extend(args.faults.iter().cloned());
+    let mut config = settings.config(args.period).map_err(Problem::bad_input)?;
     let named = scenario.as_ref();
+    if let Some(scenario) = named {
+        config = scenario.fit(&config).map_err(Problem::bad_input)?;
+    }
+    let course = named.map_or_else(|| Arc::new(Course::harbour()), |scenario| scenario.course.clone());
+    let setup = Setup { course: course.clone(), tuning: settings.tuning() };
+    let mut faults: Vec<Fault> = named.map_or_else(Vec::new, |scenario| scenario.faults.clone());
+    faults.extend(args.faults.iter().cloned());
     let plan = Plan {
         config,
-        seed: args.seed.or(named.and_then(Scenario::seed)).unwrap_or(1),
+        seed: args.seed.unwrap_or_else(|| named.map_or(SEED, |scenario| scenario.seed)),
         law: factory(&setup),
         course,
         plant: settings.plant(),
         sensors: settings.sensors(),
-        standby: args.standby.map(Standby::from).or(named.and_then(Scenario::standby)).unwrap_or_default(),
-        duration: args.duration.or(named.and_then(Scenario::duration)).unwrap_or(DURATION),
+        standby: args
+            .standby
+            .map_or_else(|| named.map_or(Standby::Hot, |scenario| scenario.standby), Standby::from),
+        duration: args.duration.unwrap_or_else(|| named.map_or(DURATION, |scenario| scenario.duration)),
         faults,
     };
     if let Some(late) = plan.faults.iter().find(|fault| fault.at >= plan.duration) {
@@ -106,19 +103,15 @@ where
     prepare_output(args)?;
     let mut outcome = match args.rig {
         Rig::Sim => simulate(&plan),
-        Rig::Host => on_host(&plan, &settings, points)?,
+        Rig::Host => on_host(&plan, &settings)?,
     };
-    if let Some(scenario) = &scenario {
-        let broken = scenario.bounds().check(&outcome.report);
-        if !broken.is_empty() {
-            outcome.report.broken.extend(broken);
-            outcome.report.verdict = Verdict::Fail;
-        }
+    if let Some(scenario) = named {
+        scenario.judge(&mut outcome.report);
     }
     present(args, &plan.course, &outcome)
 }
 
-fn on_host<L>(plan: &Plan<L>, settings: &Settings, points: Option<Vec<[f64; 2]>>) -> Result<Outcome, Problem>
+fn on_host<L>(plan: &Plan<L>, settings: &Settings) -> Result<Outcome, Problem>
 where
     L: Controller<State = State, Command = Command> + Clone,
 {
@@ -128,7 +121,6 @@ where
         plan: plan.clone(),
         program,
         tuning: settings.tuning(),
-        course_points: points,
         port: link.port,
         keep_alive: link.keep_alive,
         machine: machine::describe(),
@@ -148,10 +140,7 @@ fn find_scenario(name: &str) -> Result<Scenario, Problem> {
     if path.is_file() {
         return Scenario::parse(name, &output::read(path)?).map_err(Problem::bad_input);
     }
-    Scenario::builtin(name).ok_or_else(|| {
-        let message = format!("there is no file and no built-in scenario `{name}`; `vehicle-demo scenarios` lists them");
-        Problem::bad_input(message)
-    })
+    Scenario::builtin(name).cloned().map_err(Problem::bad_input)
 }
 
 /// Makes the folder before the run, so that a run is not driven in vain.
@@ -195,7 +184,17 @@ fn exit_of(report: &Report) -> Exit {
 }
 
 /// `report`
-pub(crate) fn report(path: &Path) -> Result<Exit, Problem> {
+pub(crate) fn report(paths: &[PathBuf]) -> Result<Exit, Problem> {
+    let reports = paths.iter().map(|path| read_report(path)).collect::<Result<Vec<_>, _>>()?;
+    if let [report] = reports.as_slice() {
+        println!("{}", text::render(report));
+        return Ok(exit_of(report));
+    }
+    println!("{}", text::compare(&reports));
+    Ok(Exit::Holds)
+}
+
+fn read_report(path: &Path) -> Result<Report, Problem> {
     let name = path.display();
     let read = output::read(path)?;
     let value: serde_json::Value = serde_json::from_str(&read).map_err(|error| {
@@ -207,10 +206,8 @@ pub(crate) fn report(path: &Path) -> Result<Exit, Problem> {
         let found = schema.map_or_else(|| "no schema".to_owned(), |found| format!("schema {found}"));
         return Err(Problem::bad_input(format!("{name}: {found}; this program reads schema {SCHEMA}")));
     }
-    let report: Report = serde_json::from_value(value)
-        .map_err(|error| Problem::bad_input(format!("{name}: {error}; name a file that `run --json` wrote")))?;
-    println!("{}", text::render(&report));
-    Ok(exit_of(&report))
+    serde_json::from_value(value)
+        .map_err(|error| Problem::bad_input(format!("{name}: {error}; name a file that `run --json` wrote")))
 }
 
 /// `check`
@@ -237,15 +234,15 @@ pub(crate) fn scenarios(json: bool) -> Result<Exit, Problem> {
     if json {
         let list: Vec<_> = built_in()
             .iter()
-            .map(|scenario| serde_json::json!({ "name": scenario.name(), "about": scenario.about() }))
+            .map(|scenario| serde_json::json!({ "name": scenario.name, "about": scenario.about }))
             .collect();
         println!("{}", serde_json::Value::from(list));
         return Ok(Exit::Holds);
     }
     let scenarios = built_in();
-    let width = scenarios.iter().map(|scenario| scenario.name().len()).max().unwrap_or_default();
-    for scenario in &scenarios {
-        println!("{:width$}  {}", scenario.name(), scenario.about());
+    let width = scenarios.iter().map(|scenario| scenario.name.len()).max().unwrap_or_default();
+    for scenario in scenarios {
+        println!("{:width$}  {}", scenario.name, scenario.about);
     }
     Ok(Exit::Holds)
 }

@@ -15,7 +15,7 @@ use twinhelm_zenoh::LinkPort;
 pub(crate) const READING_BYTES: usize = 32;
 
 /// Everything that a device process reaches. Nothing here allocates, locks or waits.
-pub(crate) struct DevicePorts<M> {
+pub(crate) struct DevicePorts<M: Send> {
     pub(crate) bus: Client,
     pub(crate) readings: Readings,
     pub(crate) link: LinkPort<State, M>,
@@ -24,7 +24,7 @@ pub(crate) struct DevicePorts<M> {
     pub(crate) reading_age_max: Duration,
 }
 
-impl<M> Bus for DevicePorts<M> {
+impl<M: Send> Bus for DevicePorts<M> {
     fn send(&mut self, frame: Frame) {
         self.bus.send(frame);
     }

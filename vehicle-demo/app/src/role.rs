@@ -64,8 +64,7 @@ where
     L: Controller<State = State, Command = Command> + Clone + Send + 'static,
     F: Fn(&Setup) -> L,
 {
-    let course = Arc::new(spec.common.course().map_err(|error| Failure::bad_input(&error))?);
-    let setup = Setup { course, tuning: spec.tuning };
+    let setup = Setup { course: Arc::new(spec.common.course.clone()), tuning: spec.tuning };
     let (law, check) = (factory(&setup), factory(&setup));
     if !spec.law_can_fail {
         return device::run(spec, law, check, |_| {});

@@ -38,7 +38,7 @@ const CATCH_UP_MAX: Duration = Duration::from_millis(500);
 /// Runs the vehicle until it is told to stop, or its input ends.
 pub(crate) fn run(spec: &VehicleSpec) -> Result<(), Failure> {
     let config = Config::new(spec.common.parameters).map_err(|error| Failure::bad_input(&error))?;
-    let course = Arc::new(spec.common.course().map_err(|error| Failure::bad_input(&error))?);
+    let course = Arc::new(spec.common.course.clone());
     let mut bus =
         Server::bind(&spec.common.bus, config.bitrate).map_err(|error| Failure::machine(&error))?;
     for gate in 0..config.gates {

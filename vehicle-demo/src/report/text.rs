@@ -92,3 +92,41 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
         }
     }
 }
+
+/// Returns several reports side by side, a column each.
+#[must_use]
+pub fn compare(reports: &[Report]) -> String {
+    let simulated = |report: &Report| if report.rig == "sim" { " (simulated)" } else { "" };
+    let yes_or_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
+    type Cell = fn(&Report) -> String;
+    let rows: [(&str, Cell); 6] = [
+        ("longest time without a command", |report| format!("{:.1} ms", report.output_gap_ms.max)),
+        ("deadlines missed", |report| report.missed_deadlines.to_string()),
+        ("of cycles", |report| report.cycles.to_string()),
+        ("largest distance from the course", |report| format!("{:.3} m", report.cross_track_error_max_m)),
+        ("time without redundancy", |report| format!("{:.1} s", report.time_without_redundancy_s)),
+        ("wrong or stale commands acted on", |report| {
+            (report.wrong_command_cycles + report.stale_accepted + report.double_accepted).to_string()
+        }),
+    ];
+    let mut columns = vec![vec![String::new()]];
+    columns[0].extend(rows.iter().map(|(name, _)| (*name).to_owned()));
+    columns[0].push("course completed".to_owned());
+    for report in reports {
+        let mut column = vec![format!("{}{}", report.standby, simulated(report))];
+        column.extend(rows.iter().map(|(_, cell)| cell(report)));
+        column.push(yes_or_no(report.course_completed));
+        columns.push(column);
+    }
+    let mut text = String::new();
+    for row in 0..columns[0].len() {
+        for column in &columns {
+            let width = column.iter().map(|cell| cell.chars().count()).max().unwrap_or_default();
+            // Writing to a String cannot fail.
+            let _ = write!(text, "  {:width$}", column[row]);
+        }
+        text.truncate(text.trim_end().len());
+        text.push('\n');
+    }
+    text
+}

@@ -12,33 +12,6 @@ use twinhelm_linux::clock::now;
 use twinhelm_standby::Order;
 use twinhelm_vehicle::signals::{Command, State};
 
-/// Returns whether this rig can inject the fault.
-pub const fn is_possible(kind: &Kind) -> bool {
-    match kind {
-        Kind::Kill
-        | Kind::Exit
-        | Kind::Hang
-        | Kind::LinkCut(Cut::Both)
-        | Kind::BusCut(_)
-        | Kind::Late(_)
-        | Kind::Nan
-        | Kind::OutOfRange
-        | Kind::FrozenOutput
-        | Kind::FrozenCounter
-        | Kind::Switchover
-        | Kind::Sensor(_) => true,
-        Kind::Power
-        | Kind::LinkCut(Cut::Tx | Cut::Rx)
-        | Kind::LinkSlow(_)
-        | Kind::LinkRough(_)
-        | Kind::ClockSlip { .. }
-        | Kind::ClockDrift(_)
-        | Kind::Lose(_)
-        | Kind::HeldFrame(_)
-        | Kind::RestartGate(_) => false,
-    }
-}
-
 /// Returns whether the fault is one of a control law, so that the law has to be wrapped.
 pub const fn is_of_a_law(kind: &Kind) -> bool {
     matches!(kind, Kind::Late(_) | Kind::Nan | Kind::OutOfRange | Kind::FrozenOutput)

@@ -5,7 +5,7 @@ use twinhelm_hal::term::Slot;
 use twinhelm_hal::time::{Duration, Instant};
 use twinhelm_hil::law_faults::LawFault;
 use twinhelm_standby::Parameters;
-use twinhelm_vehicle::course::{Course, CourseError};
+use twinhelm_vehicle::course::Course;
 use twinhelm_vehicle::law::Tuning;
 use twinhelm_vehicle::plant::PlantConfig;
 use twinhelm_vehicle::report::log::Event;
@@ -25,24 +25,14 @@ pub enum Role {
 pub struct Common {
     /// The timing.
     pub parameters: Parameters,
-    /// The course's points, `None` for the built-in one.
-    pub course_points: Option<Vec<[f64; 2]>>,
+    /// The course.
+    pub course: Course,
     /// The name of the bus.
     pub bus: String,
     /// The name under which the vehicle publishes sensor readings.
     pub readings: String,
     /// The runner's process id: when it dies, the role dies.
     pub parent: u32,
-}
-
-impl Common {
-    /// Returns the course.
-    ///
-    /// # Errors
-    /// When the points make no course.
-    pub fn course(&self) -> Result<Course, CourseError> {
-        self.course_points.as_ref().map_or_else(|| Ok(Course::harbour()), |points| Course::new(points))
-    }
 }
 
 /// What a controller process needs.
