@@ -14,7 +14,8 @@ mod verdict;
 
 use crate::cycle::Cycle;
 use crate::frame::{
-    COMMAND_ID, CommandFrame, CountersFrame, Echo, Frame, GATES, Malformed, PROBE_RANGE, STATUS_ID, StatusFrame,
+    COMMAND_ID, COUNTERS_ID, CommandFrame, CountersFrame, Echo, Frame, GATES, Malformed, PROBE_RANGE, STATUS_ID,
+    StatusFrame,
 };
 use crate::signals::Limits;
 use crate::term::{SLOTS, Term};
@@ -116,6 +117,9 @@ impl<R: GateRules> Gate<R> {
         }
         if (STATUS_ID..STATUS_ID + u16::from(GATES)).contains(&frame.id) {
             return self.on_other_gate(now, frame);
+        }
+        if (COUNTERS_ID..COUNTERS_ID + u16::from(GATES)).contains(&frame.id) {
+            return Verdict::Ignored;
         }
         if !(COMMAND_ID..COMMAND_ID + u16::from(SLOTS)).contains(&frame.id) {
             return self.drop(Drop::UnknownKind);

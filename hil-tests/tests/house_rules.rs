@@ -306,7 +306,7 @@ fn the_device_program_names_no_fault() {
 fn no_test_sleeps_to_wait_for_something() {
     let mut broken = Vec::new();
     for source in sources().iter().filter(|source| !is_this(source)) {
-        for (at, line) in source.code().filter(|(_, line)| line.contains("sleep(")) {
+        for (at, line) in source.code().filter(|(_, line)| names(line, "sleep(")) {
             if source.is_test(at) {
                 broken.push(format!(
                     "{}:{at}: `{}`: wait for the event itself, with a deadline: a channel, a socket, a process's end",
@@ -346,7 +346,7 @@ fn names(line: &str, what: &str) -> bool {
     line.match_indices(what).any(|(at, _)| {
         let before = line[..at].chars().next_back().is_some_and(is_word);
         let after = line[at + what.len()..].chars().next().is_some_and(is_word);
-        !before && (what.ends_with(':') || !after)
+        !before && !(what.ends_with(is_word) && after)
     })
 }
 

@@ -7,6 +7,7 @@ use twinhelm_hil::fault::{Cut, Fault, Kind};
 use twinhelm_hil::run::{Outcome, Plan, Standby, simulate};
 use twinhelm_hil::scenario::{Bounds, Scenario, host_can, scenarios};
 use twinhelm_hil::world::ORIGIN;
+use twinhelm_standby::Config;
 use twinhelm_vehicle::config::Settings;
 use twinhelm_vehicle::law::CourseLaw;
 use twinhelm_vehicle::report::Verdict;
@@ -16,10 +17,15 @@ use twinhelm_vehicle::report::figure::figure;
 /// A bound that holds for one seed may hold by luck.
 const SEEDS: u64 = 5;
 
+fn config(scenario: &Scenario) -> Config {
+    let config = Settings::default().config(None).expect("the defaults keep the promise");
+    scenario.fit(&config).expect("so many gates fit")
+}
+
 fn run(scenario: &Scenario, seed: u64) -> Outcome {
     let settings = Settings::default();
     let plan = Plan {
-        config: scenario.fit(&settings.config(None).unwrap()).unwrap(),
+        config: config(scenario),
         seed,
         law: CourseLaw::with_tuning(scenario.course.clone(), settings.tuning()),
         course: scenario.course.clone(),
@@ -35,7 +41,7 @@ fn run(scenario: &Scenario, seed: u64) -> Outcome {
 }
 
 fn builtin(name: &str) -> &'static Scenario {
-    Scenario::builtin(name).unwrap()
+    Scenario::builtin(name).expect("a built-in scenario")
 }
 
 fn refused(text: &str) -> String {
@@ -204,13 +210,12 @@ fn other_bad_files_are_refused_where_they_are_bad() {
 fn the_picture_of_a_kill_can_be_looked_at() {
     let scenario = builtin("kill");
     let Outcome { report, log, .. } = run(scenario, 1);
-    let config = scenario.fit(&Settings::default().config(None).unwrap()).unwrap();
     let setting = Setting {
         rig: report.rig,
         seed: report.seed,
         machine: report.machine,
         standby: report.standby,
-        config,
+        config: config(scenario),
         zero: ORIGIN,
         end: ORIGIN + scenario.duration,
         course_length_m: scenario.course.length_m(),

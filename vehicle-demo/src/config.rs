@@ -153,15 +153,13 @@ impl Settings {
             let (line, column) = (1, 1);
             return FileError { file: self.name.clone(), line, column, what, instead: instead.to_owned() };
         };
-        let words = || about.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'));
-        let paths = words().flat_map(|word| {
-            [["timing".to_owned(), format!("{word}_ms")], ["bus".to_owned(), format!("{word}_bit_s")]]
-                .into_iter()
-                .chain([["bus".to_owned(), word.to_owned()]])
+        let words = about.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'));
+        let mut paths = words.flat_map(|word| {
+            [("timing", format!("{word}_ms")), ("bus", format!("{word}_bit_s")), ("bus", word.to_owned())]
         });
-        let path = paths.into_iter().find(|[table, key]| document.has(&[table, key]));
-        let [table, key] = path.unwrap_or_else(|| ["timing".to_owned(), String::new()]);
-        document.error(&[&table, &key], what, instead)
+        let path = paths.find(|(table, key)| document.has(&[table, key]));
+        let (table, key) = path.unwrap_or(("timing", String::new()));
+        document.error(&[table, &key], what, instead)
     }
 }
 

@@ -254,3 +254,11 @@ fn counters_tell_every_reason_in_turn() {
     let last = CountersFrame::decode(&gate.counters(3)).expect("counters");
     assert_eq!((last.group, last.counters), (3, [1, 0, 0]));
 }
+
+#[test]
+fn another_gates_counters_are_no_frame_of_an_unknown_kind() {
+    let mut gate = open_gate();
+    let other: Gate = Gate::new(1, gate.timing, gate.limits);
+    assert_eq!(gate.on_frame(at(P + 1), &other.counters(0)), Verdict::Ignored);
+    assert_eq!(gate.dropped(Drop::UnknownKind), 0);
+}

@@ -47,7 +47,7 @@ pub enum Verdict {
         /// Who asked.
         slot: Slot,
     },
-    /// Another gate's status that changes nothing.
+    /// Another gate's frame that changes nothing.
     Ignored,
 }
 

@@ -26,8 +26,8 @@ use twinhelm_control::Controller;
 use twinhelm_hal::term::Slot;
 use twinhelm_hal::time::Instant;
 use twinhelm_hil::check::{Checks, Promise};
-use twinhelm_hil::scenario::host_can;
 use twinhelm_hil::run::{HEARTBEAT_TIMEOUT, Outcome, Plan, Standby};
+use twinhelm_hil::scenario::host_can;
 use twinhelm_linux::clock::now;
 use twinhelm_linux::stalls::{Spinners, Watcher};
 use twinhelm_standby::RoleName;
@@ -163,12 +163,7 @@ where
         let (says, said) = mpsc::channel(4096);
         let config = host.plan.config;
         let common = common(host, &addresses);
-        let spec = VehicleSpec {
-            common,
-            plant: host.plan.plant,
-            sensors: host.plan.sensors,
-            seed: host.plan.seed,
-        };
+        let spec = VehicleSpec { common, plant: host.plan.plant, sensors: host.plan.sensors, seed: host.plan.seed };
         let vehicle = Process::start(&host.program, Who::Vehicle, &Role::Vehicle(spec), says.clone())
             .await
             .map_err(|error| machine("starting the vehicle process", &error))?;
@@ -351,10 +346,14 @@ where
                 }
             }
             Some(Says::TwoSenders { id }) => {
-                return Err(HostError::Machine(format!("identifier {id:#x} had two senders: the run means nothing")));
+                return Err(HostError::Machine(format!(
+                    "identifier {id:#x} had two senders: the run means nothing"
+                )));
             }
             Some(Says::Lost(count)) => {
-                return Err(HostError::Machine(format!("{count} events of the gate were lost: the run means nothing")));
+                return Err(HostError::Machine(format!(
+                    "{count} events of the gate were lost: the run means nothing"
+                )));
             }
             Some(Says::Failed { why, bad_input: true }) => return Err(HostError::BadInput(why)),
             Some(Says::Failed { why, bad_input: false }) => return Err(HostError::Machine(why)),

@@ -82,8 +82,8 @@ impl Bounds {
             }
         }
         for (name, value, max, unit) in measures {
-            // Not `>`: a value that is no number keeps no bound.
-            if let Some(max) = max.filter(|max| !(value <= *max)) {
+            // A value that is no number keeps no bound.
+            if let Some(max) = max.filter(|max| value.is_nan() || value > *max) {
                 broken.push(format!("{name}: {value:.4} {unit}, at most {max} {unit} allowed"));
             }
         }

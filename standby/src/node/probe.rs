@@ -58,6 +58,14 @@ impl Probe {
         self.proven[gate] = self.proven[gate].max(sent);
     }
 
+    /// Forgets what was proven: a device that lost the wheel, or slept, proves its way to the gates anew, because that
+    /// way may be what failed.
+    pub(super) fn forget(&mut self) {
+        self.proven = [None; GATES as usize];
+        self.sent_at = [None; PROBE_RANGE as usize];
+        self.next_at = Instant::ZERO;
+    }
+
     /// Takes note that `gate` acted on a command of this device at `at`.
     pub(super) fn on_acted(&mut self, gate: usize, at: Instant) {
         self.proven[gate] = self.proven[gate].max(Some(at));

@@ -115,7 +115,8 @@ fn on_host<L>(plan: &Plan<L>, settings: &Settings) -> Result<Outcome, Problem>
 where
     L: Controller<State = State, Command = Command> + Clone,
 {
-    let program = std::env::current_exe().map_err(|error| Problem::machine(format!("finding this program: {error}")))?;
+    let program =
+        std::env::current_exe().map_err(|error| Problem::machine(format!("finding this program: {error}")))?;
     let link = settings.link();
     let host = HostPlan {
         plan: plan.clone(),
@@ -216,7 +217,8 @@ pub(crate) fn check(path: Option<&Path>, period: Option<Duration>) -> Result<Exi
         print!("{DEFAULT}");
         return Ok(Exit::Holds);
     };
-    let settings = Settings::parse(&path.display().to_string(), &output::read(path)?).map_err(Problem::bad_input)?;
+    let settings =
+        Settings::parse(&path.display().to_string(), &output::read(path)?).map_err(Problem::bad_input)?;
     let config = settings.config(period).map_err(Problem::bad_input)?;
     let milliseconds = |span: Duration| span.as_secs_f64() * 1e3;
     println!("{}: ok", path.display());

@@ -23,12 +23,7 @@ const SEAT_WITHIN: Duration = Duration::from_secs(5);
 /// Runs a device until its input ends: the runner is gone, or wants it to.
 ///
 /// `law` drives, `check` is a second instance that repeats each of its steps. `on_line` takes what the runner says.
-pub(crate) fn run<L, C>(
-    spec: &DeviceSpec,
-    law: L,
-    check: C,
-    mut on_line: impl FnMut(&str),
-) -> Result<(), Failure>
+pub(crate) fn run<L, C>(spec: &DeviceSpec, law: L, check: C, mut on_line: impl FnMut(&str)) -> Result<(), Failure>
 where
     L: Controller<State = State, Command = Command> + Send + 'static,
     C: Controller<State = State, Command = Command, Memory = L::Memory> + Send + 'static,

@@ -39,8 +39,7 @@ const CATCH_UP_MAX: Duration = Duration::from_millis(500);
 pub(crate) fn run(spec: &VehicleSpec) -> Result<(), Failure> {
     let config = Config::new(spec.common.parameters).map_err(|error| Failure::bad_input(&error))?;
     let course = Arc::new(spec.common.course.clone());
-    let mut bus =
-        Server::bind(&spec.common.bus, config.bitrate).map_err(|error| Failure::machine(&error))?;
+    let mut bus = Server::bind(&spec.common.bus, config.bitrate).map_err(|error| Failure::machine(&error))?;
     for gate in 0..config.gates {
         bus.attach_local(gate_station(gate), GATE_DEPTH);
     }

@@ -61,7 +61,8 @@ pub fn analyse(log: &Log, setting: &Setting) -> Report {
     let handovers = handovers(log, &acts, setting);
     let (without, restored) = readiness.without_redundancy(log, setting.end);
     let truth = truth(log);
-    let takeovers = acts.iter().filter(|act| act.how == How::Takeover).count() as u64;
+    let followed = log.events.iter().filter(|(_, event)| matches!(event, Event::Followed { gate: 0, .. })).count();
+    let takeovers = (acts.iter().filter(|act| act.how == How::Takeover).count() + followed) as u64;
     Report {
         schema: SCHEMA,
         rig: setting.rig.clone(),
@@ -286,40 +287,64 @@ impl Readiness {
     }
 }
 
-fn handovers(log: &Log, acts: &[Act], setting: &Setting) -> Vec<Handover> {
-    let causes: Vec<(Instant, &str)> = log
-        .events
-        .iter()
-        .filter_map(
-            |(at, event)| {
-                if let Event::Fault { label, .. } = event { Some((*at, label.as_str())) } else { None }
-            },
-        )
-        .collect();
-    let mut handovers = Vec::new();
-    for (index, (fault, label)) in causes.iter().enumerate() {
-        let until = causes.get(index + 1).map_or(setting.end, |(next, _)| *next);
-        if let Some(handover) = handover_after(log, acts, setting, (*fault, until), label) {
-            handovers.push(handover);
-        }
-    }
-    handovers
+/// A change of holder at gate 0.
+struct Change {
+    at: Instant,
+    from: Slot,
+    to: Slot,
 }
 
-/// Returns the change of holder between a fault and the next, if there was one.
-fn handover_after(
-    log: &Log,
-    acts: &[Act],
-    setting: &Setting,
-    (fault, until): (Instant, Instant),
-    label: &str,
-) -> Option<Handover> {
-    let last = acts.iter().rev().find(|act| act.at <= fault)?;
-    let in_window = |act: &&Act| act.at > fault && act.at <= until;
-    let adopts = |act: &&Act| act.slot != last.slot && matches!(act.how, How::Takeover | How::Opening);
-    let to = acts.iter().filter(in_window).find(adopts)?.slot;
-    let first = acts.iter().filter(in_window).find(|act| act.slot == to)?;
-    let before = acts.iter().rev().find(|act| act.at < first.at && act.slot != to).unwrap_or(last);
+/// Returns each change of holder: by a takeover, by another gate's word, or by an opening in another device's term.
+fn changes(log: &Log) -> Vec<Change> {
+    let mut holder: Option<Slot> = None;
+    let mut changes = Vec::new();
+    for (at, event) in &log.events {
+        let term = match event {
+            Event::Acted { gate: 0, adopted, .. } => *adopted,
+            Event::Followed { gate: 0, term } => *term,
+            Event::Acted { .. }
+            | Event::Followed { .. }
+            | Event::Dropped { .. }
+            | Event::Closed { .. }
+            | Event::Restarted { .. }
+            | Event::Offered { .. }
+            | Event::Told { .. }
+            | Event::Role { .. }
+            | Event::Ready { .. }
+            | Event::Down { .. }
+            | Event::Fault { .. }
+            | Event::FaultEnded { .. }
+            | Event::Truth { .. }
+            | Event::Wrong { .. }
+            | Event::Stalled { .. }
+            | Event::Phase { .. } => continue,
+        };
+        let to = term.slot();
+        if let Some(from) = holder.filter(|from| *from != to) {
+            changes.push(Change { at: *at, from, to });
+        }
+        holder = Some(to);
+    }
+    changes
+}
+
+fn handovers(log: &Log, acts: &[Act], setting: &Setting) -> Vec<Handover> {
+    changes(log).iter().filter_map(|change| handover(log, acts, setting, change)).collect()
+}
+
+/// Returns the handover that ended in `change`; `None` when nothing was wrong and nothing was asked for before.
+fn handover(log: &Log, acts: &[Act], setting: &Setting, change: &Change) -> Option<Handover> {
+    // The cause is the last fault of the device that lost the wheel; without one, the last fault of all.
+    let causes = log.events.iter().rev().filter_map(|(at, event)| {
+        if let Event::Fault { label, slot, .. } = event { Some((*at, label, *slot)) } else { None }
+    });
+    let causes: Vec<_> = causes.filter(|(at, ..)| *at <= change.at).collect();
+    let of_loser = causes.iter().find(|(.., slot)| *slot == Some(change.from));
+    let (fault, label, _) = of_loser.or(causes.first())?;
+    let fault = *fault;
+    let (from, to) = (change.from, change.to);
+    let first = acts.iter().find(|act| act.at > fault && act.slot == to)?;
+    let before = acts.iter().rev().find(|act| act.at < first.at && act.slot != to)?;
     let is_decision = |(at, event): &&(Instant, Event)| {
         let is_to = matches!(event, Event::Offered { slot, probe: false, .. } if *slot == to);
         is_to && *at >= fault && *at <= first.at
@@ -341,8 +366,8 @@ fn handover_after(
     let (old, new) = (Command::decode(before.signals), Command::decode(first.signals));
     let milliseconds = |span: Duration| span.as_secs_f64() * 1e3;
     Some(Handover {
-        cause: label.to_owned(),
-        from: device_name(last.slot).to_owned(),
+        cause: (*label).clone(),
+        from: device_name(from).to_owned(),
         to: device_name(to).to_owned(),
         fault_t_s: fault.seconds_after(setting.zero),
         fdti_ms: milliseconds(decided.since(fault)),

@@ -127,9 +127,10 @@ impl<'a> Drawing<'a> {
 
     fn finish(mut self) -> Figure {
         let end_s = self.t_s(self.setting.end);
-        // The gap that nobody ended is a gap as well.
-        if let Some((last, _)) = self.last {
-            self.figure.gaps.push((end_s, self.setting.end.since(last).as_secs_f64() * 1e3));
+        // A gap that nobody ended is one as well, once it is longer than an ordinary cycle.
+        let open_gap = self.last.map(|(last, _)| self.setting.end.since(last));
+        if let Some(gap) = open_gap.filter(|gap| *gap > 2 * self.setting.config.period) {
+            self.figure.gaps.push((end_s, gap.as_secs_f64() * 1e3));
         }
         // The pair in any case, a spare when there was one; the drawing counts slots from 0.
         let count = self.bands.iter().rposition(|band| !band.spans.is_empty()).map_or(2, |last| (last + 1).max(2));

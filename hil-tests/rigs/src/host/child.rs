@@ -38,12 +38,7 @@ impl Process {
     ///
     /// # Errors
     /// When the program cannot be started.
-    pub async fn start(
-        program: &Path,
-        who: Who,
-        role: &Role,
-        said: mpsc::Sender<Said>,
-    ) -> std::io::Result<Self> {
+    pub async fn start(program: &Path, who: Who, role: &Role, said: mpsc::Sender<Said>) -> std::io::Result<Self> {
         let mut child = Command::new(program)
             .arg("role")
             .stdin(Stdio::piped())

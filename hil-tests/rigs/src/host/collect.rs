@@ -127,9 +127,8 @@ impl<L: Controller<State = State, Command = Command>> Collector<L> {
                 continue;
             };
             let steps = self.expected.get(&(*slot, cycle.to_wire()));
-            let together = |(published, _): &&(Instant, Signals)| {
-                published.since(*at).max(at.since(*published)) <= TOGETHER
-            };
+            let together =
+                |(published, _): &&(Instant, Signals)| published.since(*at).max(at.since(*published)) <= TOGETHER;
             let expected = steps.and_then(|steps| steps.iter().find(together));
             if expected.is_some_and(|(_, expected)| self.witness.is_apart(*signals, *expected)) {
                 wrong.push((*at, Event::Wrong { slot: *slot, cycle: *cycle }));

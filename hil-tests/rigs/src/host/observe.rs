@@ -78,7 +78,9 @@ impl<M: Carried> Watch<M> {
                         waiting = None;
                     }
                     let seen = match observer.next(Duration::from_millis(5)) {
-                        Some(Observed::State { at, sample: Some(sample), .. }) => Observation::Sample { at, sample },
+                        Some(Observed::State { at, sample: Some(sample), .. }) => {
+                            Observation::Sample { at, sample }
+                        }
                         Some(Observed::Refused { slot, refusal, .. }) => Observation::Refused { slot, refusal },
                         Some(Observed::State { sample: None, .. }) | None => continue,
                     };

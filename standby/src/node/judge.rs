@@ -1,0 +1,90 @@
+//! What a node judges: whether it may claim, whether it is ready, whether the two devices agree.
+
+use super::Node;
+use super::rules::NodeRules;
+use crate::config::OnDispute;
+use crate::readiness::{Evidence, NotReady};
+use crate::role::{Role, RoleName, Sending};
+use crate::sample::Header;
+use twinhelm_hal::cycle::Cycle;
+use twinhelm_hal::signals::{Signals, Span};
+use twinhelm_hal::time::{Instant, nanos};
+
+impl<R: NodeRules> Node<R> {
+    /// V1: returns the claim that a joining device makes, if it does.
+    pub(super) fn claim(&self, now: Instant, since: Instant) -> Option<Sending> {
+        let leases = u32::from(self.slot.number()) + 1;
+        let waited = now >= since + self.config.gate_lease * leases;
+        if !(self.may_claim && waited && self.all_gates_closed(now)) {
+            return None;
+        }
+        if !self.ears.hears(now, self.config.blind_limit) {
+            return None;
+        }
+        let cycle = self.ears.latest().map_or(Cycle::default(), Cycle::next);
+        Some(Sending { term: self.ears.own_next_term::<R>(), cycle, at: now })
+    }
+
+    pub(super) fn all_gates_closed(&self, now: Instant) -> bool {
+        let mut live = self.ears.live(now, self.config.gate_lease).peekable();
+        live.peek().is_some() && live.all(|gate| !gate.open)
+    }
+
+    /// V10: judges readiness on a cycle of the holder; between two of them the last judgement stands.
+    pub(super) fn judge_if_due(&mut self, now: Instant) {
+        if !core::mem::take(&mut self.judgement.due) {
+            return;
+        }
+        let lease = self.config.gate_lease;
+        let peer = self.peer.filter(|peer| now.since(peer.at) <= lease);
+        let same = |header: &Header| header.digest == self.config.digest;
+        let within = |divergence: Span| divergence.is_within(self.config.divergence_max);
+        let evidence = Evidence {
+            version_matches: peer.is_none_or(|peer| peer.header.as_ref().is_some_and(same)),
+            state_is_fresh: self.own.state.is_some_and(|(_, at)| now.since(at) <= lease) || !R::ADOPTS_STATE,
+            self_check_passes: self.own.checked,
+            has_readings: self.own.has_readings,
+            output_path_proven: self.probe.is_proven(now, self.ears.live_numbers(now, lease)),
+            agrees: self.own.divergence.is_none_or(within),
+        };
+        self.ready = evidence.judge();
+    }
+
+    /// Returns whether the peer says that it could take over, not longer than a gate lease ago.
+    pub(super) fn peer_ready(&self, now: Instant) -> Result<(), NotReady> {
+        let peer = self.peer.filter(|peer| now.since(peer.at) <= self.config.gate_lease).ok_or(NotReady::Link)?;
+        let header = peer.header.ok_or(NotReady::Version)?;
+        if header.role != RoleName::Standby {
+            return Err(NotReady::Role);
+        }
+        if !self.is_current(header.cycle) {
+            return Err(NotReady::Link);
+        }
+        header.ready
+    }
+
+    pub(super) fn compare_with_holder(&mut self, cycle: Cycle, signals: Option<Signals>) {
+        let holder = self.ears.holder().filter(|holder| holder.cycle == cycle);
+        let follows = matches!(self.role, Role::Standby { .. });
+        let (Some(holder), Some(own), true) = (holder, signals, follows) else {
+            self.own.divergence = self.own.divergence.filter(|_| follows);
+            return;
+        };
+        let divergence = own.distance(holder.signals);
+        self.own.divergence = Some(divergence);
+        let agrees = divergence.is_within(self.config.divergence_max);
+        self.own.diverged = if agrees { 0 } else { self.own.diverged.saturating_add(1) };
+    }
+
+    pub(super) fn disputes(&self) -> bool {
+        let lease = nanos(self.config.gate_lease) / nanos(self.config.period).max(1);
+        u64::from(self.own.diverged) >= lease
+    }
+
+    /// A dispute that both self-checks stand by, and a configuration that asks to stop.
+    pub(super) fn is_to_stand_still(&self, now: Instant) -> bool {
+        let peer = self.peer.filter(|peer| now.since(peer.at) <= self.config.gate_lease);
+        let disputed = peer.and_then(|peer| peer.header).is_some_and(|header| header.disputes && header.checked);
+        self.config.on_dispute == OnDispute::Stop && disputed && self.own.checked
+    }
+}
