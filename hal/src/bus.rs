@@ -231,7 +231,7 @@ mod tests {
         let [a, b] = [0, 1].map(|number| Station::new(number).expect("a station"));
         bus.attach(a, 1);
         bus.attach(b, 1);
-        let at = |us| Instant::from_nanos(us * 1_000);
+        let at = |us: u64| Instant::from_nanos(us * 1_000);
         let frame = |id| Frame { id, len: 8, data: [0; 8] };
         assert_eq!(bus.offer(at(0), a, frame(1)), Offer::Queued);
         assert_eq!(bus.offer(at(400), b, frame(2)), Offer::Queued);

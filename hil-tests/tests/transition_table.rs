@@ -62,14 +62,15 @@ const EVENTS: &[(&str, fn(&mut Device))] = &[
     ("all gates are heard closed for slot + 1 gate leases", |device| {
         for _ in 0..4 {
             device.hear_gate(false, Some(device.holders), device.cycle);
-            device.turn();
+            device.decide();
+            device.wake();
         }
         device.hear_gate(false, Some(device.holders), device.cycle);
     }),
     ("the own step comes later than a gate lease after the last", |device| {
         device.now += Duration::from_millis(31);
+        device.tell(Input::Woke);
         device.hear_gate(true, Some(device.holders), device.cycle);
-        device.overslept = true;
     }),
     ("a switchover is ordered, the peer is ready", |device| device.order_with_peer(Ok(()))),
     ("a switchover is ordered, the peer is not ready", |device| device.order_with_peer(Err(NotReady::Link))),
@@ -94,7 +95,6 @@ struct Device {
     own: u32,
     /// The holder's term; for a holder and a claimer, the one below theirs.
     holders: u32,
-    overslept: bool,
     sent: Option<u32>,
     probed: bool,
     refused: bool,
@@ -111,7 +111,6 @@ impl Device {
             cycle: 50,
             own: 0,
             holders: 1,
-            overslept: false,
             sent: None,
             probed: false,
             refused: false,
@@ -124,14 +123,16 @@ impl Device {
         match role {
             RoleName::Joining => {
                 for _ in 0..4 {
+                    device.wake();
                     device.hear_gate(true, Some(device.holders), device.cycle);
-                    device.turn();
+                    device.decide();
                 }
             }
             RoleName::Claiming => {
                 for _ in 0..4 {
+                    device.wake();
                     device.hear_gate(false, Some(device.holders), device.cycle);
-                    device.turn();
+                    device.decide();
                 }
                 device.cycle += 1;
             }
@@ -140,21 +141,25 @@ impl Device {
                     device.follow();
                 }
                 // It has covered a cycle, so that it has a chosen term.
-                device.turn();
+                device.wake();
+                device.decide();
                 device.cycle += 1;
                 device.hear_gate(true, Some(device.holders), device.cycle);
             }
             RoleName::Primary => {
                 device = Self::in_role(RoleName::Claiming);
                 device.own = device.chosen().expect("a claim");
+                device.wake();
                 device.hear_gate(true, Some(device.own), device.cycle);
-                device.turn();
+                device.decide();
                 device.cycle += 1;
             }
             RoleName::Fenced(FencedBy::Gate) => {
                 device = Self::in_role(RoleName::Primary);
                 device.holders = device.higher();
+                device.wake();
                 device.hear_gate(true, Some(device.holders), device.cycle);
+                device.decide();
             }
             RoleName::Fenced(FencedBy::Order) => unreachable!("no order fences yet"),
         }
@@ -250,49 +255,50 @@ impl Device {
         self.tell(Input::Ordered(Order::Switchover));
     }
 
-    /// A cycle of a healthy holder.
+    /// A cycle of a healthy holder, and the decision point behind it.
     fn follow(&mut self) {
         self.cycle += 1;
         self.hear_command(self.holders, self.cycle);
         self.hear_gate(true, Some(self.holders), self.cycle);
+        self.wake();
         self.hear_peer(Ok(()), None);
         self.tell(Input::Adopted { cycle: Cycle::new(self.cycle), at: self.now });
-        self.turn();
+        self.decide();
     }
 
-    /// The device's next turn, when it is due.
-    fn turn(&mut self) {
-        if !self.overslept {
-            self.now = self.node.next_wake(self.now);
-        }
-        self.overslept = false;
+    /// The device wakes up when it is due; what it hears from then on, it hears in this turn.
+    fn wake(&mut self) {
+        self.now = self.node.next_wake(self.now);
         (self.sent, self.probed) = (None, false);
         self.tell(Input::Woke);
+    }
+
+    fn decide(&mut self) {
         self.tell(Input::Decide);
     }
 
     /// Takes turns for `span` and hears nothing.
     fn pass(&mut self, span: Duration) {
         let until = self.now + span;
-        while self.node.next_wake(self.now) <= until {
-            self.turn();
+        loop {
+            self.decide();
+            if self.node.next_wake(self.now) > until {
+                return;
+            }
+            self.wake();
         }
     }
 }
 
-/// Runs a device in `role` through `event` and its next turn, and returns what became of it.
+/// Lets `event` happen in a turn of a device in `role`, and returns what became of it.
 fn cell(role: RoleName, event: fn(&mut Device)) -> String {
     let mut device = Device::in_role(role);
     let before = device.chosen();
+    device.wake();
     event(&mut device);
-    // In the very step, before the next turn: a fenced device stops there and then.
-    let at_once = device.node.role().name();
-    device.turn();
+    device.decide();
     let after = device.node.role().name();
     let mut text = if after == role { "stays".to_owned() } else { format!("→ **{after}**") };
-    if at_once != role && at_once != after {
-        text = format!("→ {at_once} {text}");
-    }
     match device.sent {
         Some(term) if before.is_some_and(|before| before != term) => text += ", sends in a new term",
         Some(_) => text += ", sends",

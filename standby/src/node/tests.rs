@@ -12,8 +12,9 @@ mod standby;
 mod start_up;
 
 use super::*;
-use crate::config::Parameters;
+use crate::config::{OnDispute, Parameters};
 use crate::input::EFFECTS_MAX;
+use crate::role::RoleName;
 use twinhelm_hal::frame::{Echo, StatusFrame};
 
 /// The left device's first term, and what the right one chooses above it.
