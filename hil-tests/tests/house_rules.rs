@@ -344,9 +344,9 @@ fn is_this(source: &Source) -> bool {
 fn names(line: &str, what: &str) -> bool {
     let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
     line.match_indices(what).any(|(at, _)| {
-        let before = line[..at].chars().next_back().is_some_and(is_word);
-        let after = line[at + what.len()..].chars().next().is_some_and(is_word);
-        !before && !(what.ends_with(is_word) && after)
+        let before = line[..at].ends_with(is_word);
+        let after = what.ends_with(is_word) && line[at + what.len()..].starts_with(is_word);
+        !before && !after
     })
 }
 

@@ -23,8 +23,11 @@ const BLESS: &str = "TWINHELM_BLESS=1 cargo nextest run -p twinhelm-hil --test t
 const ROLES: [RoleName; 5] =
     [RoleName::Joining, RoleName::Claiming, RoleName::Standby, RoleName::Primary, RoleName::Fenced(FencedBy::Gate)];
 
-/// What may happen to a device, in words, and how to make it happen.
-const EVENTS: &[(&str, fn(&mut Device))] = &[
+/// Makes something happen to a device.
+type Happening = fn(&mut Device);
+
+/// What may happen to a device, in words, and how.
+const EVENTS: &[(&str, Happening)] = &[
     ("an open gate reports the device's term (one without a term: its slot's last)", |device| {
         let own = device.own;
         device.hear_gate(true, Some(own), device.cycle);
@@ -95,6 +98,7 @@ struct Device {
     own: u32,
     /// The holder's term; for a holder and a claimer, the one below theirs.
     holders: u32,
+    computed: bool,
     sent: Option<u32>,
     probed: bool,
     refused: bool,
@@ -111,6 +115,7 @@ impl Device {
             cycle: 50,
             own: 0,
             holders: 1,
+            computed: false,
             sent: None,
             probed: false,
             refused: false,
@@ -182,6 +187,7 @@ impl Device {
         for effect in self.node.step(self.now, input) {
             match effect {
                 Effect::Compute { cycle, .. } => {
+                    self.computed = true;
                     let signals = Some(Signals::default());
                     self.tell(Input::Computed { cycle, signals, has_readings: true, checked: true });
                 }
@@ -269,7 +275,7 @@ impl Device {
     /// The device wakes up when it is due; what it hears from then on, it hears in this turn.
     fn wake(&mut self) {
         self.now = self.node.next_wake(self.now);
-        (self.sent, self.probed) = (None, false);
+        (self.computed, self.sent, self.probed) = (false, None, false);
         self.tell(Input::Woke);
     }
 
@@ -291,13 +297,18 @@ impl Device {
 }
 
 /// Lets `event` happen in a turn of a device in `role`, and returns what became of it.
-fn cell(role: RoleName, event: fn(&mut Device)) -> String {
+fn cell(role: RoleName, event: Happening) -> String {
     let mut device = Device::in_role(role);
     let before = device.chosen();
     device.wake();
     event(&mut device);
     device.decide();
     let after = device.node.role().name();
+    // The holder's command moved the standby's decision point: that is where it answers.
+    if role == RoleName::Standby && after == role && !device.computed {
+        device.wake();
+        device.decide();
+    }
     let mut text = if after == role { "stays".to_owned() } else { format!("→ **{after}**") };
     match device.sent {
         Some(term) if before.is_some_and(|before| before != term) => text += ", sends in a new term",

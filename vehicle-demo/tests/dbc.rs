@@ -222,7 +222,10 @@ print(json.dumps({name: float(cycle_time) for name, cycle_time in cycle_times.it
 
 /// Returns what python's `cantools` reads in `frames`, and after that the messages' cycle times in ms.
 fn read_by_cantools(frames: &[Frame]) -> Vec<Reading> {
-    let python = std::env::var("TWINHELM_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    // `./dev setup` makes an environment of its own in the target folder.
+    let made = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/venv/bin/python");
+    let usual = if std::path::Path::new(made).exists() { made } else { "python3" };
+    let python = std::env::var("TWINHELM_PYTHON").unwrap_or_else(|_| usual.to_owned());
     let mut process = Process::new(&python)
         .args(["-c", SCRIPT, DBC])
         .stdin(Stdio::piped())

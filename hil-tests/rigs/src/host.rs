@@ -81,8 +81,8 @@ pub enum HostError {
 
 /// What people are told while a run lasts.
 pub trait Progress {
-    /// Something worth a line happened, so many seconds after the start of the run.
-    fn line(&mut self, t_s: f64, text: &str);
+    /// Something worth a line happened, so many seconds after the start of the run, or before it (`None`).
+    fn line(&mut self, t_s: Option<f64>, text: &str);
 
     /// So much of the run is over.
     fn passed(&mut self, passed: Duration, of: Duration);
@@ -143,6 +143,10 @@ struct Run<'a, L: Controller> {
     says: mpsc::Sender<Said>,
     collector: Collector<L>,
     zero: Instant,
+    /// The run has begun.
+    is_driving: bool,
+    /// What the machine does not allow, in words.
+    missing: Option<String>,
     /// The `fresh` baseline has not started its second process yet.
     fresh_waits: bool,
 }
@@ -187,6 +191,8 @@ where
             says,
             collector: Collector::new(witness),
             zero: now(),
+            is_driving: false,
+            missing: None,
             fresh_waits: host.plan.standby == Standby::Fresh,
         };
         run.wait_for_vehicle().await?;
@@ -201,7 +207,11 @@ where
         let until = now() + READY_WITHIN;
         loop {
             match self.next(until).await {
-                Next::Said(Said { who: Who::Vehicle, says: Some(Says::Ready { .. }) }) => return Ok(()),
+                Next::Said(Said { who: Who::Vehicle, says: Some(Says::Ready { missing }) }) => {
+                    // What the machine does not allow is the same for each process: the vehicle says it for all.
+                    self.missing = missing;
+                    return Ok(());
+                }
                 Next::Said(said) => self.on_said(said)?,
                 Next::Seen(_) => {}
                 Next::Time => return Err(HostError::Machine("the vehicle process did not start".to_owned())),
@@ -237,6 +247,9 @@ where
     }
 
     async fn wait_until_ready(&mut self, progress: &mut dyn Progress) -> Result<(), HostError> {
+        if let Some(missing) = &self.missing {
+            progress.line(None, missing);
+        }
         let until = now() + READY_WITHIN;
         let hot = self.host.plan.standby == Standby::Hot;
         while self.collector.first_acted().is_none() || (hot && !self.collector.is_protected()) {
@@ -251,7 +264,8 @@ where
             }
         }
         self.zero = now();
-        progress.line(0.0, if hot { "the pair is ready" } else { "the vehicle drives, without a standby" });
+        self.is_driving = true;
+        progress.line(Some(0.0), if hot { "the pair is ready" } else { "the vehicle drives, without a standby" });
         Ok(())
     }
 
@@ -290,7 +304,7 @@ where
 
     fn note_phase(&mut self, name: &str, progress: &mut dyn Progress) {
         let at = now();
-        progress.line(at.seconds_after(self.zero), name);
+        progress.line(Some(at.seconds_after(self.zero)), name);
         self.collector.on_event(at, &Event::Phase { name: name.to_owned() });
     }
 
@@ -309,12 +323,12 @@ where
             let request = fault.kind.is_request();
             self.collector.on_event(at, &Event::Fault { label: label.clone(), slot: Some(slot), request });
             let verb = if request { "is asked of" } else { "hits" };
-            progress.line(at.seconds_after(self.zero), &format!("{label} {verb} {}", device_name(slot)));
+            progress.line(Some(at.seconds_after(self.zero)), &format!("{label} {verb} {}", device_name(slot)));
         }
         self.inject(&fault.kind, slot, begins).await?;
         if !begins {
             self.collector.on_event(now(), &Event::FaultEnded { label: label.clone(), slot: Some(slot) });
-            progress.line(at.seconds_after(self.zero), &format!("{label} is over"));
+            progress.line(Some(at.seconds_after(self.zero)), &format!("{label} is over"));
         }
         Ok(())
     }
@@ -332,17 +346,10 @@ where
     fn on_said(&mut self, said: Said) -> Result<(), HostError> {
         match said.says {
             Some(Says::Happened(at, event)) => self.collector.on_event(at, &event),
-            Some(Says::Ready { missing }) => {
-                if let Who::Device(1, 1) = said.who
-                    && self.host.plan.standby == Standby::Fresh
-                {
-                    let at = now();
+            Some(Says::Ready { .. }) => {
+                if said.who == Who::Device(1, 1) && self.host.plan.standby == Standby::Fresh {
                     let name = "started, session open".to_owned();
-                    self.collector.on_event(at, &Event::Phase { name });
-                }
-                // What the machine does not allow is the same for each process: said once, by the vehicle.
-                if let (Who::Vehicle, Some(missing)) = (said.who, missing) {
-                    eprintln!("note: {missing}");
+                    self.collector.on_event(now(), &Event::Phase { name });
                 }
             }
             Some(Says::TwoSenders { id }) => {
@@ -375,15 +382,15 @@ where
                     return;
                 }
                 if let Some((slot, role)) = self.collector.on_sample(at, &sample) {
-                    let t_s = at.seconds_after(self.zero);
+                    let t_s = self.is_driving.then(|| at.seconds_after(self.zero));
                     if role != RoleName::Joining {
-                        progress.line(t_s.max(0.0), &format!("{} is {role}", device_name(slot)));
+                        progress.line(t_s, &format!("{} is {role}", device_name(slot)));
                     }
                 }
             }
             Observation::Refused { slot, refusal } => {
                 let t_s = now().seconds_after(self.zero);
-                progress.line(t_s, &format!("{} refuses: {refusal}", device_name(slot)));
+                progress.line(Some(t_s), &format!("{} refuses: {refusal}", device_name(slot)));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::commands::{self, Exit};
-use crate::{Setup, role};
+use crate::{Setup, output, role};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -149,7 +149,7 @@ where
     match done {
         Ok(exit) => exit.code(),
         Err(problem) => {
-            eprintln!("error: {problem}");
+            output::tell(format_args!("error: {problem}"));
             let exit = if problem.is_bad_input { Exit::BadInput } else { Exit::Machine };
             exit.code()
         }

@@ -155,7 +155,7 @@ fn prepare_output(args: &RunArgs) -> Result<(), Problem> {
 
 fn present(args: &RunArgs, course: &Course, outcome: &Outcome) -> Result<Exit, Problem> {
     let report = &outcome.report;
-    println!("{}", text::render(report));
+    output::print(format_args!("{}", text::render(report)));
     let json = || {
         serde_json::to_string_pretty(report)
             .map(|text| text + "\n")
@@ -163,7 +163,7 @@ fn present(args: &RunArgs, course: &Course, outcome: &Outcome) -> Result<Exit, P
     };
     if let Some(path) = &args.json {
         output::write(path, &json()?)?;
-        println!("  {}", path.display());
+        output::print(format_args!("  {}", path.display()));
     }
     if let Some(folder) = &args.out {
         let title = format!("rig {}, standby {}, seed {}", report.rig, report.standby, report.seed);
@@ -172,7 +172,11 @@ fn present(args: &RunArgs, course: &Course, outcome: &Outcome) -> Result<Exit, P
             .map_err(|error| Problem::machine(format!("drawing the report: {error}")))?;
         output::write(&folder.join("report.json"), &json()?)?;
         output::write(&folder.join("report.svg"), &svg)?;
-        println!("  {}\n  {}", folder.join("report.json").display(), folder.join("report.svg").display());
+        output::print(format_args!(
+            "  {}\n  {}",
+            folder.join("report.json").display(),
+            folder.join("report.svg").display()
+        ));
     }
     Ok(exit_of(report))
 }
@@ -188,10 +192,10 @@ fn exit_of(report: &Report) -> Exit {
 pub(crate) fn report(paths: &[PathBuf]) -> Result<Exit, Problem> {
     let reports = paths.iter().map(|path| read_report(path)).collect::<Result<Vec<_>, _>>()?;
     if let [report] = reports.as_slice() {
-        println!("{}", text::render(report));
+        output::print(format_args!("{}", text::render(report)));
         return Ok(exit_of(report));
     }
-    println!("{}", text::compare(&reports));
+    output::print(format_args!("{}", text::compare(&reports)));
     Ok(Exit::Holds)
 }
 
@@ -214,20 +218,24 @@ fn read_report(path: &Path) -> Result<Report, Problem> {
 /// `check`
 pub(crate) fn check(path: Option<&Path>, period: Option<Duration>) -> Result<Exit, Problem> {
     let Some(path) = path else {
-        print!("{DEFAULT}");
+        output::print(DEFAULT.trim_end());
         return Ok(Exit::Holds);
     };
     let settings =
         Settings::parse(&path.display().to_string(), &output::read(path)?).map_err(Problem::bad_input)?;
     let config = settings.config(period).map_err(Problem::bad_input)?;
     let milliseconds = |span: Duration| span.as_secs_f64() * 1e3;
-    println!("{}: ok", path.display());
-    println!("  period {} ms, cover margin {} ms", milliseconds(config.period), milliseconds(config.margin));
-    println!(
+    output::print(format_args!("{}: ok", path.display()));
+    output::print(format_args!(
+        "  period {} ms, cover margin {} ms",
+        milliseconds(config.period),
+        milliseconds(config.margin)
+    ));
+    output::print(format_args!(
         "  a fault of one device leaves the gate without a command for at most {:.2} ms; the vehicle tolerates {} ms",
         milliseconds(config.handover_gap_max()),
         milliseconds(config.ftti)
-    );
+    ));
     Ok(Exit::Holds)
 }
 
@@ -238,13 +246,13 @@ pub(crate) fn scenarios(json: bool) -> Result<Exit, Problem> {
             .iter()
             .map(|scenario| serde_json::json!({ "name": scenario.name, "about": scenario.about }))
             .collect();
-        println!("{}", serde_json::Value::from(list));
+        output::print(format_args!("{}", serde_json::Value::from(list)));
         return Ok(Exit::Holds);
     }
     let scenarios = built_in();
     let width = scenarios.iter().map(|scenario| scenario.name.len()).max().unwrap_or_default();
     for scenario in scenarios {
-        println!("{:width$}  {}", scenario.name, scenario.about);
+        output::print(format_args!("{:width$}  {}", scenario.name, scenario.about));
     }
     Ok(Exit::Holds)
 }
@@ -258,15 +266,16 @@ struct Terminal {
 impl Terminal {
     fn clear(&mut self) {
         if std::mem::take(&mut self.shown) {
-            eprint!("\r\x1b[2K");
+            output::draw(format_args!("\r\x1b[2K"));
         }
     }
 }
 
 impl Progress for Terminal {
-    fn line(&mut self, t_s: f64, text: &str) {
+    fn line(&mut self, t_s: Option<f64>, text: &str) {
         self.clear();
-        eprintln!("{t_s:7.3} s  {text}");
+        let time = t_s.map_or_else(|| "    start".to_owned(), |t_s| format!("{t_s:7.3} s"));
+        output::tell(format_args!("{time}  {text}"));
     }
 
     fn passed(&mut self, passed: Duration, of: Duration) {
@@ -277,6 +286,6 @@ impl Progress for Terminal {
         let part = (passed.as_secs_f64() / of.as_secs_f64()).clamp(0.0, 1.0);
         let full = (part * 40.0) as usize;
         let bar = "█".repeat(full) + &"░".repeat(40 - full);
-        eprint!("\r\x1b[2K{bar} {:.1} of {:.1} s", passed.as_secs_f64(), of.as_secs_f64());
+        output::draw(format_args!("\r\x1b[2K{bar} {:.1} of {:.1} s", passed.as_secs_f64(), of.as_secs_f64()));
     }
 }

@@ -1,4 +1,4 @@
-//! Files that are written whole or not at all.
+//! What leaves the program: files that are written whole or not at all, and text for whoever still reads.
 
 use crate::commands::Problem;
 use std::io::Write as _;
@@ -30,4 +30,20 @@ fn permissions() -> std::fs::Permissions {
 pub(crate) fn read(path: &Path) -> Result<String, Problem> {
     std::fs::read_to_string(path)
         .map_err(|error| Problem::bad_input(format!("reading {}: {error}", path.display())))
+}
+
+/// Prints to standard output. A reader that has gone (`| head`) is no reason to panic.
+pub(crate) fn print(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Prints to standard error, in the same manner.
+pub(crate) fn tell(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Prints to standard error without an end of line, for a bar that is drawn again.
+pub(crate) fn draw(text: impl std::fmt::Display) {
+    let mut out = std::io::stderr();
+    let _ = write!(out, "{text}").and_then(|()| out.flush());
 }

@@ -81,7 +81,8 @@ impl<L: Controller<State = State, Command = Command>> Collector<L> {
     /// Takes note that a device is gone, or stopped.
     pub fn on_down(&mut self, at: Instant, slot: Slot) {
         if let Some(seen) = self.devices.get_mut(slot.index()) {
-            *seen = Seen::default();
+            // When it was last heard of stays: the plain heartbeat of the `fresh` baseline counts from there.
+            *seen = Seen { at: seen.at, ..Seen::default() };
         }
         self.log.on(at, &Event::Down { slot });
     }

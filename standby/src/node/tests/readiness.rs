@@ -108,6 +108,34 @@ fn the_holders_late_frame_is_no_occasion_to_judge() {
 }
 
 #[test]
+fn a_cycle_that_this_device_sent_is_no_occasion_to_judge() {
+    let mut flight = Flight::standby();
+    let mut at = 112.0;
+    for n in 11..=15 {
+        assert_eq!(flight.turn(at).sent, Some((OURS, n)));
+        // The holder's frame comes late, but before the gate's report of the cover.
+        flight.command(at + 0.3, THEIRS, n);
+        flight.gate(at + 0.5, 0, open(THEIRS, n));
+        assert_eq!(flight.node.takeover_ready(), Ok(()), "the state is {} ms old", at - 101.0);
+        at += 12.0;
+    }
+}
+
+#[test]
+fn a_repeated_report_is_no_occasion_to_judge() {
+    let mut flight = Flight::standby();
+    for n in 11..=15 {
+        let at = n as f64 * 10.0;
+        flight.gate(at, 0, open(THEIRS, n));
+        flight.turn(at + 2.0);
+        // The command is heard only after its report, which is then repeated.
+        flight.command(at + 3.0, THEIRS, n);
+        flight.gate(at + 3.5, 0, open(THEIRS, n));
+    }
+    assert_eq!(flight.node.takeover_ready(), Ok(()), "the state is 50 ms old");
+}
+
+#[test]
 fn a_cycle_that_was_not_heard_from_the_holder_is_no_occasion_to_judge() {
     let mut flight = Flight::standby();
     for n in 11..=15 {

@@ -1,0 +1,150 @@
+//! The command line as a user meets it: one clear message for bad input, the right exit code, nothing half-written.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn demo(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_vehicle-demo")).args(arguments).output().expect("the program runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Runs with bad input: exit code 2, no panic, nothing on standard output; returns the message.
+fn refused(arguments: &[&str]) -> String {
+    let output = demo(arguments);
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
+    assert!(!message.contains("panicked"), "{message}");
+    assert_eq!(text(&output.stdout), "", "{arguments:?}");
+    message
+}
+
+fn file(folder: &Path, name: &str, content: &str) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, content).expect("a file");
+    path.to_str().expect("a path").to_owned()
+}
+
+#[test]
+fn a_simulated_kill_is_reported_in_words_json_and_a_picture() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("deep/inside");
+    let json = folder.path().join("copy.json");
+    let arguments = ["run", "--rig", "sim", "--fault", "kill@5s", "--out", out.to_str().unwrap()];
+    let output = demo(&[&arguments[..], &["--json", json.to_str().unwrap()]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("left stopped driving, right drives on"));
+    let report: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(out.join("report.json")).unwrap()).unwrap();
+    assert_eq!((&report["schema"], &report["rig"]), (&1.into(), &"sim".into()));
+    assert_eq!(report["missed_deadlines"], 0);
+    assert_eq!(report["handovers"][0]["cause"], "kill@5s");
+    assert!(std::fs::read_to_string(out.join("report.svg")).unwrap().contains("</svg>"));
+    let shown = demo(&["report", json.to_str().unwrap()]);
+    assert_eq!(shown.status.code(), Some(0));
+    assert!(text(&shown.stdout).contains("PASS"));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_report() {
+    let run = |seed: &str| text(&demo(&["run", "--rig", "sim", "--seed", seed, "--fault", "hang@4s:1s"]).stdout);
+    assert_eq!(run("7"), run("7"));
+    assert_ne!(run("7"), run("8"));
+}
+
+#[test]
+fn the_baselines_show_what_a_hot_standby_saves() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = |standby: &str| {
+        let path = folder.path().join(standby);
+        let path = path.to_str().unwrap();
+        demo(&["run", "--rig", "sim", "--standby", standby, "--fault", "kill@5s", "--json", path]);
+        let report: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        report["missed_deadlines"].as_u64().unwrap()
+    };
+    let [none, fresh, hot] = ["none", "fresh", "hot"].map(run);
+    assert!(none > fresh && fresh > 100 && hot == 0, "{none} {fresh} {hot}");
+    let paths = ["none", "fresh", "hot"].map(|name| folder.path().join(name));
+    let paths = paths.each_ref().map(|path| path.to_str().unwrap());
+    let table = text(&demo(&["report", paths[0], paths[1], paths[2]]).stdout);
+    assert!(table.contains("none (simulated)") && table.contains("deadlines missed"), "{table}");
+}
+
+#[test]
+fn a_broken_bound_is_exit_code_1_and_the_report_is_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let strict = "name = \"strict\"\nabout = \"no takeover allowed\"\nfaults = [\"kill@3s\"]\nduration_s = 5.0\n\
+                  [bounds]\ntakeovers_max = 0\n";
+    let scenario = file(folder.path(), "strict.toml", strict);
+    let json = folder.path().join("report.json");
+    let output = demo(&["run", "--rig", "sim", "--scenario", &scenario, "--json", json.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).contains("FAIL") && json.is_file());
+}
+
+#[test]
+fn bad_configurations_are_answered_with_place_and_remedy() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let check = |name: &str, content: &str| {
+        let path = file(folder.path(), name, content);
+        assert_eq!(refused(&["run", "--rig", "sim", "--config", &path]), refused(&["check", &path]));
+        refused(&["check", &path])
+    };
+    let typo = check("typo.toml", "[timing]\nperod_ms = 10.0\n");
+    assert!(typo.contains("typo.toml:2:1") && typo.contains("period_ms"), "{typo}");
+    let unit = check("unit.toml", "[timing]\nperiod_ms = \"10ms\"\n");
+    assert!(unit.contains("unit.toml:2") && unit.contains("number"), "{unit}");
+    let negative = check("negative.toml", "[timing]\nperiod_ms = -10.0\n");
+    assert!(negative.contains("period_ms"), "{negative}");
+    let nan = check("nan.toml", "[timing]\nperiod_ms = nan\n");
+    assert!(nan.contains("period_ms"), "{nan}");
+    let budget = check("budget.toml", "[timing]\ncommand_timeout_ms = 40.0\n");
+    assert!(budget.contains("gate_lease + period + margin < command_timeout"), "{budget}");
+    let cut = check("cut.toml", "[timing\nperiod");
+    assert!(cut.contains("cut.toml:1"), "{cut}");
+    assert!(refused(&["check", "no-such-file.toml"]).contains("no-such-file.toml"));
+}
+
+#[test]
+fn bad_faults_scenarios_and_reports_are_answered_with_what_to_write() {
+    let folder = tempfile::tempdir().expect("a folder");
+    assert!(refused(&["run", "--rig", "sim", "--fault", "explode@5s"]).contains("KIND is one of kill"));
+    assert!(refused(&["run", "--rig", "sim", "--fault", "kill@5"]).contains("write a number with a unit"));
+    assert!(refused(&["run", "--rig", "sim", "--fault", "kill@99s"]).contains("raise --duration"));
+    assert!(refused(&["run", "--rig", "sim", "--period", "10"]).contains("10ms"));
+    assert!(refused(&["run", "--rig", "sim", "--scenario", "kil"]).contains("kill"));
+    let point =
+        file(folder.path(), "point.toml", "name = \"p\"\nabout = \"one point\"\n[course]\npoints = [[0.0, 0.0]]\n");
+    assert!(refused(&["run", "--rig", "sim", "--scenario", &point]).contains("point.toml"));
+    let truncated = file(folder.path(), "cut.json", "{ \"schema\": 1, \"rig\": ");
+    assert!(refused(&["report", &truncated]).contains("cut off"));
+    let other = file(folder.path(), "other.json", "{ \"schema\": 99 }");
+    assert!(refused(&["report", &other]).contains("schema 99"));
+    let nowhere = folder.path().join("point.toml/inside");
+    assert!(refused(&["run", "--rig", "sim", "--out", nowhere.to_str().unwrap()]).contains("folder"));
+}
+
+#[test]
+fn what_the_host_rig_cannot_inject_is_exit_code_3() {
+    let output = demo(&["run", "--rig", "host", "--scenario", "clock-drift"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stderr).contains("--rig sim"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn scenarios_are_listed_for_people_and_machines() {
+    assert!(text(&demo(&["scenarios"]).stdout).lines().any(|line| line.starts_with("kill ")));
+    let list: serde_json::Value = serde_json::from_slice(&demo(&["scenarios", "--json"]).stdout).unwrap();
+    assert!(list.as_array().unwrap().iter().any(|scenario| scenario["name"] == "kill"));
+}
+
+#[test]
+fn help_teaches() {
+    let help = text(&demo(&["run", "--help"]).stdout);
+    for word in ["KIND[=AMOUNT]@TIME", "--standby", "--rig", "hot"] {
+        assert!(help.contains(word), "{word}");
+    }
+    assert!(text(&demo(&["--help"]).stdout).contains("Exit codes"));
+}

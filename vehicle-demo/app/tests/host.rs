@@ -1,0 +1,139 @@
+//! The host rig: real processes, real Zenoh, real time. The safety invariants and the course are asserted; gaps and
+//! misses are reported there, never asserted, because this machine is shared.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_vehicle-demo"))
+}
+
+fn run(arguments: &[&str]) -> serde_json::Value {
+    let folder = tempfile::tempdir().expect("a folder");
+    let json = folder.path().join("report.json");
+    let output = program().args(["run", "--rig", "host", "--json"]).arg(&json).args(arguments).output();
+    let output = output.expect("the program runs");
+    let shown = String::from_utf8_lossy(&output.stdout);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{shown}\n{said}");
+    println!("{shown}");
+    serde_json::from_str(&std::fs::read_to_string(json).expect("a report")).expect("a report")
+}
+
+#[test]
+fn the_right_device_completes_the_course_when_the_left_one_is_killed() {
+    let report = run(&["--fault", "kill@5s:2s"]);
+    assert_eq!(report["course_completed"], true);
+    for figure in ["stale_accepted", "double_accepted", "wrong_command_cycles", "false_takeovers"] {
+        assert_eq!(report[figure], 0, "{figure}");
+    }
+    assert_eq!(report["handovers"][0]["to"], "right", "{report}");
+    assert_eq!(report["redundancy_restored"], true);
+}
+
+#[test]
+fn every_kind_of_fault_is_survived() {
+    for fault in ["hang@1s:500ms", "bus-cut@1s:500ms", "late@1s:500ms", "nan@1s:500ms", "frozen=counter@1s:500ms"] {
+        let report = run(&["--duration", "2500ms", "--fault", fault]);
+        assert_eq!(report["stale_accepted"], 0, "{fault}");
+        assert_eq!(report["handovers"][0]["to"], "right", "{fault}: {report}");
+    }
+}
+
+#[test]
+fn a_cut_link_moves_no_wheel_and_blocks_a_switchover() {
+    let report = run(&["--duration", "3s", "--fault", "link-cut@1s:1s", "--fault", "switchover@1500ms"]);
+    assert_eq!(report["handovers"], serde_json::json!([]), "{report}");
+    assert!(report["time_without_redundancy_s"].as_f64().is_some_and(|seconds| seconds > 0.9), "{report}");
+}
+
+#[test]
+fn a_fresh_standby_is_started_when_the_heartbeat_is_missed() {
+    let report = run(&["--standby", "fresh", "--duration", "4s", "--fault", "kill@1s"]);
+    let gap = report["handovers"][0]["handover_gap_ms"].as_f64().expect("a gap");
+    assert!(gap > 1_000.0, "{report}");
+}
+
+/// Returns the processes that were started from this test's program and belong to `parent`.
+fn children_of(parent: u32) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").expect("/proc");
+    let number = |entry: std::io::Result<std::fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse::<u32>().ok();
+    let is_child = |pid: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // The parent's id is the second word behind the command's closing bracket.
+        let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        rest.split_whitespace().nth(1).and_then(|word| word.parse().ok()) == Some(parent)
+    };
+    processes.filter_map(number).filter(is_child).collect()
+}
+
+/// Starts a run and waits until the pair is ready.
+fn start(folder: &Path) -> (Child, Vec<u32>) {
+    let mut runner = program()
+        .args(["run", "--rig", "host", "--duration", "60s", "--out"])
+        .arg(folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let said = BufReader::new(runner.stderr.take().expect("its messages"));
+    let ready = said.lines().map_while(Result::ok).any(|line| line.contains("the pair is ready"));
+    assert!(ready, "the pair was never ready");
+    let children = children_of(runner.id());
+    assert_eq!(children.len(), 3, "vehicle, left and right");
+    (runner, children)
+}
+
+/// Waits until none of `pids` runs any more; a zombie that nobody reaps does not run.
+fn wait_until_gone(pids: &[u32]) {
+    let until = Instant::now() + Duration::from_secs(10);
+    let runs = |pid: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+    };
+    while pids.iter().any(runs) {
+        assert!(Instant::now() < until, "a process is left behind");
+        std::thread::yield_now();
+    }
+}
+
+fn leaves_nothing_behind(signal: &str, code: Option<i32>) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut runner, children) = start(folder.path());
+    let sockets = || std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    let name = format!("twinhelm-{}-", runner.id());
+    assert!(sockets().contains(&name), "the bus has a name");
+    let kill = Command::new("kill").args([signal, &runner.id().to_string()]).status().expect("kill runs");
+    assert!(kill.success());
+    let status = runner.wait().expect("the runner ends");
+    assert_eq!(status.code(), code);
+    wait_until_gone(&children);
+    assert!(!sockets().contains(&name), "a socket is left behind");
+    let left: Vec<_> = std::fs::read_dir(folder.path()).expect("the folder").collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn ctrl_c_leaves_nothing_behind() {
+    leaves_nothing_behind("-INT", Some(3));
+}
+
+#[test]
+fn a_killed_runner_leaves_nothing_behind() {
+    leaves_nothing_behind("-KILL", None);
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let port = taken.local_addr().expect("its address").port();
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("vehicle.toml");
+    std::fs::write(&config, format!("[link]\nport = {port}\n")).expect("a file");
+    let output = program().args(["run", "--rig", "host", "--config"]).arg(&config).output().expect("it runs");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains(&port.to_string()), "{message}");
+}
