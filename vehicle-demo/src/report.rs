@@ -72,6 +72,8 @@ pub struct Report {
     pub output_gap_ms: Quantiles,
     /// Each change of holder after a fault or a request.
     pub handovers: Vec<Handover>,
+    /// The steps of the `fresh` baseline, as they were reached.
+    pub phases: Vec<Phase>,
     /// The vehicle's fault tolerant time interval.
     pub ftti_ms: f64,
     /// The largest distance from the course while the vehicle was commanded.
@@ -142,6 +144,15 @@ pub struct Handover {
     pub command_step: CommandStep,
     /// The machine itself stalled for more than a millisecond between fault and first command.
     pub stalled: bool,
+}
+
+/// A step of the `fresh` baseline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Phase {
+    /// Which.
+    pub name: String,
+    /// When, in seconds after the start of the run.
+    pub t_s: f64,
 }
 
 /// A jump of the command at a handover.

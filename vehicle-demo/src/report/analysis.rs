@@ -1,7 +1,7 @@
 //! From the log to the figures. Each figure is defined in docs/glossary.md.
 
 use super::log::{Event, Log};
-use super::{CommandStep, Handover, Quantiles, Report, SCHEMA, Verdict, device_name};
+use super::{CommandStep, Handover, Phase, Quantiles, Report, SCHEMA, Verdict, device_name};
 use crate::signals::Command;
 use std::collections::BTreeMap;
 use twinhelm_hal::cycle::Cycle;
@@ -85,6 +85,7 @@ pub fn analyse(log: &Log, setting: &Setting) -> Report {
         output_gap_ms: Quantiles::of(gaps.iter().map(milliseconds).collect()),
         handovers_set_aside: handovers.iter().filter(|handover| handover.stalled).count() as u64,
         handovers,
+        phases: phases(log, setting),
         ftti_ms: setting.config.ftti.as_secs_f64() * 1e3,
         cross_track_error_max_m: truth.cross_track_max_m,
         course_completed: truth.travelled_m >= setting.course_length_m,
@@ -285,6 +286,19 @@ impl Readiness {
         }
         (total, any.last().is_some_and(|(_, ready)| *ready))
     }
+}
+
+/// Returns the steps of the `fresh` baseline; the last one is the new device's first command acted on.
+fn phases(log: &Log, setting: &Setting) -> Vec<Phase> {
+    let at = |at: &Instant| at.seconds_after(setting.zero);
+    let phase = |(when, event): &(Instant, Event)| {
+        if let Event::Phase { name } = event { Some(Phase { name: name.clone(), t_s: at(when) }) } else { None }
+    };
+    let mut phases: Vec<Phase> = log.events.iter().filter_map(phase).collect();
+    if let (false, Some(change)) = (phases.is_empty(), changes(log).first()) {
+        phases.push(Phase { name: "first command acted on".to_owned(), t_s: at(&change.at) });
+    }
+    phases
 }
 
 /// A change of holder at gate 0.

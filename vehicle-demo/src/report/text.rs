@@ -40,6 +40,9 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
             writeln!(out, "    the machine itself stalled meanwhile: this sample is set aside in benchmarks")?;
         }
     }
+    for phase in &report.phases {
+        writeln!(out, "    {:.3} s  {}", phase.t_s, phase.name)?;
+    }
     if report.handovers.is_empty() {
         writeln!(out, "\n  No handover: the same device held the wheel from start to end.")?;
     }
