@@ -276,11 +276,12 @@ impl Readiness {
             if !matches!(event, Event::Fault { .. }) || *fault < counted_to {
                 continue;
             }
-            let lost = any.iter().find(|(at, ready)| *at >= *fault && !ready);
-            let Some((lost, _)) = lost else {
+            let was_ready = any.iter().rev().find(|(at, _)| at <= fault).is_some_and(|(_, ready)| *ready);
+            let lost = any.iter().find(|(at, ready)| at >= fault && !ready).map(|(at, _)| *at);
+            let Some(lost) = lost.filter(|_| was_ready).or((!was_ready).then_some(*fault)) else {
                 continue;
             };
-            let back = any.iter().find(|(at, ready)| at >= lost && *ready).map_or(end, |(at, _)| *at);
+            let back = any.iter().find(|(at, ready)| *at >= lost && *ready).map_or(end, |(at, _)| *at);
             total += back.since(*fault).as_secs_f64();
             counted_to = back;
         }
