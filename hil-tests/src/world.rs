@@ -273,7 +273,7 @@ impl<V: Variant> World<V> {
         self.at(ORIGIN + after, Happening::Start(slot));
     }
 
-    /// Keeps what `slot`'s node is told, and what it answers, from now on.
+    /// Keeps what `slot`'s node is told, and what it answers, from its next start on; of several lives the last.
     pub fn record(&mut self, slot: Slot) {
         self.devices[slot.index()].record();
     }

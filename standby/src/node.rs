@@ -243,7 +243,8 @@ impl<R: NodeRules> Node<R> {
     fn rejoin_if_overslept(&mut self, now: Instant) {
         let overslept = now.since(self.stepped_at) > self.config.gate_lease;
         if overslept && !matches!(self.role, Role::Fenced { by: FencedBy::Order }) {
-            self.join(now);
+            // As if it had just come up: terms and cycles may have gone on beyond what the wire's bits can tell.
+            *self = Self::new(now, self.slot, self.config);
         }
     }
 

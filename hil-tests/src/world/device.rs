@@ -59,6 +59,8 @@ pub(super) struct Device<V: Variant> {
     inbox: VecDeque<Received>,
     peer: Option<HeardSample<State, Memory<V>>>,
     orders: VecDeque<Order>,
+    /// Each life is to be recorded; the last one is kept.
+    records: bool,
     recording: Option<Recording>,
 }
 
@@ -101,6 +103,7 @@ impl<V: Variant> Device<V> {
             inbox: VecDeque::with_capacity(INBOX_MAX),
             peer: None,
             orders: VecDeque::new(),
+            records: false,
             recording: None,
         }
     }
@@ -111,6 +114,7 @@ impl<V: Variant> Device<V> {
         let pilot = Pilot::new(V::driving(law), setup.law.clone(), setup.config.period);
         let node = Node::new(local, self.slot, setup.config);
         self.running = Some(Running { node, pilot, role: None, ready: None, in_hand: false });
+        self.recording = self.records.then(|| Recording::new(self.slot, setup.config));
         self.inbox.clear();
         self.peer = None;
         self.orders.clear();
@@ -196,10 +200,8 @@ impl<V: Variant> Device<V> {
         }
     }
 
-    pub(super) fn record(&mut self) {
-        if let Some(running) = &self.running {
-            self.recording = Some(Recording::new(self.slot, *running.node.config()));
-        }
+    pub(super) const fn record(&mut self) {
+        self.records = true;
     }
 
     pub(super) fn take_recording(&mut self) -> Option<Recording> {
