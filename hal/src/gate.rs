@@ -217,7 +217,7 @@ impl<R: GateRules> Gate<R> {
             return Verdict::Ignored;
         };
         match Term::from_wire(status.term, Some(own)) {
-            Some(term) if status.open && term > own => {
+            Some(term) if status.open && term > own && R::FOLLOWS_OTHER_GATES => {
                 // The new holder gets a lease of its own here, too.
                 self.state = State::Open { term, last, acted_at, holder_at: now };
                 Verdict::Followed { gate: status.gate, term }
@@ -331,7 +331,7 @@ impl<R: GateRules> Gate<R> {
     }
 
     fn has_timed_out(&self, now: Instant) -> bool {
-        matches!(self.state, State::Open { acted_at, .. } if now.since(acted_at) >= self.timing.command_timeout)
+        matches!(self.state, State::Open { acted_at, .. } if R::has_timed_out(now.since(acted_at), &self.timing))
     }
 
     /// Closes; the term is kept, so that nothing of it or below ever opens the gate again (G4, G5).

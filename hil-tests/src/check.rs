@@ -10,6 +10,7 @@ use twinhelm_hal::gate::How;
 use twinhelm_hal::term::{SLOTS, Slot, Term};
 use twinhelm_hal::time::Instant;
 use twinhelm_standby::Config;
+use twinhelm_standby::config::bus_time;
 use twinhelm_vehicle::report::log::{Event, Observer};
 
 /// How long after the command timeout a gate may take to close: its own timer's grain.
@@ -160,6 +161,10 @@ impl Checks {
             );
         }
         let silent = at.since(book.holder_at);
+        let gap = book.open.map(|last| at.since(last.at));
+        if how == How::Cover && gap.is_some_and(|gap| gap + self.config.margin < self.config.period) {
+            self.broken(4, at, format!("gate {gate} lets slot {holder} be covered, which was not late"));
+        }
         if how == How::Cover && silent > self.config.gate_lease {
             self.broken(4, at, format!("gate {gate} keeps slot {holder}, {silent:?} after its last command"));
         }
@@ -217,6 +222,7 @@ impl Checks {
     /// Invariant 11: two open gates name different holders for at most one status period.
     fn check_owners(&mut self, at: Instant) {
         let first = self.gates[0].adopted.filter(|_| self.gates[0].open.is_some());
+        let status_period = self.config.period + bus_time(self.config.bitrate, self.config.gates);
         for gate in 1..self.gates.len() {
             let book = &mut self.gates[gate];
             let other = book.adopted.filter(|_| book.open.is_some());
@@ -225,7 +231,7 @@ impl Checks {
                 continue;
             }
             let since = *book.split_since.get_or_insert(at);
-            if at.since(since) > 2 * self.config.period {
+            if at.since(since) > status_period {
                 self.broken(11, at, format!("gate 0 names {first:?}, gate {gate} names {other:?} since {since:?}"));
             }
         }
@@ -237,7 +243,8 @@ impl Checks {
             return;
         };
         let is_below = i8::from_ne_bytes([term.wrapping_sub(told)]) < 0;
-        if is_below && woke.is_some_and(|woke| woke > since) {
+        // A rig that does not know when the turn began grants it two periods.
+        if is_below && woke.unwrap_or(at - 2 * self.config.period) > since {
             self.broken(7, at, format!("slot {slot} sends in term {term} although it was told of term {told}"));
         }
     }

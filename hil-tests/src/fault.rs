@@ -165,10 +165,4 @@ impl Kind {
     pub const fn is_request(&self) -> bool {
         matches!(self, Self::Switchover)
     }
-
-    /// Returns whether invariant 5 grants one margin more.
-    #[must_use]
-    pub const fn grants_a_margin(&self) -> bool {
-        matches!(self, Self::ClockSlip { .. } | Self::Switchover)
-    }
 }

@@ -1,7 +1,7 @@
 //! One run in virtual time, from a plan to its report.
 
 use crate::check::{Checks, Promise, Violation};
-use crate::fault::Fault;
+use crate::fault::{Fault, Kind};
 use crate::world::{AsDesigned, ORIGIN, Setup, Variant, World};
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,8 +87,11 @@ pub struct Outcome {
 #[must_use]
 pub fn promise_of(config: &Config, standby: Standby, faults: &[Fault]) -> Promise {
     let kept = standby == Standby::Hot && faults.iter().all(|fault| fault.kind.is_within_promise());
-    let margin =
-        if faults.iter().any(|fault| fault.kind.grants_a_margin()) { config.margin } else { Duration::ZERO };
+    let slips = faults.iter().any(|fault| matches!(fault.kind, Kind::ClockSlip { .. }));
+    let switches = faults.iter().any(|fault| fault.kind.is_request());
+    // Invariant 5: one margin more after a clock slip, or in a switchover that is hit by a fault.
+    let is_wider = slips || (switches && faults.len() > 1);
+    let margin = if is_wider { config.margin } else { Duration::ZERO };
     Promise { gap_max: kept.then(|| config.handover_gap_max() + margin), no_false_takeover: kept }
 }
 
@@ -165,7 +168,6 @@ pub fn simulate_variant<V: Variant>(plan: &Plan<V::Law>) -> Outcome {
 
 /// Returns when the `fresh` baseline's steps are reached: the heartbeat is missed, the process is started.
 fn fresh_phases<L>(plan: &Plan<L>) -> Vec<(&'static str, Duration)> {
-    use crate::fault::Kind;
     let Some(fault) = plan.faults.first().filter(|_| plan.standby == Standby::Fresh) else {
         return Vec::new();
     };

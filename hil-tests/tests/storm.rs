@@ -20,6 +20,7 @@ fn storm(name: &str) {
     };
     let count = seeds.end - seeds.start;
     let mut failed = 0;
+    let test = name.replace('-', "_");
     for seed in seeds {
         let schedule =
             storm.run::<AsDesigned<CourseLaw>>(class, seed).expect("the storm's timing keeps the promise");
@@ -27,7 +28,7 @@ fn storm(name: &str) {
             failed += 1;
             if failed <= 3 {
                 println!(
-                    "{schedule}replay: TWINHELM_SEED={seed} cargo nextest run -p twinhelm-hil --test storm {name} --no-capture\n"
+                    "{schedule}replay: TWINHELM_SEED={seed} cargo nextest run -p twinhelm-hil --test storm {test} --no-capture\n"
                 );
             }
         }

@@ -6,12 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use twinhelm_control::Controller;
 use twinhelm_hal::cycle::Cycle;
+use twinhelm_hal::gate::Timing;
 use twinhelm_hal::gate::rules::GateRules;
-use twinhelm_hal::gate::{How, Timing};
-use twinhelm_hal::signals::Signals;
 use twinhelm_hal::term::{Slot, Term};
-use twinhelm_hal::time::Instant;
-use twinhelm_hil::check::{Checks, Promise};
 use twinhelm_hil::fault::Fault;
 use twinhelm_hil::law_faults::Faulty;
 use twinhelm_hil::run::{Outcome, Plan, Standby, simulate_variant};
@@ -22,7 +19,6 @@ use twinhelm_standby::{Config, Parameters};
 use twinhelm_vehicle::course::Course;
 use twinhelm_vehicle::law::{CourseLaw, Memory};
 use twinhelm_vehicle::plant::PlantConfig;
-use twinhelm_vehicle::report::log::{Event, Observer as _};
 use twinhelm_vehicle::sensors::SensorConfig;
 use twinhelm_vehicle::signals::{Command, State};
 
@@ -61,10 +57,14 @@ fn is_caught<V: Variant<Law = CourseLaw>>(name: &str, invariant: u8) {
 }
 
 fn run<V: Variant<Law = CourseLaw>>(seed: u64, seconds: u64, faults: &[&str]) -> Outcome {
+    run_with_gates::<V>(1, seed, seconds, faults)
+}
+
+fn run_with_gates<V: Variant<Law = CourseLaw>>(gates: u8, seed: u64, seconds: u64, faults: &[&str]) -> Outcome {
+    let parameters = Parameters { gates, ..Parameters::at_period(Duration::from_millis(10)) };
     let course = Arc::new(Course::harbour());
     let plan = Plan {
-        config: Config::new(Parameters::at_period(Duration::from_millis(10)))
-            .expect("the profile keeps the promise"),
+        config: Config::new(parameters).expect("the profile keeps the promise"),
         seed,
         law: CourseLaw::new(course.clone()),
         course,
@@ -110,24 +110,34 @@ broken_gate!(NoDueCheck {
     }
 });
 
+broken_gate!(NeverCloses {
+    fn has_timed_out(_: Duration, _: &Timing) -> bool {
+        false
+    }
+});
+
 #[test]
-fn a_gate_that_does_not_ask_whether_a_cover_is_due() {
-    // The standby's clock jumps ahead, so that its decisions come long before the holder's commands.
-    let faults = ["clock-slip=+7ms@1s:right"];
-    let found = |seed| covers_too_early(&run::<Broken<NoDueCheck>>(seed, 3, &faults));
-    assert!((0..20).any(found), "a cover of a healthy holder");
-    assert!((0..20).all(|seed| !covers_too_early(&run::<Designed>(seed, 3, &faults))));
+fn a_gate_that_never_closes() {
+    is_caught::<Broken<NeverCloses>>("solo-hang", 6);
 }
 
-/// Returns whether a cover was acted on earlier than the margin allows.
-fn covers_too_early(outcome: &Outcome) -> bool {
-    let acted = outcome
-        .log
-        .events
-        .iter()
-        .filter_map(|(at, event)| if let Event::Acted { how, .. } = event { Some((*at, *how)) } else { None });
-    let acted: Vec<_> = acted.collect();
-    acted.windows(2).any(|pair| pair[1].1 == How::Cover && pair[1].0.since(pair[0].0) < Duration::from_millis(8))
+broken_gate!(FollowsNobody {
+    const FOLLOWS_OTHER_GATES: bool = false;
+});
+
+#[test]
+fn a_gate_that_does_not_follow_the_other() {
+    // Gate 0 alone misses the holder's last two commands, so that its lease runs out two periods before gate 1's.
+    let lost = ["lose=command-at-gate@900ms:left", "lose=command-at-gate@910ms:left", "kill@920ms:left"];
+    let split = |outcome: &Outcome| outcome.violations.iter().any(|violation| violation.invariant == 11);
+    assert!((0..20).any(|seed| split(&run_with_gates::<Broken<FollowsNobody>>(2, seed, 3, &lost))));
+    assert!((0..20).all(|seed| !split(&run_with_gates::<Designed>(2, seed, 3, &lost))));
+}
+
+#[test]
+fn a_gate_that_does_not_ask_whether_a_cover_is_due() {
+    // A standby whose clock is ahead covers a holder that was not late.
+    is_caught::<Broken<NoDueCheck>>("clock-slip", 4);
 }
 
 broken_gate!(NoTolerance {
@@ -358,27 +368,4 @@ fn a_stuck_output_that_is_not_checked() {
     let wrong = |outcome: &Outcome| outcome.report.wrong_command_cycles > 0;
     assert!(wrong(&run::<Broken<DesignedGate, NoSelfCheck>>(1, 8, &["frozen=output@4s:holder"])));
     assert!(!wrong(&run::<Designed>(1, 8, &["frozen=output@4s:holder"])));
-}
-
-#[test]
-fn the_checkers_see_a_gate_that_never_closes() {
-    let config = Config::new(Parameters::at_period(Duration::from_millis(10))).expect("the profile");
-    let mut checks = Checks::new(config, Promise { gap_max: None, no_false_takeover: false });
-    let acted = Event::Acted {
-        gate: 0,
-        how: How::Opening,
-        slot: Slot::LEFT,
-        term: Term::new(0),
-        adopted: Term::new(0),
-        cycle: Cycle::new(1),
-        signals: Signals::default(),
-        age: None,
-    };
-    let truth = Event::Truth { x_m: 0.0, y_m: 0.0, speed_mps: 0.0, cross_track_m: 0.0, travelled_m: 0.0 };
-    let at = |ms: u64| Instant::from_nanos(ms * 1_000_000);
-    checks.on(at(1_000), &acted);
-    checks.on(at(1_050), &truth);
-    assert_eq!(checks.violations(), []);
-    checks.on(at(1_052), &truth);
-    assert_eq!(checks.violations()[0].invariant, 6);
 }

@@ -50,10 +50,14 @@ pub struct Parameters {
     pub digest: u64,
 }
 
+/// The vehicle's fault tolerant time interval when nobody says.
+const FTTI: Duration = Duration::from_millis(100);
+
 impl Parameters {
     /// Returns the 100 Hz profile scaled to `period`: leases, limits and timeouts follow the period, the margin stays.
     ///
-    /// The profile's FTTI of 10 periods is 100 ms at 100 Hz, after which Dataspeed's drive-by-wire faults.
+    /// The FTTI belongs to the vehicle and does not follow the period: 100 ms, after which Dataspeed's drive-by-wire
+    /// faults when a command is missing.
     #[must_use]
     pub const fn at_period(period: Duration) -> Self {
         Self {
@@ -63,7 +67,7 @@ impl Parameters {
             link_lease: period.saturating_mul(50),
             blind_limit: period.saturating_mul(2),
             command_timeout: period.saturating_mul(5),
-            ftti: period.saturating_mul(10),
+            ftti: FTTI,
             jitter: Duration::from_micros(500),
             bitrate: 500_000,
             gates: 1,

@@ -417,8 +417,11 @@ impl<R: NodeRules> Node<R> {
                     self.ask(now, &mut effects);
                 }
             }
-            Role::Fenced { .. } => {
-                self.probe_if_due(now, &mut effects);
+            Role::Fenced { by } => {
+                // Superseded in this very turn: it sends nothing more. Ordered out, it may stay for long, and probes.
+                if by == FencedBy::Order {
+                    self.probe_if_due(now, &mut effects);
+                }
                 effects.push(Effect::Publish);
             }
         }

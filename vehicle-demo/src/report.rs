@@ -76,7 +76,7 @@ pub struct Report {
     pub phases: Vec<Phase>,
     /// The vehicle's fault tolerant time interval.
     pub ftti_ms: f64,
-    /// The largest distance from the course while the vehicle was commanded.
+    /// The largest distance from the course in the whole run, the start included.
     pub cross_track_error_max_m: f64,
     /// The vehicle came once around.
     pub course_completed: bool,

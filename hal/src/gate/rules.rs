@@ -17,6 +17,15 @@ pub trait GateRules: Clone + core::fmt::Debug {
     /// each believe to be cut off, for ever.
     const REPORTS_BY_ITSELF: bool = true;
 
+    /// G7: an open gate follows another open gate's higher term, so that they do not name two holders for long.
+    const FOLLOWS_OTHER_GATES: bool = true;
+
+    /// G4: returns whether the silence has lasted so long that the safe state has to come.
+    #[must_use]
+    fn has_timed_out(silent: Duration, timing: &Timing) -> bool {
+        silent >= timing.command_timeout
+    }
+
     /// Returns whether `term` may be sent by the device in `slot`: a term belongs to one device.
     #[must_use]
     fn is_term_of(term: Term, slot: Slot) -> bool {

@@ -12,6 +12,7 @@ use twinhelm_hil::fault::Fault;
 use twinhelm_hil::run::{Outcome, Plan, Standby, simulate};
 use twinhelm_hil::scenario::{DURATION, SEED, Scenario, scenarios as built_in};
 use twinhelm_rigs::host::{self, HostError, HostPlan, Progress};
+use twinhelm_standby::Config;
 use twinhelm_vehicle::config::{DEFAULT, Settings};
 use twinhelm_vehicle::course::Course;
 use twinhelm_vehicle::report::{Report, SCHEMA, Verdict, figure, text};
@@ -78,6 +79,7 @@ where
     if let Some(scenario) = named {
         config = scenario.fit(&config).map_err(Problem::bad_input)?;
     }
+    let config = of_law::<L>(&config)?;
     let course = named.map_or_else(|| Arc::new(Course::harbour()), |scenario| scenario.course.clone());
     let setup = Setup { course: course.clone(), tuning: settings.tuning() };
     let mut faults: Vec<Fault> = named.map_or_else(Vec::new, |scenario| scenario.faults.clone());
@@ -109,6 +111,15 @@ where
         scenario.judge(&mut outcome.report);
     }
     present(args, &plan.course, &outcome)
+}
+
+/// Two devices with different laws do not stand by for each other: the law's name is part of the digest (FNV-1a).
+fn of_law<L>(config: &Config) -> Result<Config, Problem> {
+    let mut parameters = **config;
+    let name = std::any::type_name::<L>().bytes();
+    parameters.digest =
+        name.fold(parameters.digest, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    Config::new(parameters).map_err(Problem::bad_input)
 }
 
 fn on_host<L>(plan: &Plan<L>, settings: &Settings) -> Result<Outcome, Problem>

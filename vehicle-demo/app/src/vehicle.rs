@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use twinhelm_hal::bus::{Cable, Station};
-use twinhelm_hal::frame::{CommandFrame, Frame};
+use twinhelm_hal::frame::{CommandFrame, Frame, StatusFrame};
 use twinhelm_hal::term::{SLOTS, Slot};
 use twinhelm_hal::time::Instant;
 use twinhelm_linux::bus::Server;
@@ -200,6 +200,12 @@ impl Road {
 
     fn deliver(&mut self) {
         while let Some(delivery) = self.bus.next_delivery(now()) {
+            let told = StatusFrame::decode(&delivery.frame).ok().filter(|status| status.open);
+            for slot in [Slot::LEFT, Slot::RIGHT] {
+                if let Some(status) = told.filter(|_| delivery.is_heard_by(device_station(slot))) {
+                    self.notes.on(delivery.at, &Event::Told { slot, term: status.term });
+                }
+            }
             for gate in 0..self.vehicle.gates() {
                 if delivery.is_heard_by(gate_station(gate)) {
                     self.vehicle.on_frame(now(), gate, &delivery.frame, &mut self.notes);

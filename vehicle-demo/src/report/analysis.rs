@@ -3,13 +3,14 @@
 use super::log::{Event, Log};
 use super::{CommandStep, Handover, Phase, Quantiles, Report, SCHEMA, Verdict, device_name};
 use crate::signals::Command;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use twinhelm_hal::cycle::Cycle;
 use twinhelm_hal::gate::How;
 use twinhelm_hal::signals::{Command as _, Signals};
 use twinhelm_hal::term::{SLOTS, Slot, Term};
 use twinhelm_hal::time::{Duration, Instant, nanos};
 use twinhelm_standby::Config;
+use twinhelm_standby::config::bus_time;
 
 /// What the figures are measured against.
 #[derive(Clone, Debug)]
@@ -154,9 +155,10 @@ impl Counts {
                     let superseded = memory.adopted.is_some_and(|before| *term < before);
                     let old = age.is_some_and(|age| age > setting.config.command_timeout);
                     counts.stale += u64::from(superseded || old);
-                    let again = *how != How::Opening && memory.cycle.is_some_and(|last| *cycle == last);
-                    counts.double += u64::from(again);
-                    memory.cycle = Some(*cycle);
+                    if *how == How::Opening {
+                        memory.cycles.clear();
+                    }
+                    counts.double += u64::from(!memory.cycles.insert(*cycle));
                     memory.adopted = Some(*adopted);
                     if *how == How::Takeover && *gate == 0 {
                         let lease = setting.config.gate_lease;
@@ -176,7 +178,7 @@ impl Counts {
                 Event::Followed { gate, term } => gates[usize::from(*gate)].adopted = Some(*term),
                 Event::Restarted { gate } | Event::Closed { gate } => {
                     let memory = &mut gates[usize::from(*gate)];
-                    memory.cycle = None;
+                    memory.cycles.clear();
                     if matches!(event, Event::Restarted { .. }) {
                         memory.adopted = None;
                     }
@@ -205,28 +207,30 @@ impl Counts {
 
 struct GateMemory {
     adopted: Option<Term>,
-    cycle: Option<Cycle>,
+    /// The cycles acted on since the gate opened; empty while it is closed.
+    cycles: BTreeSet<Cycle>,
     split_since: Option<Instant>,
 }
 
 impl GateMemory {
     const fn new() -> Self {
-        Self { adopted: None, cycle: None, split_since: None }
+        Self { adopted: None, cycles: BTreeSet::new(), split_since: None }
     }
 }
 
 /// Returns 1 when an open gate names another holder than gate 0 for longer than a status period.
 fn split_owners(gates: &mut [GateMemory; 4], at: Instant, setting: &Setting) -> u64 {
-    let first = gates[0].adopted.filter(|_| gates[0].cycle.is_some());
+    let first = gates[0].adopted.filter(|_| !gates[0].cycles.is_empty());
     let mut split = 0;
     for gate in &mut gates[1..] {
-        let other = gate.adopted.filter(|_| gate.cycle.is_some());
+        let other = gate.adopted.filter(|_| !gate.cycles.is_empty());
         if first.is_none() || other.is_none() || first == other {
             gate.split_since = None;
             continue;
         }
         let since = *gate.split_since.get_or_insert(at);
-        split |= u64::from(at.since(since) > 2 * setting.config.period);
+        let status_period = setting.config.period + bus_time(setting.config.bitrate, setting.config.gates);
+        split |= u64::from(at.since(since) > status_period);
     }
     split
 }
@@ -270,20 +274,23 @@ impl Readiness {
                 any.push((*at, now));
             }
         }
+        let is_fault = |(at, event): &(Instant, Event)| matches!(event, Event::Fault { .. }).then_some(*at);
+        let faults: Vec<Instant> = log.events.iter().filter_map(is_fault).collect();
         let mut total = 0.0;
-        let mut counted_to = Instant::ZERO;
-        for (fault, event) in &log.events {
-            if !matches!(event, Event::Fault { .. }) || *fault < counted_to {
+        let mut ready_since = Instant::ZERO;
+        for (index, (lost, ready)) in any.iter().enumerate() {
+            if *ready {
+                ready_since = *lost;
                 continue;
             }
-            let was_ready = any.iter().rev().find(|(at, _)| at <= fault).is_some_and(|(_, ready)| *ready);
-            let lost = any.iter().find(|(at, ready)| at >= fault && !ready).map(|(at, _)| *at);
-            let Some(lost) = lost.filter(|_| was_ready).or((!was_ready).then_some(*fault)) else {
-                continue;
-            };
-            let back = any.iter().find(|(at, ready)| *at >= lost && *ready).map_or(end, |(at, _)| *at);
-            total += back.since(*fault).as_secs_f64();
-            counted_to = back;
+            let back = any.get(index + 1).map_or(end, |(at, _)| *at);
+            // Lost by the last fault before; or missing anyhow, and then counted from the first fault that would have
+            // needed it.
+            let before = faults.iter().rev().find(|fault| **fault <= *lost && **fault >= ready_since);
+            let during = faults.iter().find(|fault| **fault > *lost && **fault < back);
+            if let Some(fault) = before.or(during) {
+                total += back.since(*fault).as_secs_f64();
+            }
         }
         (total, any.last().is_some_and(|(_, ready)| *ready))
     }

@@ -8,6 +8,9 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 
+/// A process that was asked to end has so long.
+const END_WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// Which process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
@@ -86,6 +89,14 @@ impl Process {
         if let Some(pid) = pid {
             // A process that has ended by itself needs no signal.
             let _ = rustix::process::kill_process(pid, signal);
+        }
+    }
+
+    /// Asks the process to end by itself, and waits for it; one that does not is killed.
+    pub async fn end(mut self) {
+        self.signal(rustix::process::Signal::TERM);
+        if tokio::time::timeout(END_WITHIN, self.child.wait()).await.is_err() {
+            self.kill().await;
         }
     }
 

@@ -73,8 +73,7 @@ where
         match kind {
             Kind::Kill | Kind::Exit => {
                 if on {
-                    let signal = if matches!(kind, Kind::Kill) { Signal::KILL } else { Signal::TERM };
-                    self.end_device(slot, signal).await;
+                    self.end_device(slot, matches!(kind, Kind::Exit)).await;
                 } else {
                     self.start_device(slot).await?;
                 }
@@ -121,11 +120,14 @@ where
         Ok(())
     }
 
-    async fn end_device(&mut self, slot: Slot, signal: Signal) {
+    async fn end_device(&mut self, slot: Slot, by_itself: bool) {
         if let Some(device) = self.devices[slot.index()].take() {
-            device.signal(signal);
             self.collector.on_down(now(), slot);
-            device.kill().await;
+            if by_itself {
+                device.end().await;
+            } else {
+                device.kill().await;
+            }
         }
     }
 
