@@ -251,7 +251,8 @@ impl Readiness {
         Self { changes: log.events.iter().filter_map(change).collect() }
     }
 
-    /// Returns whether, when the gate last acted before `at`, a device was ready that had not sent that command.
+    /// Returns whether, when the gate last acted before `at`, a standby was ready: the one that covered, or one beside
+    /// the sender.
     fn ready_before(&self, at: Instant, acts: &[Act]) -> bool {
         let Some(last) = acts.iter().rev().find(|act| act.at < at) else {
             return false;
@@ -260,7 +261,8 @@ impl Readiness {
         for (_, slot, is_ready) in self.changes.iter().take_while(|(changed, ..)| *changed <= last.at) {
             ready[slot.index()] = *is_ready;
         }
-        ready.iter().enumerate().any(|(slot, ready)| *ready && slot != last.slot.index())
+        let goes_on = |slot: usize| last.how == How::Cover || slot != last.slot.index();
+        ready.iter().enumerate().any(|(slot, ready)| *ready && goes_on(slot))
     }
 
     /// Returns the seconds without a ready standby, counted from each fault, and whether one is ready at the end.
