@@ -15,15 +15,21 @@ RUNS = 10
 
 
 def run(program, fault, seed, folder):
-    """Runs once and returns the report."""
-    path = pathlib.Path(folder) / "report.json"
-    subprocess.run(
+    """Runs once and returns the report; a run that gave none ends the measurement."""
+    path = pathlib.Path(folder) / f"{fault}-{seed}.json"
+    done = subprocess.run(
         [program, "run", "--rig", "host", "--duration", "4s", "--seed", str(seed), "--fault", fault, "--json", path],
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
         check=False,
     )
-    return json.loads(path.read_text())
+    if done.returncode not in (0, 1):
+        sys.exit(f"{fault}, seed {seed}: no report, exit code {done.returncode}\n{done.stderr}")
+    report = json.loads(path.read_text())
+    if report["broken"]:
+        sys.exit(f"{fault}, seed {seed}: {report['broken']}")
+    return report
 
 
 def main():
@@ -45,12 +51,14 @@ def main():
         gaps = [(h["handover_gap_ms"], h["stalled"]) for r in reports for h in r["handovers"]]
         values = [gap for gap, _ in gaps]
         calm = [gap for gap, stalled in gaps if not stalled]
+        # More than a fifth disturbed: the figures of this row mean nothing.
+        invalid = "invalid, " if 5 * (len(values) - len(calm)) > len(values) else ""
         period = reports[0]["period_ms"]
         middle = statistics.median(values) if values else None
         show = lambda value, form: "-" if value is None else form.format(value)
         print("| {} | {} | {} | {} | {} | {} | {} | {} | {:.2f} / {:.1f} |".format(
             fault,
-            show(middle, "{:.2f} ms"),
+            invalid + show(middle, "{:.2f} ms"),
             show(middle and middle / period, "{:.3f}"),
             show(statistics.median(calm) if calm else None, "{:.2f} ms") + f" ({len(calm)})",
             " ".join(f"{value:.1f}" for value in values) or "no handover",

@@ -7,7 +7,9 @@
 #![forbid(unsafe_code)]
 
 pub mod controller;
+pub mod deadline;
 pub mod pi;
+pub mod stanley;
 pub mod trim;
 
 pub use controller::Controller;

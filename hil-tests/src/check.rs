@@ -4,6 +4,7 @@
 //! shown to catch a broken variant of node, gate or law in `tests/variants.rs`.
 
 use std::time::Duration;
+use twinhelm_control::deadline::missed;
 use twinhelm_hal::cycle::Cycle;
 use twinhelm_hal::frame::GATES;
 use twinhelm_hal::gate::How;
@@ -46,6 +47,7 @@ pub struct Checks {
     gates: [GateBook; GATES as usize],
     devices: [DeviceBook; SLOTS as usize],
     violations: Vec<Violation>,
+    missed: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -87,6 +89,7 @@ impl Checks {
             gates: [GateBook::default(); GATES as usize],
             devices: [DeviceBook::default(); SLOTS as usize],
             violations: Vec::new(),
+            missed: 0,
         }
     }
 
@@ -94,6 +97,12 @@ impl Checks {
     #[must_use]
     pub fn violations(&self) -> &[Violation] {
         &self.violations
+    }
+
+    /// Returns how many deadlines were missed so far, at all gates, whether a standby was ready or not.
+    #[must_use]
+    pub const fn missed_deadlines(&self) -> u64 {
+        self.missed
     }
 
     /// Looks at what is still open when the run ends at `at`.
@@ -199,6 +208,7 @@ impl Checks {
             return;
         };
         let gap = at.since(last.at);
+        self.missed += missed(gap, self.config.period);
         if let Some(bound) = self.promise.gap_max.filter(|bound| last.had_standby && gap > *bound) {
             let Act { slot, .. } = last;
             self.broken(

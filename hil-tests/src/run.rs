@@ -1,7 +1,7 @@
 //! One run in virtual time, from a plan to its report.
 
 use crate::check::{Checks, Promise, Violation};
-use crate::fault::{Fault, Kind};
+use crate::fault::{Fault, Kind, Target};
 use crate::world::{AsDesigned, ORIGIN, Setup, Variant, World};
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,8 +44,10 @@ impl Standby {
 pub const HEARTBEAT_EVERY: Duration = Duration::from_millis(100);
 /// and missed for so long before somebody notices.
 pub const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Modelled: from noticing to the first turn of a new process with an open session.
-pub const PROCESS_START: Duration = Duration::from_millis(150);
+/// Modelled: from noticing to a process that runs,
+pub const PROCESS_START: Duration = Duration::from_millis(100);
+/// and from there to an open session and the first turn.
+pub const SESSION_START: Duration = Duration::from_millis(50);
 
 /// What is to be run.
 #[derive(Clone, Debug)]
@@ -128,7 +130,7 @@ pub fn simulate_variant<V: Variant>(plan: &Plan<V::Law>) -> Outcome {
         world.inject(fault.clone());
     }
     let phases = fresh_phases(plan);
-    if let Some((_, started)) = phases.last() {
+    if let [_, _, (_, started)] = phases.as_slice() {
         world.start_at(*started, Slot::RIGHT);
     }
     world.run_until(plan.duration);
@@ -147,6 +149,7 @@ pub fn simulate_variant<V: Variant>(plan: &Plan<V::Law>) -> Outcome {
         end: ORIGIN + plan.duration,
         course_length_m: plan.course.length_m(),
         watcher_stall_ms: None,
+        notes: Vec::new(),
     };
     let mut report = analyse(&log, &setting);
     let violations = checks.violations().to_vec();
@@ -157,26 +160,47 @@ pub fn simulate_variant<V: Variant>(plan: &Plan<V::Law>) -> Outcome {
     if let Some(id) = two_senders {
         report.broken.push(format!("identifier {id:#x} has two senders"));
     }
-    if promise.gap_max.is_some() && report.missed_deadlines > 0 {
-        report.broken.push(format!("{} deadlines missed", report.missed_deadlines));
-    }
     if !report.broken.is_empty() {
         report.verdict = Verdict::Fail;
     }
     Outcome { report, log, violations, setting }
 }
 
-/// Returns when the `fresh` baseline's steps are reached: the heartbeat is missed, the process is started.
+/// Adds the bound of a run without a scenario: no deadline is missed, where the run promises it.
+pub fn judge_by_default<L>(plan: &Plan<L>, report: &mut Report) {
+    let promised = promise_of(&plan.config, plan.standby, &plan.faults).gap_max.is_some();
+    if promised && report.missed_deadlines > 0 {
+        report.broken.push(format!("{} deadlines missed", report.missed_deadlines));
+        report.verdict = Verdict::Fail;
+    }
+}
+
+/// Returns when the `fresh` baseline's steps are reached: the heartbeat of the left device is missed, a process is
+/// started, its session is open. Steps after the end are not reached.
 fn fresh_phases<L>(plan: &Plan<L>) -> Vec<(&'static str, Duration)> {
-    let Some(fault) = plan.faults.first().filter(|_| plan.standby == Standby::Fresh) else {
-        return Vec::new();
-    };
-    if !matches!(fault.kind, Kind::Kill | Kind::Exit | Kind::Power | Kind::Hang) {
+    if plan.standby != Standby::Fresh {
         return Vec::new();
     }
-    // The last heartbeat before the fault was at a multiple of its period.
-    let beats = fault.at.as_nanos() / HEARTBEAT_EVERY.as_nanos();
-    let last = HEARTBEAT_EVERY * u32::try_from(beats).unwrap_or(u32::MAX);
-    let noticed = last + HEARTBEAT_TIMEOUT;
-    vec![("noticed", noticed), ("started, session open (modelled)", noticed + PROCESS_START)]
+    let silences = plan.faults.iter().filter(|fault| {
+        let silent = matches!(fault.kind, Kind::Kill | Kind::Exit | Kind::Power | Kind::Hang);
+        let long = fault.lasts.is_none_or(|lasts| fault.at + lasts > noticed_at(fault.at));
+        // Until the second process drives, the left device is the holder.
+        silent && long && fault.target != Target::Right
+    });
+    let Some(fault) = silences.min_by_key(|fault| fault.at) else {
+        return Vec::new();
+    };
+    let noticed = noticed_at(fault.at);
+    let steps = [
+        ("noticed", noticed),
+        ("started (modelled)", noticed + PROCESS_START),
+        ("session open (modelled)", noticed + PROCESS_START + SESSION_START),
+    ];
+    steps.into_iter().filter(|(_, at)| *at < plan.duration).collect()
+}
+
+/// Returns when a silence that begins at `at` is noticed: the last heartbeat was at a multiple of its period.
+fn noticed_at(at: Duration) -> Duration {
+    let beats = at.as_nanos() / HEARTBEAT_EVERY.as_nanos();
+    HEARTBEAT_EVERY * u32::try_from(beats).unwrap_or(u32::MAX) + HEARTBEAT_TIMEOUT
 }

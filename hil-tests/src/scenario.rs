@@ -121,12 +121,6 @@ impl Scenario {
         Config::new(parameters)
     }
 
-    /// Returns the first fault that the host rig cannot cause.
-    #[must_use]
-    pub fn only_simulated(&self) -> Option<&Fault> {
-        self.faults.iter().find(|fault| !host_can(&fault.kind))
-    }
-
     /// Adds the bounds that `report` broke to it, and fails it for them. An invalid run stays invalid.
     pub fn judge(&self, report: &mut Report) {
         let broken = self.bounds.check(report);

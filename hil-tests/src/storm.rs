@@ -242,6 +242,8 @@ impl<L: Controller<State = State, Command = Command> + Clone> Storm<L> {
             }
         }
         let standby = if class.start == Start::Solo { Standby::None } else { Standby::Hot };
+        let promise = promise_of(&config, standby, &parsed);
+        let promised = promise.gap_max.is_some();
         let setup = Setup {
             config,
             seed,
@@ -253,7 +255,7 @@ impl<L: Controller<State = State, Command = Command> + Clone> Storm<L> {
             jitter,
             keep_log: false,
         };
-        let mut world = World::<V>::new(setup, Checks::new(config, promise_of(&config, standby, &parsed)));
+        let mut world = World::<V>::new(setup, Checks::new(config, promise));
         for fault in parsed {
             world.inject(fault);
         }
@@ -261,7 +263,12 @@ impl<L: Controller<State = State, Command = Command> + Clone> Storm<L> {
         if class.start == Start::Pair && !world.is_protected() {
             schedule.wrong.push(format!("the pair is not ready after {READY_BY:?}"));
         }
+        let before = world.missed_deadlines();
         world.run_until(LENGTH);
+        let missed = world.missed_deadlines() - before;
+        if promised && missed > 0 {
+            schedule.wrong.push(format!("{missed} deadlines missed"));
+        }
         if !world.is_commanded() {
             schedule.wrong.push("the vehicle is not commanded at the end".to_owned());
         }

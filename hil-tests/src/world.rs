@@ -161,7 +161,7 @@ impl<L: Controller<State = State, Command = Command>> Observer for Notes<L> {
         if let Some(log) = &mut self.log {
             log.on(at, event);
         }
-        if let Event::Acted { slot, cycle, signals, .. } = event {
+        if let Event::Acted { gate: 0, slot, cycle, signals, .. } = event {
             // A command whose inputs were never published is none that an unfaulted law gave.
             if self.witness.is_wrong(*slot, *cycle, *signals).unwrap_or(true) {
                 self.on(at, &Event::Wrong { slot: *slot, cycle: *cycle });
@@ -263,9 +263,10 @@ impl<V: Variant> World<V> {
         self.vehicle.is_commanded()
     }
 
-    /// Returns the links, for a scenario to spoil: index 0 is what left sends.
-    pub fn links_mut(&mut self) -> &mut [Direction<Sample<State, M<V>>>; 2] {
-        &mut self.links
+    /// Returns how many deadlines were missed so far.
+    #[must_use]
+    pub const fn missed_deadlines(&self) -> u64 {
+        self.notes.checks.missed_deadlines()
     }
 
     /// Starts `slot` at `after`, for a standby that is started when it is needed.
@@ -327,6 +328,15 @@ impl<V: Variant> World<V> {
         let Some(outcome) = device.turn(self.now, alarm, &truth, &mut self.rng, jitter) else {
             return;
         };
+        // Stopped in the middle of this turn: what it would have sent waits in its hands.
+        let Some(outcome) = device.keep_if_hung(outcome) else {
+            return;
+        };
+        self.carry_out(slot, outcome);
+    }
+
+    /// Does what a turn wanted.
+    fn carry_out(&mut self, slot: Slot, outcome: Outcome<V>) {
         let Outcome { frames, sample, extra, next, alarm, role, ready, woke } = outcome;
         for frame in frames {
             self.at(self.now + extra, Happening::Offer(slot, frame, woke));

@@ -78,7 +78,8 @@ struct OwnWork {
     sent_now: bool,
     checked: bool,
     has_readings: bool,
-    computed: Cycle,
+    /// The cycle that the law last worked on.
+    computed: Option<Cycle>,
     divergence: Option<Span>,
     /// For so many computed cycles the divergence has been beyond its bound.
     diverged: u32,
@@ -107,7 +108,7 @@ impl<R: NodeRules> Node<R> {
                 sent_now: false,
                 checked: true,
                 has_readings: true,
-                computed: Cycle::default(),
+                computed: None,
                 divergence: None,
                 diverged: 0,
                 state: None,
@@ -174,10 +175,8 @@ impl<R: NodeRules> Node<R> {
     /// The reason, in a word that people can act on.
     pub fn takeover_ready(&self) -> Result<(), NotReady> {
         match self.role {
-            Role::Standby { .. } => self.ready,
-            Role::Joining { .. } | Role::Claiming { .. } | Role::Primary { .. } | Role::Fenced { .. } => {
-                Err(NotReady::Role)
-            }
+            Role::Standby { .. } | Role::Joining { .. } => self.ready,
+            Role::Claiming { .. } | Role::Primary { .. } | Role::Fenced { .. } => Err(NotReady::Role),
         }
     }
 
@@ -214,7 +213,7 @@ impl<R: NodeRules> Node<R> {
         let relayed = |gate: &GateView| Relayed { open: gate.open, term: gate.term };
         Header {
             slot: self.slot,
-            cycle: self.own.computed,
+            cycle: self.own.computed.unwrap_or_default(),
             term: self.role.chosen(),
             role: self.role.name(),
             ready: self.takeover_ready(),
@@ -252,9 +251,7 @@ impl<R: NodeRules> Node<R> {
         match self.ears.hear(received, self.config.gate_lease) {
             Some(Heard::Command { at, term, cycle, is_holders }) => self.on_command(at, term, cycle, is_holders),
             Some(Heard::Status { gate, view, echo }) => {
-                if let Some(number) = echo {
-                    self.probe.on_echo(gate, number);
-                }
+                self.probe.on_echo(gate, echo);
                 // A command acted on in the own term proves the way to the gate as well as an echo does.
                 let acted = view.open && view.term == self.role.chosen() && self.own.sent == Some(view.last);
                 if acted && view.term.is_some() {
@@ -356,7 +353,12 @@ impl<R: NodeRules> Node<R> {
     fn on_peer(&mut self, at: Instant, header: Option<Header>) {
         let header = header.map(|header| Header { cycle: self.ears.align(header.cycle), ..header });
         self.peer = Some(PeerView { at, header });
-        let Some(header) = header.filter(|header| self.is_current(header.cycle)) else {
+        // A deaf device's bus has stopped at some cycle; its own work tells how far the others are.
+        let reached = self.ears.latest().max(self.own.computed);
+        let is_new = |header: &Header| {
+            reached.is_some_and(|reached| reached.ahead_of(header.cycle).unsigned_abs() <= CYCLES_MAX)
+        };
+        let Some(header) = header.filter(is_new) else {
             return;
         };
         // A relayed status can stop a device, never start one (V5).
@@ -401,6 +403,7 @@ impl<R: NodeRules> Node<R> {
                     self.role = Role::Claiming { course };
                     self.ask(now, &mut effects);
                 } else {
+                    self.ready = Err(self.why_it_joins(now, since));
                     effects.push(Effect::Publish);
                 }
             }
@@ -466,7 +469,7 @@ impl<R: NodeRules> Node<R> {
         let Some(asked) = self.asked.take().filter(|asked| asked.cycle == cycle) else {
             return effects;
         };
-        self.own.computed = cycle;
+        self.own.computed = Some(cycle);
         self.compare_with_holder(cycle, signals);
         let signals = signals.filter(|_| asked.send && self.own.checked);
         let own_next = self.ears.own_next_term::<R>();

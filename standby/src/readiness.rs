@@ -11,6 +11,10 @@ use serde::{Deserialize, Serialize};
 pub enum NotReady {
     /// It is not a standby.
     Role,
+    /// It joins, and hears no gate: never-heard-from is a finding, not a silent wait.
+    NoGate,
+    /// It joins, and hears an open gate, but no command of the device that holds the wheel.
+    NoHolder,
     /// It has not been judged yet: no cycle of the holder was reported since it became standby.
     NotJudged,
     /// Nothing came over the link within the gate lease, so the replicated state is too old.
@@ -33,6 +37,8 @@ impl NotReady {
     pub const fn advice(self) -> &'static str {
         match self {
             Self::Role => "not a standby",
+            Self::NoGate => "no gate heard: check the bus connection and the actuator node",
+            Self::NoHolder => "an open gate, but no command of the holder heard: check the bus connection",
             Self::NotJudged => "not judged yet: waits for a cycle of the holder",
             Self::Link => "link: no state from the peer; check the network between the devices",
             Self::Version => "version: the peer runs another protocol, mission or configuration",

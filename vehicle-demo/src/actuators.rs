@@ -161,10 +161,4 @@ impl<R: GateRules> ActuatorNode<R> {
     pub const fn gate(&self) -> &Gate<R> {
         &self.gate
     }
-
-    /// Returns the gate for the local e-stop and its reset.
-    #[must_use]
-    pub const fn gate_mut(&mut self) -> &mut Gate<R> {
-        &mut self.gate
-    }
 }

@@ -154,9 +154,9 @@ impl CourseLaw {
         let on = self.course.nearest(state.x_m, state.y_m, self.memory.progress_m);
         let speed = state.speed_mps.max(0.0);
         let curvature = self.course.curvature_per_m(on.s_m + self.tuning.preview_s * speed);
+        let heading_error_rad = wrap_angle(on.heading_rad - state.yaw_rad);
         let steering_rad = libm::atan(WHEELBASE_M * curvature)
-            + self.tuning.heading_gain * wrap_angle(on.heading_rad - state.yaw_rad)
-            - libm::atan2(self.tuning.cross_track_gain_per_s * on.cross_track_m, speed + self.tuning.soft_mps);
+            + self.tuning.stanley().steering_rad(heading_error_rad, on.cross_track_m, speed);
         let seen = Seen { steering_rad, speed_mps: state.speed_mps };
 
         let aimed = match aim {

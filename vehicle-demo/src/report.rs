@@ -86,6 +86,8 @@ pub struct Report {
     pub redundancy_restored: bool,
     /// How late the machine woke a thread of the highest priority; absent in virtual time.
     pub watcher_stall_ms: Option<Quantiles>,
+    /// What a reader has to know of how it was measured.
+    pub notes: Vec<String>,
     /// Handovers during which the machine itself stalled for more than a millisecond; their figures are also
     /// among the others.
     pub handovers_set_aside: u64,

@@ -122,13 +122,6 @@ impl Stalls {
         self.max.as_secs_f64() * 1e3
     }
 
-    /// Returns the longest stall that overlaps the time between `from` and `to`.
-    #[must_use]
-    pub fn longest_within(&self, from: Instant, to: Instant) -> Option<Stall> {
-        let overlapping = self.stalls.iter().filter(|stall| stall.from <= to && stall.to >= from);
-        overlapping.max_by_key(|stall| stall.to.since(stall.from)).copied()
-    }
-
     /// Returns whether the watchers had real-time scheduling. Without it they measure other programs' load as well.
     ///
     /// # Errors
@@ -246,8 +239,6 @@ mod tests {
         let record = record_of([10, 500, 501, 3_000]);
         let stalls: Vec<_> = record.stalls().iter().map(|stall| stall.to.since(stall.from).as_micros()).collect();
         assert_eq!(stalls, [501, 3_000]);
-        assert_eq!(record.longest_within(at(0), at(200_100)).map(|stall| stall.from), Some(at(200_000)));
-        assert_eq!(record.longest_within(at(0), at(150_000)), None);
     }
 
     #[test]

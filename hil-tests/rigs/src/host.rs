@@ -31,11 +31,12 @@ use twinhelm_hil::scenario::host_can;
 use twinhelm_linux::clock::now;
 use twinhelm_linux::stalls::{Spinners, Watcher};
 use twinhelm_standby::RoleName;
+use twinhelm_vehicle::course::Course;
 use twinhelm_vehicle::law::Tuning;
 use twinhelm_vehicle::report::analysis::{Setting, analyse};
 use twinhelm_vehicle::report::log::{Event, Log, Observer as _};
 use twinhelm_vehicle::report::witness::Witness;
-use twinhelm_vehicle::report::{Quantiles, Verdict, device_name};
+use twinhelm_vehicle::report::{Quantiles, Report, Verdict, device_name};
 use twinhelm_vehicle::signals::{Command, State};
 
 /// The pair has to be ready so long after the processes were started.
@@ -98,10 +99,8 @@ pub fn run<L>(host: &HostPlan<L>, progress: &mut dyn Progress) -> Result<Outcome
 where
     L: Controller<State = State, Command = Command> + Clone,
 {
-    for fault in &host.plan.faults {
-        if !host_can(&fault.kind) {
-            return Err(HostError::CannotInject(fault.label.clone()));
-        }
+    if let Some(fault) = host.plan.faults.iter().find(|fault| !host_can(&fault.kind)) {
+        return Err(HostError::CannotInject(fault.label.clone()));
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -109,8 +108,9 @@ where
         .map_err(|error| HostError::Machine(format!("starting the runner: {error}")))?;
     runtime.block_on(async {
         tokio::select! {
-            outcome = drive(host, progress) => outcome,
+            biased;
             _ = tokio::signal::ctrl_c() => Err(HostError::Interrupted),
+            outcome = drive(host, progress) => outcome,
         }
     })
 }
@@ -124,10 +124,10 @@ where
     let mut run = Run::start(host).await?;
     run.wait_until_ready(progress).await?;
     run.follow(progress).await?;
-    let log = run.finish().await?;
+    let finished = run.finish().await?;
     let stalls = watcher.stop().map_err(|error| machine("stopping the watchers", &error))?;
     spinners.stop();
-    Ok(conclude(host, log, &stalls))
+    Ok(conclude(host, finished, &stalls))
 }
 
 /// The processes of a run, and what is known of them.
@@ -137,6 +137,10 @@ struct Run<'a, L: Controller> {
     vehicle: Process,
     devices: [Option<Process>; 2],
     lives: [u32; 2],
+    /// Stopped by a signal: what still arrives of it was sent before.
+    stopped: [bool; 2],
+    /// Devices that ended without being told to, in words.
+    died: Vec<String>,
     relay: Option<Relay>,
     watch: Watch<L::Memory>,
     said: mpsc::Receiver<Said>,
@@ -147,6 +151,8 @@ struct Run<'a, L: Controller> {
     is_driving: bool,
     /// What the machine does not allow, in words.
     missing: Option<String>,
+    /// The vehicle has written everything down.
+    vehicle_is_done: bool,
     /// The `fresh` baseline has not started its second process yet.
     fresh_waits: bool,
 }
@@ -185,6 +191,8 @@ where
             vehicle,
             devices: [None, None],
             lives: [0, 0],
+            stopped: [false; 2],
+            died: Vec::new(),
             relay: Some(relay),
             watch,
             said,
@@ -193,6 +201,7 @@ where
             zero: now(),
             is_driving: false,
             missing: None,
+            vehicle_is_done: false,
             fresh_waits: host.plan.standby == Standby::Fresh,
         };
         run.wait_for_vehicle().await?;
@@ -292,6 +301,7 @@ where
                 self.fresh_waits = false;
                 self.note_phase("noticed", progress);
                 self.start_device(Slot::RIGHT).await?;
+                self.note_phase("started", progress);
             }
         }
     }
@@ -348,7 +358,7 @@ where
             Some(Says::Happened(at, event)) => self.collector.on_event(at, &event),
             Some(Says::Ready { .. }) => {
                 if said.who == Who::Device(1, 1) && self.host.plan.standby == Standby::Fresh {
-                    let name = "started, session open".to_owned();
+                    let name = "session open".to_owned();
                     self.collector.on_event(now(), &Event::Phase { name });
                 }
             }
@@ -364,11 +374,11 @@ where
             }
             Some(Says::Failed { why, bad_input: true }) => return Err(HostError::BadInput(why)),
             Some(Says::Failed { why, bad_input: false }) => return Err(HostError::Machine(why)),
-            None => {
-                if said.who == Who::Vehicle {
-                    return Err(HostError::Machine("the vehicle process has ended".to_owned()));
-                }
-            }
+            Some(Says::Done) => self.vehicle_is_done = true,
+            None => match said.who {
+                Who::Vehicle => return Err(HostError::Machine("the vehicle process has ended".to_owned())),
+                Who::Device(index, life) => self.on_device_gone(index, life),
+            },
         }
         Ok(())
     }
@@ -378,7 +388,8 @@ where
             Observation::Sample { at, sample } => {
                 // A sample that was under way when its sender was killed says nothing about now.
                 let index = sample.header.slot.index();
-                if self.devices.get(index).is_none_or(Option::is_none) {
+                let runs = self.devices.get(index).is_some_and(Option::is_some);
+                if !runs || self.stopped[index] {
                     return;
                 }
                 if let Some((slot, role)) = self.collector.on_sample(at, &sample) {
@@ -395,14 +406,23 @@ where
         }
     }
 
+    /// Notes the end of a device that nobody ended.
+    fn on_device_gone(&mut self, index: usize, life: u32) {
+        let slot = if index == Slot::LEFT.index() { Slot::LEFT } else { Slot::RIGHT };
+        if life == self.lives[index] && self.devices[index].take().is_some() {
+            self.collector.on_down(now(), slot);
+            self.died.push(format!("the {} device's process ended by itself", device_name(slot)));
+        }
+    }
+
     /// Ends the processes, and returns what happened.
-    async fn finish(mut self) -> Result<Log, HostError> {
+    async fn finish(mut self) -> Result<Finished, HostError> {
         let end = now() + STOP_WITHIN;
         // A vehicle that does not listen any more is noticed by its silence below.
         let _ = self.vehicle.tell(&VehicleLine::Stop).await;
         loop {
             match self.next(end).await {
-                Next::Said(Said { who: Who::Vehicle, says: None }) => break,
+                Next::Said(Said { who: Who::Vehicle, says: None }) if self.vehicle_is_done => break,
                 Next::Said(said) => self.on_said(said)?,
                 Next::Seen(_) => {}
                 Next::Time => return Err(HostError::Machine("the vehicle process does not stop".to_owned())),
@@ -416,9 +436,15 @@ where
         let end = self.zero + self.host.plan.duration;
         let mut log = self.collector.finish();
         log.events.retain(|(at, _)| *at <= end);
-        log.events.insert(0, (self.zero, Event::Phase { name: "zero".to_owned() }));
-        Ok(log)
+        Ok(Finished { log, zero: self.zero, died: self.died })
     }
+}
+
+/// What a run leaves behind.
+struct Finished {
+    log: Log,
+    zero: Instant,
+    died: Vec<String>,
 }
 
 fn common<L>(host: &HostPlan<L>, addresses: &Addresses) -> Common {
@@ -436,8 +462,8 @@ fn machine(doing: &str, error: &dyn std::fmt::Display) -> HostError {
 }
 
 /// Computes the report and looks at the invariants that hold on a real machine too.
-fn conclude<L>(host: &HostPlan<L>, mut log: Log, stalls: &twinhelm_linux::stalls::Stalls) -> Outcome {
-    let (zero, _) = log.events.remove(0);
+fn conclude<L>(host: &HostPlan<L>, finished: Finished, stalls: &twinhelm_linux::stalls::Stalls) -> Outcome {
+    let Finished { mut log, zero, died } = finished;
     for stall in stalls.stalls() {
         log.on(stall.to, &Event::Stalled { since: stall.from });
     }
@@ -456,8 +482,10 @@ fn conclude<L>(host: &HostPlan<L>, mut log: Log, stalls: &twinhelm_linux::stalls
             p99: stalls.lateness_ms(0.99),
             max: stalls.max_ms(),
         }),
+        notes: notes(stalls),
     };
     let mut report = analyse(&log, &setting);
+    report.broken.extend(died);
     let mut checks = Checks::new(host.plan.config, Promise { gap_max: None, no_false_takeover: false });
     for (at, event) in &log.events {
         checks.on(*at, event);
@@ -465,11 +493,6 @@ fn conclude<L>(host: &HostPlan<L>, mut log: Log, stalls: &twinhelm_linux::stalls
     for violation in checks.violations() {
         let t_s = violation.at.seconds_after(zero);
         report.broken.push(format!("invariant {} at {t_s:.4} s: {}", violation.invariant, violation.what));
-    }
-    let drives_on = host.plan.standby == Standby::Hot;
-    let long_enough = host.plan.duration >= nominal_lap(host);
-    if drives_on && long_enough && !report.course_completed {
-        report.broken.push("the course was not completed".to_owned());
     }
     let aside = report.handovers.iter().filter(|handover| handover.stalled).count();
     if !report.broken.is_empty() {
@@ -480,9 +503,29 @@ fn conclude<L>(host: &HostPlan<L>, mut log: Log, stalls: &twinhelm_linux::stalls
     Outcome { report, log, violations: checks.violations().to_vec(), setting }
 }
 
+/// Returns what a reader has to know of how it was measured.
+fn notes(stalls: &twinhelm_linux::stalls::Stalls) -> Vec<String> {
+    let mut notes = vec!["threads of the lowest priority kept the cores awake while it was measured".to_owned()];
+    if let Err(missing) = stalls.scheduling() {
+        notes.push(format!("the watchers of the machine's stalls had no real-time scheduling: {missing}"));
+    }
+    if stalls.lost() > 0 {
+        notes.push(format!("{} stalls found no place in the record", stalls.lost()));
+    }
+    notes
+}
+
+/// Adds the bound of a run without a scenario: the course is completed, when the run is long enough for it.
+pub fn judge_by_default<L>(plan: &Plan<L>, report: &mut Report) {
+    let long_enough = plan.duration >= nominal_lap(&plan.course);
+    if plan.standby == Standby::Hot && long_enough && !report.course_completed {
+        report.broken.push("the course was not completed".to_owned());
+        report.verdict = Verdict::Fail;
+    }
+}
+
 /// Returns how long the vehicle needs once around, with time to get going.
-fn nominal_lap<L>(host: &HostPlan<L>) -> Duration {
-    let course = &host.plan.course;
+fn nominal_lap(course: &Course) -> Duration {
     let mut lap_s = 0.0;
     let mut s_m = 0.0;
     while s_m < course.length_m() {

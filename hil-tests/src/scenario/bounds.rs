@@ -3,7 +3,7 @@
 use super::check;
 use serde::Deserialize;
 use twinhelm_vehicle::file_error::{Document, FileError};
-use twinhelm_vehicle::report::Report;
+use twinhelm_vehicle::report::{Handover, Report};
 
 /// What has to hold in a run; what is not named may be as it likes. The words are those of the report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
@@ -57,9 +57,11 @@ impl Bounds {
             ("commands acted on twice", report.double_accepted, None, self.double_accepted_max),
             ("wrong commands acted on", report.wrong_command_cycles, None, self.wrong_command_cycles_max),
         ];
-        let handovers = report.handovers.iter();
-        let gap_ms = handovers.clone().map(|handover| handover.handover_gap_ms).fold(0.0, f64::max);
-        let step_rad = handovers.map(|handover| handover.command_step.steering_rad).fold(0.0, f64::max);
+        // Without a handover there is no gap and no step, and a bound for one is not kept.
+        let largest =
+            |of: fn(&Handover) -> f64| report.handovers.iter().map(of).reduce(f64::max).unwrap_or(f64::NAN);
+        let gap_ms = largest(|handover| handover.handover_gap_ms);
+        let step_rad = largest(|handover| handover.command_step.steering_rad);
         let off_m = report.cross_track_error_max_m;
         let alone_s = report.time_without_redundancy_s;
         let measures = [
@@ -84,7 +86,8 @@ impl Bounds {
         for (name, value, max, unit) in measures {
             // A value that is no number keeps no bound.
             if let Some(max) = max.filter(|max| value.is_nan() || value > *max) {
-                broken.push(format!("{name}: {value:.4} {unit}, at most {max} {unit} allowed"));
+                let value = if value.is_nan() { "none".to_owned() } else { format!("{value:.4} {unit}") };
+                broken.push(format!("{name}: {value}, at most {max} {unit} allowed"));
             }
         }
         for (what, is, wanted) in facts {

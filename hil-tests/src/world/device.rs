@@ -54,8 +54,10 @@ pub(super) struct Device<V: Variant> {
     alarm: u32,
     /// When the next turn is due, by the device's clock.
     due: Instant,
-    /// Stopped by a signal: it does not run, and what it had in hand waits.
+    /// Stopped by a signal: it does not run.
     hung: bool,
+    /// What a turn would have sent that was stopped in the middle.
+    in_hand: Option<Outcome<V>>,
     inbox: VecDeque<Received>,
     peer: Option<HeardSample<State, Memory<V>>>,
     orders: VecDeque<Order>,
@@ -69,8 +71,8 @@ struct Running<V: Variant> {
     pilot: Pilot<V::Driving, V::Law>,
     role: Option<RoleName>,
     ready: Option<Result<(), NotReady>>,
-    /// What a turn that was stopped in the middle would have sent.
-    in_hand: bool,
+    /// The next turn is stopped in the middle.
+    stops: bool,
 }
 
 /// What came of a turn.
@@ -100,6 +102,7 @@ impl<V: Variant> Device<V> {
             alarm: 0,
             due: shown,
             hung: false,
+            in_hand: None,
             inbox: VecDeque::with_capacity(INBOX_MAX),
             peer: None,
             orders: VecDeque::new(),
@@ -113,12 +116,13 @@ impl<V: Variant> Device<V> {
         let law = Faulty::new(setup.law.clone(), self.stage.clone());
         let pilot = Pilot::new(V::driving(law), setup.law.clone(), setup.config.period);
         let node = Node::new(local, self.slot, setup.config);
-        self.running = Some(Running { node, pilot, role: None, ready: None, in_hand: false });
+        self.running = Some(Running { node, pilot, role: None, ready: None, stops: false });
         self.recording = self.records.then(|| Recording::new(self.slot, setup.config));
         self.inbox.clear();
         self.peer = None;
         self.orders.clear();
         self.hung = false;
+        self.in_hand = None;
         self.due = local;
         self.set_alarm()
     }
@@ -136,6 +140,7 @@ impl<V: Variant> Device<V> {
 
     pub(super) fn kill(&mut self) {
         self.running = None;
+        self.in_hand = None;
         self.inbox.clear();
     }
 
@@ -172,13 +177,22 @@ impl<V: Variant> Device<V> {
     pub(super) fn hang(&mut self, in_hand: bool) {
         self.hung = true;
         if let Some(running) = &mut self.running {
-            running.in_hand = in_hand;
+            running.stops = in_hand;
         }
     }
 
-    pub(super) fn resume(&mut self) -> u32 {
+    pub(super) fn resume(&mut self) -> (Option<Outcome<V>>, u32) {
         self.hung = false;
-        self.set_alarm()
+        (self.in_hand.take(), self.set_alarm())
+    }
+
+    /// Keeps what a turn wanted when the process is stopped; hands it back otherwise.
+    pub(super) fn keep_if_hung(&mut self, outcome: Outcome<V>) -> Option<Outcome<V>> {
+        if self.hung {
+            self.in_hand = Some(outcome);
+            return None;
+        }
+        Some(outcome)
     }
 
     pub(super) fn order(&mut self, order: Order) {
@@ -217,12 +231,12 @@ impl<V: Variant> Device<V> {
         rng: &mut Rng,
         jitter: Duration,
     ) -> Option<Outcome<V>> {
-        if alarm != self.alarm || (self.hung && !self.running.as_ref()?.in_hand) {
+        if alarm != self.alarm || (self.hung && !self.running.as_ref()?.stops) {
             return None;
         }
         let local = self.clock.local(now);
         let running = self.running.as_mut()?;
-        running.in_hand = false;
+        running.stops = false;
         self.stage.extra.set(COMPUTING);
         let mut ports = SimPorts {
             now: local,

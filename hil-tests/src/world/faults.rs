@@ -159,7 +159,11 @@ impl<V: Variant> World<V> {
                     // Ready or not, a process that is stopped takes nothing over.
                     self.tell(&Event::Down { slot });
                 } else {
-                    let alarm = self.devices[index].resume();
+                    let (in_hand, alarm) = self.devices[index].resume();
+                    if let Some(outcome) = in_hand {
+                        // Written now, computed then: the rest of the turn goes on where it was stopped.
+                        self.carry_out(slot, outcome);
+                    }
                     if let Some(ready) = self.devices[index].readiness() {
                         self.tell(&Event::Ready { slot, ready });
                     }

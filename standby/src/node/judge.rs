@@ -25,6 +25,15 @@ impl<R: NodeRules> Node<R> {
         Some(Sending { term: self.ears.own_next_term::<R>(), cycle, at: now })
     }
 
+    /// Says what a joining device waits for, once it has listened.
+    pub(super) fn why_it_joins(&self, now: Instant, since: Instant) -> NotReady {
+        let has_listened = now >= since + self.config.gate_lease;
+        if has_listened && !self.hears_a_gate(now) {
+            return NotReady::NoGate;
+        }
+        if has_listened && !self.all_gates_closed(now) { NotReady::NoHolder } else { NotReady::Role }
+    }
+
     pub(super) fn all_gates_closed(&self, now: Instant) -> bool {
         let mut live = self.ears.live(now, self.config.gate_lease).peekable();
         live.peek().is_some() && live.all(|gate| !gate.open)

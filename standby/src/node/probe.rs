@@ -18,6 +18,8 @@ pub(super) struct Probe {
     next_at: Instant,
     number: u8,
     sent_at: [Option<Instant>; PROBE_RANGE as usize],
+    /// The number of ours that each gate shows. It shows it until somebody's next probe arrives, which proves nothing.
+    shown: [Option<u8>; GATES as usize],
     proven: [Option<Instant>; GATES as usize],
 }
 
@@ -28,6 +30,7 @@ impl Probe {
             next_at: Instant::ZERO,
             number: 0,
             sent_at: [None; PROBE_RANGE as usize],
+            shown: [None; GATES as usize],
             proven: [None; GATES as usize],
         }
     }
@@ -38,8 +41,11 @@ impl Probe {
             return None;
         }
         self.next_at = now + period * PERIODS;
-        // 0 means "none" in the echo.
-        self.number = self.number % (PROBE_RANGE - 1) + 1;
+        self.number = next(self.number);
+        // An echo that is shown already would prove this probe without its ever arriving.
+        while self.shown.contains(&Some(self.number)) {
+            self.number = next(self.number);
+        }
         self.sent_at[usize::from(self.number)] = Some(now);
         let frame = CommandFrame {
             slot: self.slot,
@@ -52,10 +58,13 @@ impl Probe {
         Some(frame.encode())
     }
 
-    /// Takes in what `gate` echoes.
-    pub(super) fn on_echo(&mut self, gate: usize, number: u8) {
-        let sent = self.sent_at[usize::from(number % PROBE_RANGE)];
-        self.proven[gate] = self.proven[gate].max(sent);
+    /// Takes in which of our numbers `gate` shows now.
+    pub(super) fn on_echo(&mut self, gate: usize, number: Option<u8>) {
+        if let Some(number) = number.filter(|_| self.shown[gate] != number) {
+            let sent = self.sent_at[usize::from(number % PROBE_RANGE)];
+            self.proven[gate] = self.proven[gate].max(sent);
+        }
+        self.shown[gate] = number;
     }
 
     /// Forgets what was proven: a device that lost the wheel, or slept, proves its way to the gates anew, because that
@@ -83,4 +92,9 @@ impl Probe {
         }
         any
     }
+}
+
+/// Returns the number after `number`; 0 means "none" in the echo.
+const fn next(number: u8) -> u8 {
+    number % (PROBE_RANGE - 1) + 1
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use twinhelm_control::Controller;
 use twinhelm_hil::fault::Fault;
-use twinhelm_hil::run::{Outcome, Plan, Standby, simulate};
+use twinhelm_hil::run::{Outcome, Plan, Standby, judge_by_default, simulate};
 use twinhelm_hil::scenario::{DURATION, SEED, Scenario, scenarios as built_in};
 use twinhelm_rigs::host::{self, HostError, HostPlan, Progress};
 use twinhelm_standby::Config;
@@ -107,8 +107,10 @@ where
         Rig::Sim => simulate(&plan),
         Rig::Host => on_host(&plan, &settings)?,
     };
-    if let Some(scenario) = named {
-        scenario.judge(&mut outcome.report);
+    match (named, args.rig) {
+        (Some(scenario), _) => scenario.judge(&mut outcome.report),
+        (None, Rig::Sim) => judge_by_default(&plan, &mut outcome.report),
+        (None, Rig::Host) => host::judge_by_default(&plan, &mut outcome.report),
     }
     present(args, &plan.course, &outcome)
 }
@@ -155,8 +157,11 @@ fn find_scenario(name: &str) -> Result<Scenario, Problem> {
     Scenario::builtin(name).cloned().map_err(Problem::bad_input)
 }
 
-/// Makes the folder before the run, so that a run is not driven in vain.
+/// Makes the folder before the run, and tries the file's, so that a run is not driven in vain.
 fn prepare_output(args: &RunArgs) -> Result<(), Problem> {
+    if let Some(path) = &args.json {
+        output::try_to_write(path)?;
+    }
     let Some(folder) = &args.out else {
         return Ok(());
     };

@@ -6,18 +6,25 @@ use std::path::Path;
 
 /// Writes `text` to `path`: into a temporary file beside it, which then takes its name.
 pub(crate) fn write(path: &Path, text: &str) -> Result<(), Problem> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let problem = |error: &dyn std::fmt::Display| {
-        Problem::bad_input(format!("writing {}: {error}; name a folder that can be written to", path.display()))
-    };
-    let mut file = tempfile::Builder::new()
-        .prefix(".twinhelm-")
-        .permissions(permissions())
-        .tempfile_in(folder)
-        .map_err(|error| problem(&error))?;
-    file.write_all(text.as_bytes()).map_err(|error| problem(&error))?;
-    file.persist(path).map_err(|error| problem(&error.error))?;
+    let mut file = temporary(path)?;
+    file.write_all(text.as_bytes()).map_err(|error| problem(path, &error))?;
+    file.persist(path).map_err(|error| problem(path, &error.error))?;
     Ok(())
+}
+
+/// Finds out whether `path` could be written; leaves nothing behind.
+pub(crate) fn try_to_write(path: &Path) -> Result<(), Problem> {
+    temporary(path).map(drop)
+}
+
+fn temporary(path: &Path) -> Result<tempfile::NamedTempFile, Problem> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let builder = tempfile::Builder::new().prefix(".twinhelm-").permissions(permissions()).tempfile_in(folder);
+    builder.map_err(|error| problem(path, &error))
+}
+
+fn problem(path: &Path, error: &dyn std::fmt::Display) -> Problem {
+    Problem::bad_input(format!("writing {}: {error}; name a folder that can be written to", path.display()))
 }
 
 /// A report is for everybody to read, unlike an ordinary temporary file.

@@ -1,7 +1,7 @@
 //! The process roles: what the runner starts when it executes this program again.
 
 use crate::law_stage::stage;
-use crate::{Setup, device, vehicle};
+use crate::{Setup, device, output, vehicle};
 use std::fmt::Display;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -35,6 +35,12 @@ where
     L: Controller<State = State, Command = Command> + Clone + Send + 'static,
     F: Fn(&Setup) -> L,
 {
+    // A bug in any thread ends the process, so that its peer takes over: a device without its control thread would
+    // look alive on the link.
+    std::panic::set_hook(Box::new(|panic| {
+        output::tell(panic);
+        std::process::abort();
+    }));
     let mut first = String::new();
     let read = std::io::stdin().read_line(&mut first).map_err(|error| error.to_string());
     let role = read.and_then(|_| serde_json::from_str::<Role>(&first).map_err(|error| error.to_string()));

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use twinhelm_hal::bus::{Cable, Station};
-use twinhelm_hal::frame::{CommandFrame, Frame, StatusFrame};
+use twinhelm_hal::frame::{Frame, StatusFrame};
 use twinhelm_hal::term::{SLOTS, Slot};
 use twinhelm_hal::time::Instant;
 use twinhelm_linux::bus::Server;
@@ -47,6 +47,7 @@ pub(crate) fn run(spec: &VehicleSpec) -> Result<(), Failure> {
     let (notes, written) = RingBuffer::new(NOTES_MAX);
     let (mut lines, told) = RingBuffer::new(LINES_MAX);
     let lost = Arc::new(AtomicU64::new(0));
+    let stop = Arc::new(AtomicBool::new(false));
     let sensors = |slot: Slot| Sensors::new(spec.sensors, sensor_seed(spec.seed, slot));
     let mut road = Road {
         vehicle: Vehicle::new(config.gate_timing(), config.gates, spec.plant, course),
@@ -55,6 +56,7 @@ pub(crate) fn run(spec: &VehicleSpec) -> Result<(), Failure> {
         publisher,
         notes: Notes { queue: notes, lost: lost.clone() },
         told,
+        stop: stop.clone(),
         repeats: [Repeat::default(); SLOTS as usize],
         moved_at: now(),
         said_two_senders: false,
@@ -71,17 +73,18 @@ pub(crate) fn run(spec: &VehicleSpec) -> Result<(), Failure> {
         let Ok(line) = line.map_err(|_| ()).and_then(|line| serde_json::from_str(&line).map_err(|_| ())) else {
             break;
         };
-        // A queue that is full belongs to a thread that does not run: then the run ends by its silence.
-        let stop = matches!(line, VehicleLine::Stop);
-        let _ = lines.push(line);
-        if stop {
+        if matches!(line, VehicleLine::Stop) {
             break;
         }
+        // A queue that is full belongs to a thread that does not run, and then the run ends by its silence.
+        let _ = lines.push(line);
     }
+    stop.store(true, Ordering::Relaxed);
     thread.join();
     done.store(true, Ordering::Release);
     // A writer that has panicked has said so; the run ends by its silence.
     let _ = writer.join();
+    say(&Says::Done);
     Ok(())
 }
 
@@ -138,6 +141,7 @@ struct Road {
     publisher: Publisher,
     notes: Notes,
     told: Consumer<VehicleLine>,
+    stop: Arc<AtomicBool>,
     repeats: [Repeat; SLOTS as usize],
     moved_at: Instant,
     said_two_senders: bool,
@@ -145,15 +149,17 @@ struct Road {
 
 impl Road {
     fn turn(&mut self, started: Instant) -> Next {
-        while let Ok(line) = self.told.pop() {
-            if !self.obey(line) {
-                return Next::Stop;
-            }
+        if self.stop.load(Ordering::Relaxed) {
+            return Next::Stop;
         }
+        while let Ok(line) = self.told.pop() {
+            self.obey(line);
+        }
+        // First the time that has passed, then what is there now: after a stall the notes stay in order.
+        self.move_on();
         self.listen(started);
         self.deliver();
         self.tick_gates();
-        self.move_on();
         let mut until = self.moved_at + PLANT_STEP;
         for gate in 0..self.vehicle.gates() {
             until = until.min(self.vehicle.next_tick(now(), gate));
@@ -162,8 +168,8 @@ impl Road {
         Next::At(now())
     }
 
-    /// Does what the runner says; `false` when it says stop.
-    fn obey(&mut self, line: VehicleLine) -> bool {
+    /// Does what the runner says.
+    fn obey(&mut self, line: VehicleLine) {
         match line {
             VehicleLine::Cable { slot, to_bus, from_bus } => {
                 self.bus.set_cable(now(), device_station(slot), Cable { to_bus, from_bus });
@@ -174,9 +180,8 @@ impl Road {
                     sensors.set_fault(fault);
                 }
             }
-            VehicleLine::Stop => return false,
+            VehicleLine::Stop => {}
         }
-        true
     }
 
     fn listen(&mut self, started: Instant) {
@@ -187,9 +192,7 @@ impl Road {
             if repeat.on {
                 return Some(repeat.last.unwrap_or(frame));
             }
-            if CommandFrame::decode(&frame).is_ok_and(|command| !command.probe) {
-                repeat.last = Some(frame);
-            }
+            repeat.last = Some(frame);
             Some(frame)
         });
         if let Some(two) = self.bus.two_senders().filter(|_| !self.said_two_senders) {

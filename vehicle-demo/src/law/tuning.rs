@@ -2,6 +2,7 @@
 
 use crate::ranges::{self, OutOfRange};
 use serde::{Deserialize, Serialize};
+use twinhelm_control::stanley::Stanley;
 
 /// How the law is tuned. The default fits the model car at 2 to 3 m/s and 100 Hz.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,6 +45,15 @@ impl Default for Tuning {
 }
 
 impl Tuning {
+    /// Returns the lateral law's gains.
+    pub(super) const fn stanley(&self) -> Stanley {
+        Stanley {
+            heading_gain: self.heading_gain,
+            cross_track_gain_per_s: self.cross_track_gain_per_s,
+            soft_mps: self.soft_mps,
+        }
+    }
+
     /// Checks that every field is a number that a law can have.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use super::log::{Event, Log};
 use super::{CommandStep, Handover, Phase, Quantiles, Report, SCHEMA, Verdict, device_name};
 use crate::signals::Command;
 use std::collections::{BTreeMap, BTreeSet};
+use twinhelm_control::deadline::missed;
 use twinhelm_hal::cycle::Cycle;
 use twinhelm_hal::gate::How;
 use twinhelm_hal::signals::{Command as _, Signals};
@@ -31,8 +32,10 @@ pub struct Setting {
     pub end: Instant,
     /// The length of the course.
     pub course_length_m: f64,
-    /// How late the watchers woke, and how many samples there are; `None` in virtual time.
+    /// How late the watchers woke; `None` in virtual time.
     pub watcher_stall_ms: Option<Quantiles>,
+    /// What a reader has to know of how it was measured.
+    pub notes: Vec<String>,
 }
 
 /// A stall of this length between fault and first command sets the sample aside.
@@ -93,6 +96,7 @@ pub fn analyse(log: &Log, setting: &Setting) -> Report {
         time_without_redundancy_s: without,
         redundancy_restored: restored,
         watcher_stall_ms: setting.watcher_stall_ms,
+        notes: setting.notes.clone(),
         dropped: counts.dropped,
         broken: Vec::new(),
         verdict: Verdict::Pass,
@@ -118,10 +122,10 @@ fn spans(acts: &[Act], end: Instant) -> Vec<(Instant, Instant)> {
     spans
 }
 
-/// Returns the deadlines missed in a gap: a gap up to two periods misses none, a gap g misses ⌈g/P⌉ − 2.
+/// Returns the deadlines missed in a gap, each with its time.
 fn missed_in(from: Instant, to: Instant, period: Duration) -> impl Iterator<Item = Instant> {
-    let periods = nanos(to.since(from)).div_ceil(nanos(period).max(1));
-    (2..periods).map(move |count| from + period * u32::try_from(count).unwrap_or(u32::MAX))
+    let missed = u32::try_from(missed(to.since(from), period)).unwrap_or(u32::MAX);
+    (0..missed).map(move |count| from + period * count.saturating_add(2))
 }
 
 #[derive(Default)]
@@ -146,8 +150,6 @@ impl Counts {
                 stalls.push((*since, *at));
             }
         }
-        // A fault, and a request, is at work until what it set in motion has come to rest.
-        let rest = setting.config.command_timeout + setting.config.gate_lease;
         for (at, event) in &log.events {
             match event {
                 Event::Acted { gate, how, term, adopted, cycle, age, .. } => {
@@ -161,21 +163,16 @@ impl Counts {
                     counts.double += u64::from(!memory.cycles.insert(*cycle));
                     memory.adopted = Some(*adopted);
                     if *how == How::Takeover && *gate == 0 {
-                        let lease = setting.config.gate_lease;
-                        let stalled = |(since, until): &(Instant, Instant)| {
-                            until.since(*since) > lease && *since <= *at && *until + rest >= *at
-                        };
-                        if faults.iter().any(|(_, over)| over.is_none_or(|over| over + rest >= *at)) {
-                            // Caused.
-                        } else if stalls.iter().any(stalled) {
-                            counts.stall_takeovers += 1;
-                        } else {
-                            counts.false_takeovers += 1;
-                        }
+                        counts.classify(*at, &faults, &stalls, setting);
                     }
                     counts.split += split_owners(&mut gates, *at, setting);
                 }
-                Event::Followed { gate, term } => gates[usize::from(*gate)].adopted = Some(*term),
+                Event::Followed { gate, term } => {
+                    gates[usize::from(*gate)].adopted = Some(*term);
+                    if *gate == 0 {
+                        counts.classify(*at, &faults, &stalls, setting);
+                    }
+                }
                 Event::Restarted { gate } | Event::Closed { gate } => {
                     let memory = &mut gates[usize::from(*gate)];
                     memory.cycles.clear();
@@ -202,6 +199,30 @@ impl Counts {
             }
         }
         counts
+    }
+}
+
+impl Counts {
+    /// Counts a new term at gate 0 by what brought it about.
+    fn classify(
+        &mut self,
+        at: Instant,
+        faults: &[(String, Option<Instant>)],
+        stalls: &[(Instant, Instant)],
+        setting: &Setting,
+    ) {
+        // A fault, and a request, is at work until what it set in motion has come to rest.
+        let rest = setting.config.command_timeout + setting.config.gate_lease;
+        let stalled = |(since, until): &(Instant, Instant)| {
+            until.since(*since) > setting.config.gate_lease && *since <= at && *until + rest >= at
+        };
+        if faults.iter().any(|(_, over)| over.is_none_or(|over| over + rest >= at)) {
+            // Caused.
+        } else if stalls.iter().any(stalled) {
+            self.stall_takeovers += 1;
+        } else {
+            self.false_takeovers += 1;
+        }
     }
 }
 
@@ -431,9 +452,9 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_up_to_two_periods_misses_no_deadline() {
-        let missed = |gap| missed_in(at(0), at(gap), Duration::from_millis(10)).count();
-        assert_eq!([10, 20, 21, 30, 31, 50].map(missed), [0, 0, 1, 1, 2, 3]);
+    fn a_deadline_is_missed_two_periods_after_the_last_command() {
+        let missed: Vec<_> = missed_in(at(100), at(135), Duration::from_millis(10)).collect();
+        assert_eq!(missed, [at(120), at(130)]);
     }
 
     #[test]

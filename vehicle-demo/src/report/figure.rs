@@ -179,6 +179,7 @@ mod tests {
             end: at(500),
             course_length_m: 1.0,
             watcher_stall_ms: None,
+            notes: Vec::new(),
         };
         figure(&Log { events }, &setting, &Course::harbour(), "a run")
     }

@@ -44,7 +44,14 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
         writeln!(out, "    {:.3} s  {}", phase.t_s, phase.name)?;
     }
     if report.handovers.is_empty() {
-        writeln!(out, "\n  No handover: the same device held the wheel from start to end.")?;
+        let what = if report.takeovers > 0 {
+            "No handover that a fault or a request explains; see the takeovers below."
+        } else if report.missed_deadlines > 0 {
+            "No handover: nobody took the wheel."
+        } else {
+            "No handover: the same device held the wheel from start to end."
+        };
+        writeln!(out, "\n  {what}")?;
     }
     writeln!(out)?;
     writeln!(
@@ -78,6 +85,9 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(out, "  course {course}, never more than {:.3} m off", report.cross_track_error_max_m)?;
     let redundancy = if report.redundancy_restored { "a standby is ready again" } else { "no standby at the end" };
     writeln!(out, "  without redundancy for {:.2} s; {redundancy}", report.time_without_redundancy_s)?;
+    for note in &report.notes {
+        writeln!(out, "  ({note})")?;
+    }
     if real {
         writeln!(out, "  (two processes on one machine are not two failure domains, and this bus is not CAN)")?;
     } else {

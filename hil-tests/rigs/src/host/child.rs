@@ -47,6 +47,8 @@ impl Process {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
+            // Ctrl-C on the terminal is for the runner alone, which ends its processes in order.
+            .process_group(0)
             .spawn()?;
         let missing = || std::io::Error::other("a pipe to the process is missing");
         let input = child.stdin.take().ok_or_else(missing)?;

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use twinhelm_control::Controller;
 use twinhelm_hal::signals::Signals;
-use twinhelm_hal::term::Slot;
+use twinhelm_hal::term::{SLOTS, Slot};
 use twinhelm_hal::time::{Duration, Instant};
 use twinhelm_standby::{NotReady, RoleName, Sample};
 use twinhelm_vehicle::report::log::{Event, Log, Observer as _};
@@ -115,7 +115,8 @@ impl<L: Controller<State = State, Command = Command>> Collector<L> {
     #[must_use]
     pub fn why_not(&self) -> Option<NotReady> {
         let standby = self.devices.iter().find(|seen| seen.role == Some(RoleName::Standby));
-        standby.and_then(|seen| seen.ready).and_then(Result::err)
+        let joining = self.devices.iter().find(|seen| seen.role == Some(RoleName::Joining));
+        standby.or(joining).and_then(|seen| seen.ready).and_then(Result::err)
     }
 
     /// Ends the collection: sorts, and marks the commands acted on that an unfaulted law would not have given. A
@@ -137,6 +138,20 @@ impl<L: Controller<State = State, Command = Command>> Collector<L> {
         }
         self.log.events.extend(wrong);
         self.log.sort();
+        drop_told_while_down(&mut self.log);
         self.log
     }
+}
+
+/// A device that is stopped or dead hears nothing, although its socket still takes what the bus delivers.
+fn drop_told_while_down(log: &mut Log) {
+    let mut down = [false; SLOTS as usize];
+    log.events.retain(|(_, event)| {
+        if let Event::Down { slot } = event {
+            down[slot.index()] = true;
+        } else if let Event::Role { slot, .. } = event {
+            down[slot.index()] = false;
+        }
+        !matches!(event, Event::Told { slot, .. } if down[slot.index()])
+    });
 }

@@ -83,6 +83,7 @@ where
                 if let Some(device) = &self.devices[slot.index()] {
                     device.signal(signal);
                 }
+                self.stopped[slot.index()] = on;
                 if on {
                     self.collector.on_down(now(), slot);
                 }
@@ -122,6 +123,7 @@ where
 
     async fn end_device(&mut self, slot: Slot, by_itself: bool) {
         if let Some(device) = self.devices[slot.index()].take() {
+            self.stopped[slot.index()] = false;
             self.collector.on_down(now(), slot);
             if by_itself {
                 device.end().await;

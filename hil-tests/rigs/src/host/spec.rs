@@ -123,6 +123,8 @@ pub enum Says {
     },
     /// The vehicle: so many events did not fit into its queue.
     Lost(u64),
+    /// The vehicle: it has stopped, and everything is written.
+    Done,
     /// It cannot go on.
     Failed {
         /// Why, and what to do.

@@ -72,8 +72,20 @@ fn a_device_that_hears_no_gate_stays_and_says_so() {
     }
     assert_eq!(flight.role(), RoleName::Joining);
     assert!(!flight.node.hears_a_gate(ms(990.0)));
+    assert_eq!(flight.node.takeover_ready(), Err(NotReady::NoGate));
     flight.gate(995.0, 0, closed(None, 0));
     assert!(flight.node.hears_a_gate(ms(1_000.0)));
+}
+
+#[test]
+fn a_device_that_hears_an_open_gate_but_no_holder_says_so() {
+    let mut flight = Flight::of(1);
+    for n in 0..20 {
+        flight.gate(n as f64 * 10.0 - 1.0, 0, open(THEIRS, n));
+        let _ = flight.turn(n as f64 * 10.0);
+    }
+    assert_eq!(flight.role(), RoleName::Joining);
+    assert_eq!(flight.node.takeover_ready(), Err(NotReady::NoHolder));
 }
 
 #[test]
