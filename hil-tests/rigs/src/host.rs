@@ -206,9 +206,6 @@ where
         };
         run.wait_for_vehicle().await?;
         run.start_device(Slot::LEFT).await?;
-        if host.plan.standby == Standby::Hot {
-            run.start_device(Slot::RIGHT).await?;
-        }
         Ok(run)
     }
 
@@ -263,7 +260,13 @@ where
         let hot = self.host.plan.standby == Standby::Hot;
         while self.collector.first_acted().is_none() || (hot && !self.collector.is_protected()) {
             match self.next(until).await {
-                Next::Said(said) => self.on_said(said)?,
+                Next::Said(said) => {
+                    self.on_said(said)?;
+                    // Once the left device holds the wheel: so it is the left one in each run.
+                    if hot && self.lives[Slot::RIGHT.index()] == 0 && self.collector.first_acted().is_some() {
+                        self.start_device(Slot::RIGHT).await?;
+                    }
+                }
                 Next::Seen(seen) => self.on_seen(seen, progress),
                 Next::Time => {
                     let why = self.collector.why_not().map_or_else(String::new, |why| format!(": {why}"));
