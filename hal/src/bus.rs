@@ -4,12 +4,13 @@
 //! wire when, and who hears it. The simulator calls it in virtual time, the userland bus of `twinhelm-linux` in
 //! real time. It is not CAN: no bit errors, no error frames, no acknowledgement.
 
-use crate::frame::Frame;
+use crate::frame::{Frame, GATES};
+use crate::term::{SLOTS, Slot};
 use crate::time::{Duration, Instant};
 use arrayvec::ArrayVec;
 
-/// How many stations fit on one bus.
-pub const STATIONS: usize = 8;
+/// How many stations fit on one bus: each slot's device and each gate.
+pub const STATIONS: usize = (SLOTS + GATES) as usize;
 /// How many frames a station may have waiting for the wire.
 pub const QUEUE_MAX: usize = 4;
 /// How many identifiers a bus can keep apart.
@@ -24,6 +25,22 @@ impl Station {
     #[must_use]
     pub const fn new(number: u8) -> Option<Self> {
         if (number as usize) < STATIONS { Some(Self(number)) } else { None }
+    }
+
+    /// Returns the station of the device in `slot`.
+    #[must_use]
+    pub const fn of_device(slot: Slot) -> Self {
+        Self(slot.number())
+    }
+
+    /// Returns the station of gate `number`, behind those of the devices.
+    ///
+    /// # Panics
+    /// When `number` is not below [`GATES`].
+    #[must_use]
+    pub const fn of_gate(number: u8) -> Self {
+        assert!(number < GATES, "a gate's number is 0 to 3");
+        Self(SLOTS + number)
     }
 
     /// Returns the station's number as an index.

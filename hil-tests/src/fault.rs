@@ -1,6 +1,7 @@
 //! Faults, in the words of the command line and of scenario files: `KIND[=AMOUNT]@TIME[:DURATION][:DEVICE]`.
 
 use std::time::Duration;
+use twinhelm_hal::term::Slot;
 use twinhelm_vehicle::sensors::SensorFault;
 
 pub mod parse;
@@ -30,6 +31,18 @@ pub enum Target {
     Right,
     /// Whoever holds the wheel at that moment.
     Holder,
+}
+
+impl Target {
+    /// Returns the device that is meant while `holder` holds the wheel; left when nobody of the pair does.
+    #[must_use]
+    pub fn slot(self, holder: Option<Slot>) -> Slot {
+        match self {
+            Self::Left => Slot::LEFT,
+            Self::Right => Slot::RIGHT,
+            Self::Holder => holder.filter(|slot| *slot <= Slot::RIGHT).unwrap_or(Slot::LEFT),
+        }
+    }
 }
 
 /// Which directions of a cable are cut, seen from the device.

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use twinhelm_hal::term::Slot;
 use twinhelm_hal::time::Instant;
 use twinhelm_standby::node::rules::NodeRules;
-use twinhelm_standby::{Config, Effects, Input, Node, Parameters};
+use twinhelm_standby::{Config, Effects, Input, Node};
 
 /// The inputs of one life of a node, with the effects that each had.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,11 +82,5 @@ impl Recording {
             }
         }
         Ok(())
-    }
-
-    /// Returns the parameters that the node ran with.
-    #[must_use]
-    pub fn parameters(&self) -> &Parameters {
-        &self.config
     }
 }

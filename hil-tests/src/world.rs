@@ -181,10 +181,10 @@ impl<V: Variant> World<V> {
         let mut rng = Rng::new(setup.seed, 1);
         let mut bus = Arbiter::new(config.bitrate);
         for slot in [Slot::LEFT, Slot::RIGHT] {
-            bus.attach(device_station(slot), 1);
+            bus.attach(Station::of_device(slot), 1);
         }
         for gate in 0..config.gates {
-            bus.attach(gate_station(gate), 4);
+            bus.attach(Station::of_gate(gate), 4);
         }
         let vehicle = Vehicle::new(config.gate_timing(), config.gates, setup.plant, setup.course.clone());
         let witness = Witness::new(setup.law.clone(), config.period, config.divergence_max);
@@ -299,7 +299,7 @@ impl<V: Variant> World<V> {
             Happening::Start(slot) => self.start(slot),
             Happening::Wake(slot, alarm) => self.wake(slot, alarm),
             Happening::Offer(slot, frame, woke) => self.offer(slot, frame, woke),
-            Happening::Held(slot, frame) => self.put_on_bus(device_station(slot), frame),
+            Happening::Held(slot, frame) => self.put_on_bus(Station::of_device(slot), frame),
             Happening::Bus => {
                 self.bus_at = None;
                 self.run_bus();
@@ -317,7 +317,7 @@ impl<V: Variant> World<V> {
 
     fn start(&mut self, slot: Slot) {
         let alarm = self.devices[slot.index()].start(self.now, &self.setup);
-        self.bus.attach(device_station(slot), 1);
+        self.bus.attach(Station::of_device(slot), 1);
         self.at(self.now, Happening::Wake(slot, alarm));
     }
 
@@ -367,7 +367,7 @@ impl<V: Variant> World<V> {
         // What the device sent, not what the way to the bus made of it: the device answers for that alone.
         self.vehicle.on_offered(self.now, &frame, Some(woke), &mut self.notes);
         let (frame, held) = self.tampering[slot.index()].pass(frame);
-        self.put_on_bus(device_station(slot), frame);
+        self.put_on_bus(Station::of_device(slot), frame);
         if let Some(after) = held {
             self.at(self.now + after, Happening::Held(slot, frame));
         }
@@ -399,7 +399,7 @@ impl<V: Variant> World<V> {
         let frame = delivery.frame;
         let lost = self.take_losses(&frame);
         for slot in [Slot::LEFT, Slot::RIGHT] {
-            if delivery.is_heard_by(device_station(slot)) && !lost.at_device[slot.index()] {
+            if delivery.is_heard_by(Station::of_device(slot)) && !lost.at_device[slot.index()] {
                 let device = &mut self.devices[slot.index()];
                 let received = Received { at: device.local(self.now), frame };
                 let heard = device.on_frame(received);
@@ -410,7 +410,7 @@ impl<V: Variant> World<V> {
             }
         }
         for gate in 0..self.vehicle.gates() {
-            if delivery.is_heard_by(gate_station(gate)) && !(lost.at_gate_0 && gate == 0) {
+            if delivery.is_heard_by(Station::of_gate(gate)) && !(lost.at_gate_0 && gate == 0) {
                 self.vehicle.on_frame(self.now, gate, &frame, &mut self.notes);
                 self.report_gate(gate);
             }
@@ -425,7 +425,7 @@ impl<V: Variant> World<V> {
 
     fn report_gate(&mut self, gate: u8) {
         while let Some(frame) = self.vehicle.due_frame(self.now, gate) {
-            self.put_on_bus(gate_station(gate), frame);
+            self.put_on_bus(Station::of_gate(gate), frame);
         }
         let next = self.vehicle.next_tick(self.now, gate).max(self.now + Duration::from_micros(50));
         if self.gate_at[usize::from(gate)].is_none_or(|at| next < at) {
@@ -458,18 +458,6 @@ impl<V: Variant> World<V> {
 #[must_use]
 pub fn other(slot: Slot) -> Slot {
     if slot == Slot::LEFT { Slot::RIGHT } else { Slot::LEFT }
-}
-
-fn device_station(slot: Slot) -> Station {
-    station(slot.number())
-}
-
-fn gate_station(gate: u8) -> Station {
-    station(SLOTS + gate)
-}
-
-fn station(number: u8) -> Station {
-    Station::new(number).unwrap_or_else(|| unreachable!("four slots and four gates fit on a bus"))
 }
 
 /// The cable as a cut leaves it.

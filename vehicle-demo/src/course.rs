@@ -131,13 +131,6 @@ impl Course {
         self
     }
 
-    /// Returns the course with another speed on its straights, in m/s.
-    #[must_use]
-    pub fn with_cruise(mut self, cruise_mps: f64) -> Self {
-        self.limit_speed(cruise_mps);
-        self
-    }
-
     /// Returns the course's length in m.
     #[must_use]
     pub const fn length_m(&self) -> f64 {

@@ -8,6 +8,7 @@ use crate::signals::State;
 use rand_core::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
+use twinhelm_hal::term::Slot;
 
 /// How good a device's sensors are: standard deviations of what stays and of what changes with each reading.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,6 +97,12 @@ pub struct Sensors {
 }
 
 impl Sensors {
+    /// Returns the sensors of the device in `slot` in a run with `seed`: the same biases on every rig.
+    #[must_use]
+    pub fn of_device(config: SensorConfig, seed: u64, slot: Slot) -> Self {
+        Self::new(config, seed.wrapping_mul(31).wrapping_add(u64::from(slot.number())))
+    }
+
     /// Returns sensors with biases and noise drawn from `seed`. Two devices need two seeds.
     #[must_use]
     pub fn new(config: SensorConfig, seed: u64) -> Self {

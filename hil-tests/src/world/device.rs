@@ -92,11 +92,10 @@ impl<V: Variant> Device<V> {
         // Each device's clock has an origin and a drift of its own: 50 ppm is an ordinary crystal.
         let shown = Instant::from_nanos(1_000_000_000 + rng.below(1_000_000_000_000));
         let drift_ppm = (rng.unit() - 0.5) * 100.0;
-        let seed = setup.seed.wrapping_mul(31).wrapping_add(u64::from(slot.number()));
         Self {
             slot,
             clock: Clock::new(super::ORIGIN, shown, drift_ppm),
-            sensors: Sensors::new(setup.sensors, seed),
+            sensors: Sensors::of_device(setup.sensors, setup.seed, slot),
             stage: SimStage::default(),
             running: None,
             alarm: 0,

@@ -1,9 +1,10 @@
 //! Faults in the World: what begins, what ends, and what happens to frames meanwhile.
 
-use super::{Happening, ORIGIN, Variant, World, cable, device_station, other};
-use crate::fault::{Cut, Fault, Kind, Lost, Target};
+use super::{Happening, ORIGIN, Variant, World, cable, other};
+use crate::fault::{Cut, Fault, Kind, Lost};
 use crate::law_faults::LawFault;
 use std::time::Duration;
+use twinhelm_hal::bus::Station;
 use twinhelm_hal::frame::{CommandFrame, Frame, STATUS_ID};
 use twinhelm_hal::term::Slot;
 use twinhelm_standby::Order;
@@ -99,13 +100,9 @@ impl<V: Variant> World<V> {
     }
 
     pub(super) fn start_fault(&mut self, index: usize) {
-        let holder = self.holder().filter(|slot| *slot <= Slot::RIGHT).unwrap_or(Slot::LEFT);
+        let holder = self.holder();
         let active = &mut self.faults[index];
-        let slot = match active.fault.target {
-            Target::Left => Slot::LEFT,
-            Target::Right => Slot::RIGHT,
-            Target::Holder => holder,
-        };
+        let slot = active.fault.target.slot(holder);
         active.hit = Some(slot);
         let fault = active.fault.clone();
         let request = fault.kind.is_request();
@@ -228,13 +225,13 @@ impl<V: Variant> World<V> {
 
     fn go_down(&mut self, slot: Slot) {
         self.devices[slot.index()].kill();
-        self.bus.detach(device_station(slot));
+        self.bus.detach(Station::of_device(slot));
         self.tell(&Event::Down { slot });
     }
 
     fn cut_bus(&mut self, slot: Slot, cut: Cut, on: bool) {
         let (tx, rx) = (on && cut != Cut::Rx, on && cut != Cut::Tx);
-        self.bus.set_cable(self.now, device_station(slot), cable(!tx, !rx));
+        self.bus.set_cable(self.now, Station::of_device(slot), cable(!tx, !rx));
         self.schedule_bus();
     }
 

@@ -29,7 +29,7 @@ where
     C: Controller<State = State, Command = Command, Memory = L::Memory> + Send + 'static,
 {
     let config = Config::new(spec.common.parameters).map_err(|error| Failure::bad_input(&error))?;
-    let station = Station::new(spec.slot.number()).ok_or_else(|| Failure::machine(&"a slot is no station"))?;
+    let station = Station::of_device(spec.slot);
     let mut bus = Client::connect(&spec.common.bus, station).map_err(|error| Failure::machine(&error))?;
     bus.wait_attached(SEAT_WITHIN).map_err(|error| Failure::machine(&error))?;
     let readings = Readings::connect(&spec.common.readings, spec.slot).map_err(|error| Failure::machine(&error))?;

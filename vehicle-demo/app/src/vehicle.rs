@@ -41,14 +41,14 @@ pub(crate) fn run(spec: &VehicleSpec) -> Result<(), Failure> {
     let course = Arc::new(spec.common.course.clone());
     let mut bus = Server::bind(&spec.common.bus, config.bitrate).map_err(|error| Failure::machine(&error))?;
     for gate in 0..config.gates {
-        bus.attach_local(gate_station(gate), GATE_DEPTH);
+        bus.attach_local(Station::of_gate(gate), GATE_DEPTH);
     }
     let publisher = Publisher::new(&spec.common.readings).map_err(|error| Failure::machine(&error))?;
     let (notes, written) = RingBuffer::new(NOTES_MAX);
     let (mut lines, told) = RingBuffer::new(LINES_MAX);
     let lost = Arc::new(AtomicU64::new(0));
     let stop = Arc::new(AtomicBool::new(false));
-    let sensors = |slot: Slot| Sensors::new(spec.sensors, sensor_seed(spec.seed, slot));
+    let sensors = |slot: Slot| Sensors::of_device(spec.sensors, spec.seed, slot);
     let mut road = Road {
         vehicle: Vehicle::new(config.gate_timing(), config.gates, spec.plant, course),
         bus,
@@ -86,11 +86,6 @@ pub(crate) fn run(spec: &VehicleSpec) -> Result<(), Failure> {
     let _ = writer.join();
     say(&Says::Done);
     Ok(())
-}
-
-/// Returns the seed of a device's sensors: the simulator's, so that both rigs have the same biases.
-fn sensor_seed(seed: u64, slot: Slot) -> u64 {
-    seed.wrapping_mul(31).wrapping_add(u64::from(slot.number()))
 }
 
 /// Writes events out until the vehicle has stopped and none is left.
@@ -172,7 +167,7 @@ impl Road {
     fn obey(&mut self, line: VehicleLine) {
         match line {
             VehicleLine::Cable { slot, to_bus, from_bus } => {
-                self.bus.set_cable(now(), device_station(slot), Cable { to_bus, from_bus });
+                self.bus.set_cable(now(), Station::of_device(slot), Cable { to_bus, from_bus });
             }
             VehicleLine::Repeat { slot, on } => self.repeats[slot.index()].on = on,
             VehicleLine::Sensor { slot, fault } => {
@@ -205,12 +200,12 @@ impl Road {
         while let Some(delivery) = self.bus.next_delivery(now()) {
             let told = StatusFrame::decode(&delivery.frame).ok().filter(|status| status.open);
             for slot in [Slot::LEFT, Slot::RIGHT] {
-                if let Some(status) = told.filter(|_| delivery.is_heard_by(device_station(slot))) {
+                if let Some(status) = told.filter(|_| delivery.is_heard_by(Station::of_device(slot))) {
                     self.notes.on(delivery.at, &Event::Told { slot, term: status.term });
                 }
             }
             for gate in 0..self.vehicle.gates() {
-                if delivery.is_heard_by(gate_station(gate)) {
+                if delivery.is_heard_by(Station::of_gate(gate)) {
                     self.vehicle.on_frame(now(), gate, &delivery.frame, &mut self.notes);
                     self.answer(gate);
                 }
@@ -227,7 +222,7 @@ impl Road {
 
     fn answer(&mut self, gate: u8) {
         while let Some(frame) = self.vehicle.due_frame(now(), gate) {
-            self.bus.offer_local(now(), gate_station(gate), frame);
+            self.bus.offer_local(now(), Station::of_gate(gate), frame);
         }
     }
 
@@ -254,12 +249,4 @@ impl Road {
             }
         }
     }
-}
-
-fn device_station(slot: Slot) -> Station {
-    Station::new(slot.number()).unwrap_or_else(|| unreachable!("four slots fit on a bus"))
-}
-
-fn gate_station(gate: u8) -> Station {
-    Station::new(SLOTS + gate).unwrap_or_else(|| unreachable!("four gates fit beside four slots"))
 }

@@ -55,11 +55,7 @@ impl Agenda {
     /// Returns whom the fault hits: once it has hit somebody, it ends there too.
     pub fn target(&mut self, index: usize, holder: Option<Slot>) -> Slot {
         let (target, hit) = &mut self.targets[index];
-        *hit.get_or_insert(match target {
-            Target::Left => Slot::LEFT,
-            Target::Right => Slot::RIGHT,
-            Target::Holder => holder.filter(|slot| *slot <= Slot::RIGHT).unwrap_or(Slot::LEFT),
-        })
+        *hit.get_or_insert(target.slot(holder))
     }
 }
 
