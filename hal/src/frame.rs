@@ -20,7 +20,7 @@ pub const GATES: u8 = 4;
 const CRC: Crc<u8, Table<16>> = Crc::<u8, Table<16>>::new(&CRC_8_SAE_J1850);
 
 /// A frame as the bus carries it: an 11-bit identifier and up to 8 bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Frame {
     /// The identifier, 11 bits. The lower one wins arbitration.
     pub id: u16,

@@ -4,7 +4,7 @@ use crate::frame::Frame;
 use crate::time::Instant;
 
 /// A frame that was heard on the bus.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Received {
     /// When it was heard, by the clock of the machine that heard it.
     pub at: Instant,

@@ -10,7 +10,7 @@ use twinhelm_hal::signals::Signals;
 use twinhelm_hal::time::Instant;
 
 /// One thing that happened, in the order in which [`turn`](crate::turn) tells them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Input {
     /// The device woke up: first in each turn.
     Woke,
@@ -66,7 +66,7 @@ pub enum Refusal {
 }
 
 /// What the shell does for the node, in the order of the list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Effect {
     /// Ask the law for the command of `cycle`, and tell the node ([`Input::Computed`]).
     Compute {

@@ -7,7 +7,7 @@
 use crate::actuators::ActuatorNode;
 use crate::course::Course;
 use crate::plant::{Plant, PlantConfig};
-use crate::report::log::{Event, Observer};
+use crate::report::log::{Event, GateAnswer, GateInput, Observer};
 use crate::signals::State;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -88,7 +88,7 @@ impl<R: GateRules> Vehicle<R> {
 
     /// Takes note that a device handed `frame` to the bus.
     pub fn on_offered(&mut self, now: Instant, frame: &Frame, woke: Option<Instant>, observer: &mut impl Observer) {
-        let Ok(CommandFrame { slot, term, cycle, probe, .. }) = CommandFrame::decode(frame) else {
+        let Ok(CommandFrame { slot, term, cycle, probe, signals, .. }) = CommandFrame::decode(frame) else {
             return;
         };
         if !probe {
@@ -98,7 +98,7 @@ impl<R: GateRules> Vehicle<R> {
             }
             offered.push_back(Offered { term, cycle, at: now });
         }
-        observer.on(now, &Event::Offered { slot, term, cycle, probe, woke });
+        observer.on(now, &Event::Offered { slot, term, cycle, probe, signals, woke });
     }
 
     /// Lets `gate` judge a frame that it heard.
@@ -106,6 +106,7 @@ impl<R: GateRules> Vehicle<R> {
         let index = usize::from(gate);
         let known = self.gates[index].gate().term();
         let verdict = self.gates[index].on_frame(now, frame);
+        self.note_judged(now, gate, &GateInput::Frame(*frame), Some(verdict), observer);
         self.note_closing(now, gate, observer);
         match verdict {
             Verdict::Acted { how, slot, term: adopted, cycle, signals, .. } => {
@@ -125,7 +126,9 @@ impl<R: GateRules> Vehicle<R> {
 
     /// Lets time pass at `gate`.
     pub fn on_tick(&mut self, now: Instant, gate: u8, observer: &mut impl Observer) {
-        let _ = self.gates[usize::from(gate)].on_tick(now);
+        if self.gates[usize::from(gate)].on_tick(now) {
+            self.note_judged(now, gate, &GateInput::Tick, None, observer);
+        }
         self.note_closing(now, gate, observer);
     }
 
@@ -150,14 +153,16 @@ impl<R: GateRules> Vehicle<R> {
         if let Some(node) = self.gates.get_mut(usize::from(gate)) {
             *node = ActuatorNode::new(gate, self.timing);
             self.was_open[usize::from(gate)] = false;
+            self.note_judged(now, gate, &GateInput::Restart, None, observer);
             observer.on(now, &Event::Restarted { gate });
         }
     }
 
     /// Moves the vehicle by one [`PLANT_STEP`]; gate 0 has the actuators.
     pub fn step(&mut self, now: Instant, observer: &mut impl Observer) {
+        // Ticked first: what closes a gate is noted.
+        self.on_tick(now, 0, observer);
         let setpoints = self.gates[0].setpoints(now, self.plant.state().speed_mps, PLANT_STEP);
-        self.note_closing(now, 0, observer);
         self.plant.set_side_slope_rad(self.course.side_slope_rad(self.s_m));
         self.plant.step(PLANT_STEP.as_secs_f64(), setpoints.steering_rad, setpoints.drive_mps2);
         if self.steps.is_multiple_of(TRUTH_EVERY) {
@@ -178,6 +183,19 @@ impl<R: GateRules> Vehicle<R> {
             );
         }
         self.steps = self.steps.wrapping_add(1);
+    }
+
+    fn note_judged(
+        &self,
+        now: Instant,
+        gate: u8,
+        input: &GateInput,
+        verdict: Option<Verdict>,
+        observer: &mut impl Observer,
+    ) {
+        let gate_now = self.gates[usize::from(gate)].gate();
+        let answer = GateAnswer { verdict, open: gate_now.is_open(), term: gate_now.term() };
+        observer.judged(now, gate, input, &answer);
     }
 
     fn note_closing(&mut self, now: Instant, gate: u8, observer: &mut impl Observer) {

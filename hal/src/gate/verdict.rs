@@ -7,7 +7,7 @@ use crate::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// What became of a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[must_use]
 pub enum Verdict {
     /// The command is acted on.

@@ -34,7 +34,7 @@ use twinhelm_standby::RoleName;
 use twinhelm_vehicle::course::Course;
 use twinhelm_vehicle::law::Tuning;
 use twinhelm_vehicle::report::analysis::{Setting, analyse};
-use twinhelm_vehicle::report::log::{Event, Log, Observer as _};
+use twinhelm_vehicle::report::log::{Event, Log, Observer as _, Stalled};
 use twinhelm_vehicle::report::witness::Witness;
 use twinhelm_vehicle::report::{Quantiles, Report, Verdict, device_name};
 use twinhelm_vehicle::signals::{Command, State};
@@ -468,7 +468,7 @@ fn machine(doing: &str, error: &dyn std::fmt::Display) -> HostError {
 fn conclude<L>(host: &HostPlan<L>, finished: Finished, stalls: &twinhelm_linux::stalls::Stalls) -> Outcome {
     let Finished { mut log, zero, died } = finished;
     for stall in stalls.stalls() {
-        log.on(stall.to, &Event::Stalled { since: stall.from });
+        log.on(stall.to, &Event::Stalled { what: Stalled::Machine, since: stall.from });
     }
     log.sort();
     let setting = Setting {

@@ -146,7 +146,7 @@ impl Counts {
         let mut faults: Vec<(String, Option<Instant>)> = Vec::new();
         let mut stalls: Vec<(Instant, Instant)> = Vec::new();
         for (at, event) in &log.events {
-            if let Event::Stalled { since } = event {
+            if let Event::Stalled { since, .. } = event {
                 stalls.push((*since, *at));
             }
         }
@@ -403,7 +403,7 @@ fn handover(log: &Log, acts: &[Act], setting: &Setting, change: &Change) -> Opti
         .max()
         .unwrap_or_default();
     let stalled = log.events.iter().any(|(at, event)| {
-        let Event::Stalled { since } = event else {
+        let Event::Stalled { since, .. } = event else {
             return false;
         };
         at.since(*since) > STALL_COUNTED && *since <= first.at && *at >= fault

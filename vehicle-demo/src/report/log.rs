@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use twinhelm_hal::cycle::Cycle;
-use twinhelm_hal::gate::{Drop, How};
+use twinhelm_hal::frame::Frame;
+use twinhelm_hal::gate::{Drop, How, Verdict};
 use twinhelm_hal::signals::Signals;
 use twinhelm_hal::term::{Slot, Term};
 use twinhelm_hal::time::{Duration, Instant};
@@ -64,6 +65,8 @@ pub enum Event {
         cycle: u16,
         /// It is a probe.
         probe: bool,
+        /// What it asks of the actuators.
+        signals: Signals,
         /// When the turn that sent it began, where the rig knows.
         woke: Option<Instant>,
     },
@@ -129,8 +132,10 @@ pub enum Event {
         /// For which cycle.
         cycle: Cycle,
     },
-    /// The machine stalled: a thread of the highest priority woke late by so much.
+    /// Something that measures, or that everything runs on, stood still: until now.
     Stalled {
+        /// What.
+        what: Stalled,
         /// Since when it should have run.
         since: Instant,
     },
@@ -139,6 +144,37 @@ pub enum Event {
         /// Which.
         name: String,
     },
+}
+
+/// What stood still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stalled {
+    /// The machine: a thread of the highest priority woke late.
+    Machine,
+    /// The vehicle's own loop, which is what measures: its turn came late.
+    Observer,
+}
+
+/// What a gate was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GateInput {
+    /// It heard a frame.
+    Frame(Frame),
+    /// Time passed, and it closed.
+    Tick,
+    /// It came up anew.
+    Restart,
+}
+
+/// What a gate answered, and how it stands after that: enough to compare a replay with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateAnswer {
+    /// What it said of the frame; `None` when there was none.
+    pub verdict: Option<Verdict>,
+    /// It acts on commands.
+    pub open: bool,
+    /// The term that it has adopted.
+    pub term: Option<Term>,
 }
 
 /// The events of a run, in order of time.
@@ -159,6 +195,11 @@ impl Log {
 pub trait Observer {
     /// Takes note of `event` at `at`.
     fn on(&mut self, at: Instant, event: &Event);
+
+    /// Takes note of what `gate` was told and what it answered, so that it can be replayed. Nothing by default.
+    fn judged(&mut self, at: Instant, gate: u8, input: &GateInput, answer: &GateAnswer) {
+        let _ = (at, gate, input, answer);
+    }
 }
 
 impl Observer for Log {
