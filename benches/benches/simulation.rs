@@ -1,6 +1,7 @@
-//! The simulator: simulated seconds a second (a run with its report), schedules a second (the storm, without).
+//! The simulator: simulated seconds and takeovers a second (runs with their reports), schedules a second (the storm,
+//! without).
 //!
-//! The throughput is the figure to read: `elem/s` are simulated seconds, and schedules.
+//! The throughput is the figure to read: `elem/s` are simulated seconds, takeovers, and schedules.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
@@ -17,10 +18,13 @@ use twinhelm_vehicle::plant::PlantConfig;
 use twinhelm_vehicle::sensors::SensorConfig;
 
 const SIMULATED_S: u64 = 14;
+/// A killed device is back, and ready, long before the next one is killed.
+const TAKEOVER_EVERY_MS: u64 = 1_200;
+const TAKEOVERS: u64 = 20;
 
-fn run(c: &mut Criterion) {
+fn plan(duration: Duration, faults: &[String]) -> Plan<CourseLaw> {
     let course = Arc::new(Course::harbour());
-    let plan = Plan {
+    Plan {
         config: Config::new(Parameters::at_period(Duration::from_millis(10))).expect("the profile"),
         seed: 7,
         law: CourseLaw::new(course.clone()),
@@ -28,12 +32,27 @@ fn run(c: &mut Criterion) {
         plant: PlantConfig::default(),
         sensors: SensorConfig::default(),
         standby: Standby::Hot,
-        duration: Duration::from_secs(SIMULATED_S),
-        faults: vec![Fault::parse_any("kill@5s").expect("a fault")],
-    };
+        duration,
+        faults: faults.iter().map(|fault| Fault::parse(fault).expect("a fault")).collect(),
+    }
+}
+
+fn run(c: &mut Criterion) {
+    let plan = plan(Duration::from_secs(SIMULATED_S), &["kill@5s".to_owned()]);
     let mut group = c.benchmark_group("simulated seconds");
     group.throughput(Throughput::Elements(SIMULATED_S)).sample_size(10);
     group.bench_function("kill at 5 s", |b| b.iter(|| simulate(black_box(&plan))));
+    group.finish();
+}
+
+fn takeovers(c: &mut Criterion) {
+    let kills: Vec<_> =
+        (1..=TAKEOVERS).map(|count| format!("kill@{}ms:100ms", count * TAKEOVER_EVERY_MS)).collect();
+    let plan = plan(Duration::from_millis((TAKEOVERS + 1) * TAKEOVER_EVERY_MS), &kills);
+    assert_eq!(simulate(&plan).report.takeovers, TAKEOVERS, "each kill is a takeover");
+    let mut group = c.benchmark_group("takeovers");
+    group.throughput(Throughput::Elements(TAKEOVERS)).sample_size(10);
+    group.bench_function("kill and back", |b| b.iter(|| simulate(black_box(&plan))));
     group.finish();
 }
 
@@ -55,5 +74,5 @@ fn storm(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, run, storm);
+criterion_group!(benches, run, takeovers, storm);
 criterion_main!(benches);

@@ -2,11 +2,17 @@
 //!
 //! [`Pair`] drives the production `turn` until one device drives and the other is ready; [`Pair::next_turn`] then
 //! stops right before a device's turn, so that a benchmark can measure exactly that turn, or a stage of it. Nothing
-//! here sleeps, and nothing asks a clock.
+//! here sleeps, and nothing asks a clock. What takes real processes is measured by [`program`]; [`figures`] are what all
+//! of them leave, and [`page`] and [`tables`] show it.
 
 #![forbid(unsafe_code)]
 
+pub mod figures;
+pub mod page;
 mod ports;
+pub mod program;
+mod strip;
+pub mod tables;
 
 pub use ports::BenchPorts;
 use std::sync::Arc;

@@ -82,6 +82,11 @@ impl Delivery {
     pub const fn is_heard_by(&self, station: Station) -> bool {
         self.heard_by[station.index()]
     }
+
+    /// Lets `station` miss the frame: a rig loses frames at single receivers so.
+    pub const fn lose_at(&mut self, station: Station) {
+        self.heard_by[station.index()] = false;
+    }
 }
 
 /// What became of a frame that was offered.

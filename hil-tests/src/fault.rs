@@ -77,7 +77,7 @@ impl Lateness {
 }
 
 /// Which frames are lost, and where.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Lost {
     /// One command of the device, at every receiver.
     CommandAtAll,

@@ -20,4 +20,5 @@ pub mod rng;
 pub mod run;
 pub mod scenario;
 pub mod storm;
+pub mod tampering;
 pub mod world;

@@ -1,86 +1,69 @@
-//! What a node was told and what it answered, so that its decisions can be replayed (invariant 8).
+//! Recordings: everything that a run was told and decided, as an MCAP file, and what can be done with one.
+//!
+//! A [`Recorder`] turns what happens into bytes that somebody else writes to a file; [`Recording::read`] reads them
+//! again. [`replay`] feeds the inputs to fresh nodes and gates and compares decision by decision (invariant 8);
+//! [`explain`] tells in words what each device knew, when, and why it decided so. Nothing here touches a file.
+//!
+//! The file is for others as well: Foxglove shows it with [`LAYOUT`], and Python's `mcap` reads it without us.
+//!
+//! | Topic | Encoding | What |
+//! |---|---|---|
+//! | `/run`, `/run/begins`, `/report`, `/lost` | JSON | the run, its time zero, its figures, what found no place |
+//! | `/gate/N/decision` | JSON | commands acted on, frames dropped, closings, restarts, terms of other gates |
+//! | `/gate/N/input` | JSON | each frame that a gate judged and what it answered, for `replay` |
+//! | `/device/NAME/step` | JSON | a turn: each input of the node with its effects, for `replay` |
+//! | `/device/NAME/sample` | JSON | header, readings, the law's memory and the command, as published |
+//! | `/device/NAME/role`, `ready`, `down`, `sent`, `told`, `wrong` | JSON | the device's events |
+//! | `/fault`, `/stall`, `/phase`, `/truth` | JSON | the rig's events |
+//! | `/odom`, `/device/NAME/odom` | CDR | `nav_msgs/msg/Odometry`: the truth; what a device reads, 50 times a second |
+//! | `/drive`, `/device/NAME/drive` | CDR | `ackermann_msgs/msg/AckermannDriveStamped`: acted on at gate 0; sent |
+//! | `/imu`, `/battery` | CDR | `sensor_msgs/msg/Imu`, an ideal one; `sensor_msgs/msg/BatteryState`, once a second |
+//! | `/diagnostics` | CDR | `diagnostic_msgs/msg/DiagnosticArray`: the devices' roles and readiness |
+//!
+//! A message's log time is the rig's time plus [`RunHeader::epoch_ns`]; the publish time of a step is the device's.
 
-use std::fmt::Debug;
-use twinhelm_hal::term::Slot;
-use twinhelm_hal::time::Instant;
-use twinhelm_standby::node::rules::NodeRules;
-use twinhelm_standby::{Config, Effects, Input, Node};
+mod diagnosis;
+mod explain;
+mod lines;
+mod reader;
+mod recorder;
+mod replay;
+mod ros;
+mod same_config;
+mod topic;
+mod words;
 
-/// The inputs of one life of a node, with the effects that each had.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Recording {
-    slot: Slot,
-    config: Config,
-    steps: Vec<Step>,
-}
+pub use explain::{Line, Part, explain};
+pub use reader::{Ended, Heard, Judged, Life, Recording, RecordingError, Step};
+pub use recorder::Recorder;
+pub use replay::{Difference, Place, Replayed, replay, replay_variant};
+pub use same_config::{ConfigDiffers, Differing};
 
-#[derive(Clone, Debug, PartialEq)]
-struct Step {
-    now: Instant,
-    input: Input,
-    effects: Effects,
-}
+use serde::{Deserialize, Serialize};
+use twinhelm_standby::Parameters;
 
-/// The first step at which a replay answered otherwise.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("step {step} of {steps}: told {input}, the recording answered {recorded}, the replay {replayed}")]
-pub struct Difference {
-    /// Counted from 0.
-    pub step: usize,
-    /// How many there are.
-    pub steps: usize,
-    /// What the node was told.
-    pub input: String,
-    /// What it answered then.
-    pub recorded: String,
-    /// What it answers now.
-    pub replayed: String,
-}
+/// The version of what the JSON messages look like.
+pub const SCHEMA: u32 = 1;
 
-impl Recording {
-    /// Returns an empty recording of the node in `slot`.
-    #[must_use]
-    pub const fn new(slot: Slot, config: Config) -> Self {
-        Self { slot, config, steps: Vec::new() }
-    }
+/// A layout for Foxglove that shows a recording: commands, roles, the course, diagnostics.
+pub const LAYOUT: &str = include_str!("recording/foxglove-layout.json");
 
-    /// Takes note of one step.
-    pub fn note(&mut self, now: Instant, input: &Input, effects: &Effects) {
-        self.steps.push(Step { now, input: *input, effects: effects.clone() });
-    }
-
-    /// Returns how many steps there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.steps.len()
-    }
-
-    /// Returns whether nothing was noted.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.steps.is_empty()
-    }
-
-    /// Feeds the inputs to a fresh node, which must answer the same.
-    ///
-    /// # Errors
-    /// The first [`Difference`].
-    pub fn replay<R: NodeRules>(&self) -> Result<(), Difference> {
-        let born = self.steps.first().map_or(Instant::ZERO, |step| step.now);
-        let mut node = Node::<R>::new(born, self.slot, self.config);
-        for (index, step) in self.steps.iter().enumerate() {
-            let replayed = node.step(step.now, step.input);
-            if replayed != step.effects {
-                let text = |value: &dyn Debug| format!("{value:?}");
-                return Err(Difference {
-                    step: index,
-                    steps: self.steps.len(),
-                    input: text(&step.input),
-                    recorded: text(&step.effects),
-                    replayed: text(&replayed),
-                });
-            }
-        }
-        Ok(())
-    }
+/// What a recording says of its run before anything happens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunHeader {
+    /// The rig, as in the report.
+    pub rig: String,
+    /// The seed.
+    pub seed: u64,
+    /// The machine, in a line.
+    pub machine: String,
+    /// `none`, `fresh` or `hot`.
+    pub standby: String,
+    /// The timing that nodes and gates ran with.
+    pub parameters: Parameters,
+    /// The length of the course.
+    pub course_length_m: f64,
+    /// The Unix time of the rig's instant 0 in ns, so that a file shows the date; 0 in virtual time, so that a seed
+    /// gives the same bytes each time.
+    pub epoch_ns: u64,
 }

@@ -2,6 +2,7 @@
 
 use crate::check::{Checks, Promise, Violation};
 use crate::fault::{Fault, Kind, Target};
+use crate::recording::Recorder;
 use crate::world::{AsDesigned, ORIGIN, Setup, Variant, World};
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +49,9 @@ pub const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(1);
 pub const PROCESS_START: Duration = Duration::from_millis(100);
 /// and from there to an open session and the first turn.
 pub const SESSION_START: Duration = Duration::from_millis(50);
+
+/// The World's notes of so long a time wait in memory for the recorder.
+const RECORDED_AT_ONCE: Duration = Duration::from_secs(1);
 
 /// What is to be run.
 #[derive(Clone, Debug)]
@@ -109,6 +113,38 @@ where
 /// Runs `plan` in virtual time, with the code that the variant names.
 #[must_use]
 pub fn simulate_variant<V: Variant>(plan: &Plan<V::Law>) -> Outcome {
+    drive::<V>(plan, None)
+}
+
+/// Runs `plan` in virtual time and records what happens. The time zero and the report are left to the caller: a report
+/// is recorded when it has been judged.
+#[must_use]
+pub fn simulate_recorded<L>(plan: &Plan<L>, recorder: &mut Recorder) -> Outcome
+where
+    L: Controller<State = State, Command = Command> + Clone,
+{
+    simulate_variant_recorded::<AsDesigned<L>>(plan, recorder)
+}
+
+/// Runs `plan` in virtual time with the code that the variant names, and records it like [`simulate_recorded`].
+#[must_use]
+pub fn simulate_variant_recorded<V: Variant>(plan: &Plan<V::Law>, recorder: &mut Recorder) -> Outcome {
+    drive::<V>(plan, Some(recorder))
+}
+
+fn run_recorded<V: Variant>(world: &mut World<V>, duration: Duration, recorder: &mut Recorder) {
+    world.keep_notes();
+    let mut until = Duration::ZERO;
+    while until < duration {
+        until = (until + RECORDED_AT_ONCE).min(duration);
+        world.run_until(until);
+        for note in world.take_notes() {
+            note.record(recorder);
+        }
+    }
+}
+
+fn drive<V: Variant>(plan: &Plan<V::Law>, mut recorder: Option<&mut Recorder>) -> Outcome {
     let promise = promise_of(&plan.config, plan.standby, &plan.faults);
     let boot = match plan.standby {
         Standby::None | Standby::Fresh => [Some(Duration::ZERO), None],
@@ -133,10 +169,17 @@ pub fn simulate_variant<V: Variant>(plan: &Plan<V::Law>) -> Outcome {
     if let [_, _, (_, started)] = phases.as_slice() {
         world.start_at(*started, Slot::RIGHT);
     }
-    world.run_until(plan.duration);
+    match &mut recorder {
+        None => world.run_until(plan.duration),
+        Some(recorder) => run_recorded(&mut world, plan.duration, recorder),
+    }
     let (checks, mut log, two_senders) = world.finish();
     for (name, at) in phases {
-        log.on(ORIGIN + at, &Event::Phase { name: name.to_owned() });
+        let event = Event::Phase { name: name.to_owned() };
+        if let Some(recorder) = &mut recorder {
+            recorder.event(ORIGIN + at, &event);
+        }
+        log.on(ORIGIN + at, &event);
     }
     log.sort();
     let setting = Setting {

@@ -6,7 +6,7 @@
 mod bounds;
 mod builtin;
 
-use crate::fault::{Cut, Fault, Kind};
+use crate::fault::Fault;
 use crate::run::Standby;
 pub use bounds::Bounds;
 pub use builtin::{UnknownScenario, scenarios};
@@ -131,35 +131,6 @@ impl Scenario {
     }
 }
 
-/// Returns whether the host rig can cause a fault of `kind`: with signals, a relay in the link, the bus, and a wrapper
-/// around the law or the sensors. The rest needs a clock, a gate or a receiver of its own.
-#[must_use]
-pub const fn host_can(kind: &Kind) -> bool {
-    match kind {
-        Kind::Kill
-        | Kind::Exit
-        | Kind::Hang
-        | Kind::LinkCut(Cut::Both)
-        | Kind::BusCut(_)
-        | Kind::Late(_)
-        | Kind::Nan
-        | Kind::OutOfRange
-        | Kind::FrozenOutput
-        | Kind::FrozenCounter
-        | Kind::Switchover
-        | Kind::Sensor(_) => true,
-        Kind::LinkCut(Cut::Tx | Cut::Rx)
-        | Kind::Power
-        | Kind::LinkSlow(_)
-        | Kind::LinkRough(_)
-        | Kind::ClockSlip { .. }
-        | Kind::ClockDrift(_)
-        | Kind::Lose(_)
-        | Kind::HeldFrame(_)
-        | Kind::RestartGate(_) => false,
-    }
-}
-
 fn standby(document: &Document<'_>, word: Option<&str>) -> Result<Standby, FileError> {
     let Some(word) = word else {
         return Ok(Standby::default());
@@ -178,7 +149,7 @@ fn faults(document: &Document<'_>, texts: &[String], duration: Duration) -> Resu
     let fault = |(index, text): (usize, &String)| {
         let index = index.to_string();
         let refuse = |what: String, instead: &str| document.error(&["faults", &index], what, instead.to_owned());
-        let fault = Fault::parse_any(text).map_err(|error| {
+        let fault = Fault::parse(text).map_err(|error| {
             let error = error.to_string();
             let (what, instead) = error.split_once("; ").unwrap_or((&error, "write KIND@TIME"));
             refuse(what.to_owned(), instead)

@@ -236,7 +236,7 @@ impl<L: Controller<State = State, Command = Command> + Clone> Storm<L> {
         };
         let mut parsed = Vec::new();
         for fault in &faults {
-            match Fault::parse_any(fault) {
+            match Fault::parse(fault) {
                 Ok(fault) => parsed.push(fault),
                 Err(error) => schedule.wrong.push(error.to_string()),
             }

@@ -6,29 +6,33 @@
 
 mod device;
 mod faults;
+mod notes;
 
 use crate::check::Checks;
 use crate::law_faults::Faulty;
 use crate::link::Direction;
 use crate::rng::Rng;
+use crate::tampering::{Losses, Tampering};
 pub use device::SimStage;
 use device::{Device, Outcome};
+use notes::Notes;
+pub use notes::{Note, What};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::Duration;
 use twinhelm_control::Controller;
 use twinhelm_hal::bus::{Arbiter, Cable, Delivery, Offer, Station};
-use twinhelm_hal::frame::{COMMAND_ID, CommandFrame, Frame, GATES, STATUS_ID, StatusFrame};
+use twinhelm_hal::frame::{Frame, GATES, StatusFrame};
 use twinhelm_hal::gate::rules::GateRules;
 use twinhelm_hal::ports::Received;
-use twinhelm_hal::term::{SLOTS, Slot};
+use twinhelm_hal::term::Slot;
 use twinhelm_hal::time::Instant;
 use twinhelm_standby::node::rules::NodeRules;
 use twinhelm_standby::{Config, HeardSample, Order, Sample};
 use twinhelm_vehicle::course::Course;
 use twinhelm_vehicle::plant::PlantConfig;
-use twinhelm_vehicle::report::log::{Event, Log, Observer};
+use twinhelm_vehicle::report::log::{Event, Log, Observer as _};
 use twinhelm_vehicle::report::witness::Witness;
 use twinhelm_vehicle::sensors::SensorConfig;
 use twinhelm_vehicle::signals::{Command, State};
@@ -141,33 +145,11 @@ pub struct World<V: Variant> {
     bus_at: Option<Instant>,
     vehicle: Vehicle<V::Gate>,
     gate_at: [Option<Instant>; GATES as usize],
-    tampering: [faults::Tampering; 2],
-    losses: Vec<faults::Loss>,
+    tampering: [Tampering; 2],
+    losses: Losses,
     faults: Vec<faults::Active>,
     notes: Notes<V::Law>,
     two_senders: Option<u16>,
-}
-
-/// Who looks at what happens: the checkers, the witness of the law, and the log.
-struct Notes<L> {
-    checks: Checks,
-    witness: Witness<L>,
-    log: Option<Log>,
-}
-
-impl<L: Controller<State = State, Command = Command>> Observer for Notes<L> {
-    fn on(&mut self, at: Instant, event: &Event) {
-        self.checks.on(at, event);
-        if let Some(log) = &mut self.log {
-            log.on(at, event);
-        }
-        if let Event::Acted { gate: 0, slot, cycle, signals, .. } = event {
-            // A command whose inputs were never published is none that an unfaulted law gave.
-            if self.witness.is_wrong(*slot, *cycle, *signals).unwrap_or(true) {
-                self.on(at, &Event::Wrong { slot: *slot, cycle: *cycle });
-            }
-        }
-    }
 }
 
 impl<V: Variant> World<V> {
@@ -200,9 +182,9 @@ impl<V: Variant> World<V> {
             vehicle,
             gate_at: [None; GATES as usize],
             tampering: Default::default(),
-            losses: Vec::new(),
+            losses: Losses::default(),
             faults: Vec::new(),
-            notes: Notes { checks, witness, log: setup.keep_log.then(Log::default) },
+            notes: Notes::new(checks, witness, setup.keep_log),
             two_senders: None,
             rng,
             setup,
@@ -274,15 +256,18 @@ impl<V: Variant> World<V> {
         self.at(ORIGIN + after, Happening::Start(slot));
     }
 
-    /// Keeps what `slot`'s node is told, and what it answers, from its next start on; of several lives the last.
-    pub fn record(&mut self, slot: Slot) {
-        self.devices[slot.index()].record();
+    /// Keeps all that a recording wants from now on, until [`World::take_notes`].
+    pub fn keep_notes(&mut self) {
+        self.notes.kept = Some(Vec::new());
+        for device in &mut self.devices {
+            device.keep_steps();
+        }
     }
 
-    /// Returns what was recorded of `slot`.
+    /// Returns what was kept since the last call, in the order in which it happened.
     #[must_use]
-    pub fn take_recording(&mut self, slot: Slot) -> Option<crate::recording::Recording> {
-        self.devices[slot.index()].take_recording()
+    pub fn take_notes(&mut self) -> Vec<Note<M<V>>> {
+        self.notes.kept.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     fn at(&mut self, at: Instant, what: Happening<V>) {
@@ -328,6 +313,7 @@ impl<V: Variant> World<V> {
         let Some(outcome) = device.turn(self.now, alarm, &truth, &mut self.rng, jitter) else {
             return;
         };
+        self.notes.keep_steps(device);
         // Stopped in the middle of this turn: what it would have sent waits in its hands.
         let Some(outcome) = device.keep_if_hung(outcome) else {
             return;
@@ -348,7 +334,7 @@ impl<V: Variant> World<V> {
             self.tell(&Event::Ready { slot, ready });
         }
         if let Some(sample) = sample {
-            self.notes.witness.on_sample(&sample);
+            self.notes.on_sample(self.now, &sample);
             let to = other(slot);
             let mut arrivals = Vec::new();
             let sent = self.now + extra;
@@ -397,7 +383,7 @@ impl<V: Variant> World<V> {
 
     fn deliver(&mut self, delivery: &Delivery) {
         let frame = delivery.frame;
-        let lost = self.take_losses(&frame);
+        let lost = self.losses.take(&frame);
         for slot in [Slot::LEFT, Slot::RIGHT] {
             if delivery.is_heard_by(Station::of_device(slot)) && !lost.at_device[slot.index()] {
                 let device = &mut self.devices[slot.index()];
@@ -437,15 +423,6 @@ impl<V: Variant> World<V> {
     fn move_plant(&mut self) {
         self.vehicle.step(self.now, &mut self.notes);
         self.at(self.now + PLANT_STEP, Happening::Plant);
-    }
-
-    fn take_losses(&mut self, frame: &Frame) -> faults::LostAt {
-        let mut lost = faults::LostAt::default();
-        let sender = frame.id.checked_sub(COMMAND_ID).filter(|slot| *slot < u16::from(SLOTS));
-        let is_probe = CommandFrame::decode(frame).is_ok_and(|command| command.probe);
-        let is_status = (STATUS_ID..STATUS_ID + u16::from(GATES)).contains(&frame.id);
-        self.losses.retain(|loss| loss.applies(sender.filter(|_| !is_probe), is_status, frame.id, &mut lost));
-        lost
     }
 
     /// Orders `order` of `slot`.

@@ -25,7 +25,7 @@ fn run(seed: u64, seconds: u64, faults: &[&str]) -> Outcome {
         sensors: SensorConfig::default(),
         standby: Standby::Hot,
         duration: Duration::from_secs(seconds),
-        faults: faults.iter().map(|fault| Fault::parse_any(fault).expect("a fault")).collect(),
+        faults: faults.iter().map(|fault| Fault::parse(fault).expect("a fault")).collect(),
     };
     let outcome = simulate(&plan);
     assert_eq!(outcome.violations, []);

@@ -1,15 +1,17 @@
-//! The same inputs give the same outputs (invariant 8): a node's recording replays to the same decisions, and a seed
-//! gives the same run bit for bit.
+//! The same inputs give the same outputs (invariant 8): a recording replays to the same decisions, and a seed gives the
+//! same run bit for bit.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
-use twinhelm_hal::term::Slot;
-use twinhelm_hil::check::{Checks, Promise};
+use twinhelm_hal::gate::Timing;
+use twinhelm_hal::gate::rules::{AsDesigned as DesignedGate, GateRules};
 use twinhelm_hil::fault::Fault;
-use twinhelm_hil::recording::Recording;
-use twinhelm_hil::run::{Plan, Standby, simulate};
-use twinhelm_hil::world::{AsDesigned, Setup, World};
-use twinhelm_standby::node::rules::{AsDesigned as Designed, NodeRules};
+use twinhelm_hil::law_faults::Faulty;
+use twinhelm_hil::recording::{Place, Recorder, Recording, RunHeader, replay, replay_variant};
+use twinhelm_hil::run::{Plan, Standby, simulate, simulate_variant_recorded};
+use twinhelm_hil::world::{AsDesigned, ORIGIN, SimStage, Variant};
+use twinhelm_standby::node::rules::{AsDesigned as DesignedNode, NodeRules};
 use twinhelm_standby::{Config, Parameters};
 use twinhelm_vehicle::course::Course;
 use twinhelm_vehicle::law::CourseLaw;
@@ -17,47 +19,44 @@ use twinhelm_vehicle::plant::PlantConfig;
 use twinhelm_vehicle::report::log::Log;
 use twinhelm_vehicle::sensors::SensorConfig;
 
-const PAIR: [Slot; 2] = [Slot::LEFT, Slot::RIGHT];
-
-fn config() -> Config {
-    Config::new(Parameters::at_period(Duration::from_millis(10))).expect("the profile keeps the promise")
-}
-
-fn fault(text: &str) -> Fault {
-    Fault::parse_any(text).expect("a fault")
-}
-
-/// Runs 3 s with `faults`, and returns what both nodes were told and answered from their birth on.
-fn record(seed: u64, faults: &[&str]) -> [Recording; 2] {
+fn plan(seed: u64, gates: u8, faults: &[&str]) -> Plan<CourseLaw> {
     let course = Arc::new(Course::harbour());
-    let config = config();
-    let boot = [Duration::ZERO, Duration::from_millis(3)];
-    let setup = Setup {
-        config,
+    let parameters = Parameters { gates, ..Parameters::at_period(Duration::from_millis(10)) };
+    Plan {
+        config: Config::new(parameters).expect("the profile keeps the promise"),
         seed,
         law: CourseLaw::new(course.clone()),
         course,
         plant: PlantConfig::default(),
         sensors: SensorConfig::default(),
-        boot: boot.map(Some),
-        jitter: config.jitter.mul_f64(0.9),
-        keep_log: false,
-    };
-    let promise = Promise { gap_max: None, no_false_takeover: false };
-    let mut world = World::<AsDesigned<CourseLaw>>::new(setup, Checks::new(config, promise));
-    for text in faults {
-        world.inject(fault(text));
+        standby: Standby::Hot,
+        duration: Duration::from_secs(3),
+        faults: faults.iter().map(|text| Fault::parse(text).expect("a fault")).collect(),
     }
-    for slot in PAIR {
-        world.record(slot);
-    }
-    world.run_until(Duration::from_secs(3));
-    PAIR.map(|slot| world.take_recording(slot).expect("it was recorded"))
 }
 
+/// Runs 3 s with the code that the variant names, and reads what was recorded of it.
+fn record<V: Variant<Law = CourseLaw>>(plan: &Plan<CourseLaw>) -> Recording {
+    let mut recorder = Recorder::new(&RunHeader {
+        rig: "sim".to_owned(),
+        seed: plan.seed,
+        machine: "virtual time".to_owned(),
+        standby: plan.standby.name().to_owned(),
+        parameters: *plan.config,
+        course_length_m: plan.course.length_m(),
+        epoch_ns: 0,
+    });
+    recorder.begins(ORIGIN);
+    let outcome = simulate_variant_recorded::<V>(plan, &mut recorder);
+    recorder.report(outcome.setting.end, &outcome.report);
+    Recording::read("a run", &recorder.finish()).expect("it was just written")
+}
+
+type Designed = AsDesigned<CourseLaw>;
+
 #[test]
-fn every_recording_replays_to_the_same_decisions() {
-    let schedules: [&[&str]; 9] = [
+fn every_recording_replays_to_the_same_decisions_and_the_same_report() {
+    let schedules: [&[&str]; 10] = [
         &[],
         &["kill@1s:200ms:right"],
         &["kill@1s:left"],
@@ -67,14 +66,24 @@ fn every_recording_replays_to_the_same_decisions() {
         &["late=3periods@1s:200ms:holder"],
         &["switchover@1s", "switchover@2s"],
         &["nan@1s:300ms:holder", "link-rough=0.5@1800ms:500ms"],
+        &["gate-restart@1s", "kill@2s:300ms:left"],
     ];
     for (schedule, seed) in schedules.into_iter().zip(1..) {
-        for recording in record(seed, schedule) {
-            assert!(recording.len() > 100, "{schedule:?}");
-            let replayed = recording.replay::<Designed>();
-            assert_eq!(replayed, Ok(()), "seed {seed}, {schedule:?}");
-        }
+        let gates = 1 + (seed % 2) as u8;
+        let recording = record::<Designed>(&plan(seed, gates, schedule));
+        let replayed = replay(&recording).unwrap_or_else(|other| panic!("seed {seed}, {schedule:?}: {other}"));
+        assert!(replayed.lives >= 2 && replayed.steps > 2_000, "{schedule:?}: {replayed}");
+        assert_eq!(replayed.gates, usize::from(gates), "{replayed}");
+        assert!(replayed.judgements > 250 && replayed.report, "{schedule:?}: {replayed}");
+        assert!(replayed.without_beginning.is_empty(), "{replayed}");
     }
+}
+
+#[test]
+fn a_device_that_comes_back_has_another_life() {
+    let recording = record::<Designed>(&plan(1, 1, &["kill@1s:200ms:right"]));
+    let lives: Vec<_> = recording.lives.iter().map(|life| (life.slot.number(), life.life)).collect();
+    assert_eq!(lives, [(0, 1), (1, 1), (1, 2)]);
 }
 
 #[derive(Clone, Debug)]
@@ -87,29 +96,62 @@ impl NodeRules for GoesOnSending {
 #[test]
 fn a_node_that_decides_otherwise_is_told_the_step_and_the_input() {
     // Cut off, superseded, and back: the design stops there, the variant goes on.
-    let recordings = record(3, &["bus-cut@1s:100ms:left", "bus-cut@1500ms:100ms:right"]);
-    let differences: Vec<_> = recordings.iter().filter_map(|one| one.replay::<GoesOnSending>().err()).collect();
-    let difference = differences.first().expect("one of the two was superseded");
-    assert_eq!(difference.input, "Decide", "the fenced node publishes, the variant computes");
-    assert!(difference.replayed.contains("Compute") && !difference.recorded.contains("Compute"), "{difference}");
+    let plan = plan(3, 1, &["bus-cut@1s:100ms:left", "bus-cut@1500ms:100ms:right"]);
+    let recording = record::<Designed>(&plan);
+    let difference = replay_variant::<GoesOnSending, DesignedGate>(&recording).expect_err("it goes on sending");
+    assert!(matches!(&difference.place, Place::Device { life: 1, .. }), "{difference}");
+    assert_eq!(difference.told, "to decide", "the fenced node publishes, the variant computes");
+    assert!(difference.replayed.contains("compute") && !difference.recorded.contains("compute"), "{difference}");
+    assert_eq!(difference.context.len(), 10);
+    assert!(difference.context.iter().any(|line| line.contains("the peer's sample: primary")), "{difference}");
     let text = difference.to_string();
-    assert!(text.starts_with(&format!("step {} of {}: told Decide", difference.step, difference.steps)), "{text}");
+    let begins = format!("{}: step {} of {} at ", difference.place, difference.index, difference.of);
+    assert!(text.starts_with(&begins), "{text}");
+}
+
+#[derive(Clone, Debug)]
+struct NoLease;
+
+impl GateRules for NoLease {
+    fn has_lease_run_out(_: Duration, _: &Timing) -> bool {
+        true
+    }
+}
+
+/// The code as designed, but for a gate without a lease.
+struct WithoutLease(PhantomData<CourseLaw>);
+
+impl Variant for WithoutLease {
+    type Law = CourseLaw;
+    type Driving = Faulty<CourseLaw, SimStage>;
+    type Gate = NoLease;
+    type Node = DesignedNode;
+
+    fn driving(law: Faulty<CourseLaw, SimStage>) -> Self::Driving {
+        law
+    }
+}
+
+#[test]
+fn a_gate_that_decides_otherwise_is_told_the_frame() {
+    let recording = record::<Designed>(&plan(4, 1, &["kill@1s:left"]));
+    let difference = replay_variant::<DesignedNode, NoLease>(&recording).expect_err("a cover becomes a takeover");
+    assert_eq!(difference.place, Place::Gate(0));
+    assert!(difference.recorded.contains("a cover") && difference.replayed.contains("a takeover"), "{difference}");
+    assert!(difference.told.starts_with("heard right's command for cycle"), "{difference}");
+    assert!((1.0..1.1).contains(&difference.t_s), "{difference}");
+}
+
+#[test]
+fn what_a_broken_gate_did_is_replayed_by_the_same_broken_gate_alone() {
+    let recording = record::<WithoutLease>(&plan(4, 1, &["kill@1s:left"]));
+    assert!(replay_variant::<DesignedNode, NoLease>(&recording).is_ok());
+    let difference = replay(&recording).expect_err("the design has a lease");
+    assert!(difference.recorded.contains("a takeover") && difference.replayed.contains("a cover"), "{difference}");
 }
 
 fn log(seed: u64) -> Log {
-    let course = Arc::new(Course::harbour());
-    let plan = Plan {
-        config: config(),
-        seed,
-        law: CourseLaw::new(course.clone()),
-        course,
-        plant: PlantConfig::default(),
-        sensors: SensorConfig::default(),
-        standby: Standby::Hot,
-        duration: Duration::from_secs(3),
-        faults: vec![fault("kill@1s:500ms:holder"), fault("link-rough=0.5@2s:500ms")],
-    };
-    simulate(&plan).log
+    simulate(&plan(seed, 1, &["kill@1s:500ms:holder", "link-rough=0.5@2s:500ms"])).log
 }
 
 #[test]

@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
-use twinhelm_hil::fault::{Cut, Fault, Kind};
 use twinhelm_hil::run::{Outcome, Plan, Standby, simulate};
-use twinhelm_hil::scenario::{Bounds, Scenario, host_can, scenarios};
+use twinhelm_hil::scenario::{Bounds, Scenario, scenarios};
 use twinhelm_hil::world::ORIGIN;
 use twinhelm_standby::Config;
 use twinhelm_vehicle::config::Settings;
@@ -113,27 +112,6 @@ fn a_broken_bound_is_told_in_words_with_both_numbers() {
     assert_eq!(takeovers, "takeovers: 0, at least 1 expected");
     assert!(off.starts_with("cross-track error: 0.1") && off.ends_with(" m, at most 0.01 m allowed"), "{off}");
     assert_eq!(course, "the course was completed: false, expected true");
-}
-
-#[test]
-fn what_the_host_can_do_is_what_comes_from_outside_a_device() {
-    let can = |text: &str| host_can(&Fault::parse_any(text).unwrap().kind);
-    for text in
-        ["kill@1s", "exit@1s", "hang@1s", "link-cut@1s", "bus-cut=rx@1s", "late@1s", "nan@1s", "switchover@1s"]
-    {
-        assert!(can(text), "{text}");
-    }
-    for text in ["frozen@1s", "frozen=counter@1s", "out-of-range@1s", "sensor=stuck@1s"] {
-        assert!(can(text), "{text}");
-    }
-    for text in ["power@1s", "link-cut=tx@1s", "clock-slip=+1ms@1s", "lose=status@1s", "gate-restart@1s"] {
-        assert!(!can(text), "{text}");
-    }
-    assert!(host_can(&Kind::BusCut(Cut::Both)) && !host_can(&Kind::LinkCut(Cut::Rx)));
-    let only_simulated =
-        |name| builtin(name).faults.iter().find(|fault| !host_can(&fault.kind)).map(|fault| fault.label.as_str());
-    assert_eq!(only_simulated("kill"), None);
-    assert_eq!(only_simulated("power"), Some("power@5s:1s"));
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn run_with_gates<V: Variant<Law = CourseLaw>>(gates: u8, seed: u64, seconds: u6
         sensors: SensorConfig::default(),
         standby: Standby::Hot,
         duration: Duration::from_secs(seconds),
-        faults: faults.iter().map(|fault| Fault::parse_any(fault).expect("a fault")).collect(),
+        faults: faults.iter().map(|fault| Fault::parse(fault).expect("a fault")).collect(),
     };
     simulate_variant::<V>(&plan)
 }

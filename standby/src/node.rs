@@ -5,6 +5,7 @@
 //! cycle, and if not, it sends.
 
 mod ears;
+mod grounds;
 mod judge;
 mod probe;
 pub mod rules;
@@ -18,6 +19,7 @@ use crate::role::{Decision, FencedBy, Role, Sending, Sent};
 use crate::sample::{CYCLES_MAX, Header, Relayed};
 use core::time::Duration;
 use ears::{Ears, GateView, Heard};
+pub use grounds::{Finding, Grounds};
 use probe::Probe;
 use rules::{AsDesigned, NodeRules};
 use twinhelm_hal::cycle::Cycle;
@@ -60,6 +62,8 @@ struct PeerView {
 struct Asked {
     cycle: Cycle,
     send: bool,
+    /// Of a standby.
+    grounds: Option<Grounds>,
 }
 
 /// What readiness was last judged on (V10).
@@ -178,6 +182,13 @@ impl<R: NodeRules> Node<R> {
             Role::Standby { .. } | Role::Joining { .. } => self.ready,
             Role::Claiming { .. } | Role::Primary { .. } | Role::Fenced { .. } => Err(NotReady::Role),
         }
+    }
+
+    /// Returns what a standby's decision rests on, between the step that decides and the one that tells what the law
+    /// computed.
+    #[must_use]
+    pub fn grounds(&self) -> Option<Grounds> {
+        self.asked.and_then(|asked| asked.grounds)
     }
 
     /// Returns whether any gate was heard within the gate lease: never-heard-from is a finding, not a silent wait.
@@ -435,31 +446,35 @@ impl<R: NodeRules> Node<R> {
     fn ask(&mut self, now: Instant, effects: &mut Effects) {
         let period = self.config.period;
         let latest = self.ears.latest();
-        let (cycle, send) = match &mut self.role {
+        let asked = match &mut self.role {
             Role::Standby { decision, .. } => {
-                let due = skip_missed(now, decision.cycle, &mut decision.at, period);
-                decision.cycle = latest.map_or(due, |latest| due.max(latest)).next();
-                (due, self.covers(now, due))
+                let cycle = skip_missed(now, decision.cycle, &mut decision.at, period);
+                decision.cycle = latest.map_or(cycle, |latest| cycle.max(latest)).next();
+                let grounds = self.grounds_for(now, cycle);
+                Asked { cycle, send: grounds.finding::<R>().sends(), grounds: Some(grounds) }
             }
             Role::Claiming { course } | Role::Primary { course } => {
-                let due = skip_missed(now, course.cycle, &mut course.at, period);
-                course.cycle = due.next();
-                (due, true)
+                let cycle = skip_missed(now, course.cycle, &mut course.at, period);
+                course.cycle = cycle.next();
+                Asked { cycle, send: true, grounds: None }
             }
             Role::Joining { .. } | Role::Fenced { .. } => return,
         };
-        self.asked = Some(Asked { cycle, send });
-        effects.push(Effect::Compute { cycle, standstill: self.is_to_stand_still(now) });
+        self.asked = Some(asked);
+        effects.push(Effect::Compute { cycle: asked.cycle, standstill: self.is_to_stand_still(now) });
     }
 
-    /// V2, V3: returns whether the standby sends for `cycle`.
-    fn covers(&self, now: Instant, cycle: Cycle) -> bool {
-        let hears = R::SENDS_WHEN_BLIND || self.ears.hears(now, self.config.blind_limit);
-        let heard = self.ears.holder().is_some_and(|holder| holder.cycle >= cycle);
-        let mut open = self.ears.live(now, self.config.gate_lease).filter(|gate| gate.open).peekable();
-        let satisfied =
-            if R::TRUSTS_BUS || open.peek().is_none() { heard } else { open.all(|gate| gate.last >= cycle) };
-        self.ready.is_ok() && hears && !satisfied
+    /// V2, V3: returns what decides whether the standby sends for `cycle`.
+    fn grounds_for(&self, now: Instant, cycle: Cycle) -> Grounds {
+        let lease = self.config.gate_lease;
+        let reported = |gate: &GateView| (gate.open && now.since(gate.at) <= lease).then_some(gate.last);
+        Grounds {
+            cycle,
+            ready: self.ready,
+            hears: self.ears.hears(now, self.config.blind_limit),
+            holder: self.ears.holder().map(|holder| holder.cycle),
+            reported: self.ears.gates().map(|gate| gate.as_ref().and_then(reported)),
+        }
     }
 
     fn on_computed(&mut self, now: Instant, cycle: Cycle, signals: Option<Signals>) -> Effects {

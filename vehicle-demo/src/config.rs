@@ -22,6 +22,8 @@ pub use tables::Link;
 pub const DEFAULT: &str = include_str!("../vehicle.toml");
 /// How the built-in file is named in messages.
 pub const DEFAULT_NAME: &str = "built-in vehicle.toml";
+/// The built-in files, by the name of their timing profile; the first one is the default.
+pub const PROFILES: [(&str, &str); 2] = [("100hz", DEFAULT), ("1khz", include_str!("../vehicle-1khz.toml"))];
 /// The control period of a file that names none.
 const PERIOD: Duration = Duration::from_millis(10);
 
@@ -42,6 +44,11 @@ impl Default for Settings {
         Self { file: File::default(), name: DEFAULT_NAME.to_owned(), text: DEFAULT.to_owned() }
     }
 }
+
+/// No built-in file has this name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no profile `{0}`; write 100hz or 1khz, or name a file by --config")]
+pub struct UnknownProfile(String);
 
 /// What two devices have to agree in: the canonical form is this as JSON, in the order of the fields.
 #[derive(Serialize)]
@@ -64,6 +71,25 @@ impl Settings {
         let settings = Self { file, name: file_name.to_owned(), text: text.to_owned() };
         settings.config(None)?;
         Ok(settings)
+    }
+
+    /// Reads the built-in file of the profile `name`.
+    ///
+    /// # Errors
+    /// [`UnknownProfile`] names those that there are.
+    ///
+    /// # Panics
+    /// Never: a test reads each of them.
+    pub fn profile(name: &str) -> Result<Self, UnknownProfile> {
+        let found = PROFILES.iter().find(|(profile, _)| *profile == name);
+        let (_, text) = found.ok_or_else(|| UnknownProfile(name.to_owned()))?;
+        Ok(Self::parse(DEFAULT_NAME, text).expect("the built-in files are read in a test"))
+    }
+
+    /// Returns the file, as it was written.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// Returns the timing, checked, at the file's period or at `period`, which leases, limits and timeouts follow

@@ -86,12 +86,25 @@ impl PlantConfig {
 }
 
 /// The battery as a meter would show it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Battery {
     /// How full it is, 0 to 1.
     pub charge: f64,
     /// Its voltage under load, in V.
     pub voltage_v: f64,
+    /// What it gives, in A: positive.
+    pub current_a: f64,
+}
+
+/// How the vehicle moves at a moment, as an ideal inertial sensor on its rear axle would feel it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Motion {
+    /// How fast it turns, in rad/s, to the left positive.
+    pub yaw_rate_radps: f64,
+    /// Acceleration forwards, in m/s².
+    pub forward_mps2: f64,
+    /// Acceleration to the left, in m/s²: what the turn takes.
+    pub left_mps2: f64,
 }
 
 /// The vehicle.
@@ -108,6 +121,7 @@ pub struct Plant {
     drive_mps2: f64,
     side_slope_rad: f64,
     battery: Battery,
+    motion: Motion,
 }
 
 impl Plant {
@@ -115,9 +129,10 @@ impl Plant {
     #[must_use]
     pub fn new(config: PlantConfig, start: State) -> Self {
         let charge = config.battery_charge.clamp(0.0, 1.0);
-        let battery = Battery { charge, voltage_v: open_circuit_v(charge) };
+        let battery = Battery { charge, voltage_v: open_circuit_v(charge), current_a: 0.0 };
         let state = State { speed_mps: start.speed_mps.max(0.0), ..start };
-        Self { config, state, steering_rad: 0.0, drive_mps2: 0.0, side_slope_rad: 0.0, battery }
+        let motion = Motion::default();
+        Self { config, state, steering_rad: 0.0, drive_mps2: 0.0, side_slope_rad: 0.0, battery, motion }
     }
 
     /// Sets how much higher the ground is on the left, in rad.
@@ -137,8 +152,14 @@ impl Plant {
         let before = self.state.speed_mps;
         let resistance = self.config.rolling_mps2 + self.config.drag_per_m * before * before;
         let after = (before + (drive - resistance) * dt_s).max(0.0);
+        let yaw_before = self.state.yaw_rad;
         self.roll(0.5 * (before + after) * dt_s);
         self.state.speed_mps = after;
+        if dt_s > 0.0 {
+            let yaw_rate_radps = (self.state.yaw_rad - yaw_before) / dt_s;
+            let forward_mps2 = (after - before) / dt_s;
+            self.motion = Motion { yaw_rate_radps, forward_mps2, left_mps2: after * yaw_rate_radps };
+        }
         self.discharge(dt_s, drive.max(0.0) * MASS_KG * after);
     }
 
@@ -159,6 +180,7 @@ impl Plant {
         self.battery.charge =
             (self.battery.charge - current_a * dt_s / (self.config.battery_ah * 3_600.0)).max(0.0);
         self.battery.voltage_v = open_circuit_v(self.battery.charge) - current_a * RESISTANCE_OHM;
+        self.battery.current_a = current_a;
     }
 
     /// Returns where the vehicle truly is, and how fast.
@@ -177,6 +199,12 @@ impl Plant {
     #[must_use]
     pub const fn drive_mps2(&self) -> f64 {
         self.drive_mps2
+    }
+
+    /// Returns how it moved in the last step.
+    #[must_use]
+    pub const fn motion(&self) -> Motion {
+        self.motion
     }
 
     /// Returns the battery.

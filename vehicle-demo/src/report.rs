@@ -5,16 +5,18 @@
 
 pub mod analysis;
 pub mod figure;
-
 pub mod log;
+mod quantiles;
 pub mod text;
 pub mod witness;
+
+pub use quantiles::{BEYOND_MIN, Quantiles};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The version of the report's form.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// What a run came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +36,7 @@ pub enum Verdict {
 pub struct Report {
     /// [`SCHEMA`]
     pub schema: u32,
-    /// What the scenario ran on: `sim` or `host`.
+    /// What the scenario ran on: `sim`, `host` or `netns`.
     pub rig: String,
     /// The seed of noise, jitter and biases.
     pub seed: u64,
@@ -86,6 +88,11 @@ pub struct Report {
     pub redundancy_restored: bool,
     /// How late the machine woke a thread of the highest priority; absent in virtual time.
     pub watcher_stall_ms: Option<Quantiles>,
+    /// So often the vehicle's own loop, which measures, stood still for longer than half a period; 0 in virtual time.
+    pub observer_stalls: u64,
+    /// The longest of all its stalls above a millisecond. One longer than the gate lease makes the run invalid: takeovers
+    /// come of it that no device is to blame for.
+    pub observer_stall_max_ms: Option<f64>,
     /// What a reader has to know of how it was measured.
     pub notes: Vec<String>,
     /// Handovers during which the machine itself stalled for more than a millisecond; their figures are also
@@ -97,30 +104,6 @@ pub struct Report {
     pub broken: Vec<String>,
     /// What it came to.
     pub verdict: Verdict,
-}
-
-/// Quantiles of a span in milliseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Quantiles {
-    /// The median.
-    pub p50: f64,
-    /// 99 % are not above.
-    pub p99: f64,
-    /// The largest.
-    pub max: f64,
-}
-
-impl Quantiles {
-    /// Returns the quantiles of `values` (nearest rank), zeros when there are none.
-    #[must_use]
-    pub fn of(mut values: Vec<f64>) -> Self {
-        values.sort_by(f64::total_cmp);
-        let rank = |part: f64| {
-            let index = (values.len() as f64 * part).ceil() as usize;
-            values.get(index.saturating_sub(1)).copied().unwrap_or_default()
-        };
-        Self { p50: rank(0.5), p99: rank(0.99), max: values.last().copied().unwrap_or_default() }
-    }
 }
 
 /// One change of holder.

@@ -176,7 +176,10 @@ impl<R: GateRules> Vehicle<R> {
                 &Event::Truth {
                     x_m: state.x_m,
                     y_m: state.y_m,
+                    yaw_rad: state.yaw_rad,
                     speed_mps: state.speed_mps,
+                    motion: self.plant.motion(),
+                    battery: self.plant.battery(),
                     cross_track_m: place.cross_track_m,
                     travelled_m: self.travelled_m,
                 },

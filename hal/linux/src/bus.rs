@@ -13,7 +13,7 @@ mod server;
 
 pub use client::{Client, ConnectError};
 pub use seats::{BindError, Counters};
-pub use server::{Server, TwoSenders};
+pub use server::{Losses, NoLosses, Server, TwoSenders};
 
 use rustix::io::Errno;
 use rustix::net::SocketAddrUnix;

@@ -6,13 +6,21 @@
 use rustix::io::Errno;
 use rustix::thread::clock_nanosleep_absolute;
 use rustix::time::{ClockId, Timespec, clock_gettime};
-use twinhelm_hal::time::{Duration, Instant};
+use twinhelm_hal::time::{Duration, Instant, nanos};
 
 /// Returns the time by the machine's monotonic clock.
 #[must_use]
 pub fn now() -> Instant {
     // The kernel's monotonic time is never negative; zero would show at once.
     Duration::try_from(clock_gettime(ClockId::Monotonic)).map_or(Instant::ZERO, |up| Instant::ZERO + up)
+}
+
+/// Returns what has to be added to the monotonic clock's nanoseconds, now, to have the date (Unix time). For files that
+/// people compare with others; nothing is ever decided by it, because the date may be set at any moment.
+#[must_use]
+pub fn unix_epoch_ns() -> u64 {
+    let date = Duration::try_from(clock_gettime(ClockId::Realtime)).unwrap_or_default();
+    nanos(date.saturating_sub(now().since(Instant::ZERO)))
 }
 
 /// Sleeps until `until`, or not at all when that is over. Signals do not shorten it.

@@ -1,7 +1,8 @@
 //! The doors to a Linux machine: its clock, real-time threads, a bus and readings between its processes.
 //!
 //! This room makes system calls and decides nothing: what a frame means, who may send and what to do about a
-//! missing right is said elsewhere. `unsafe` stands in [`scheduling`] alone, where rustix has no call.
+//! missing right is said elsewhere. `unsafe` stands in [`scheduling`], where rustix has no call, and in [`network`], where
+//! its call is unsafe.
 //!
 //! Everything on the control thread's way (sending, receiving, polling, sleeping) neither allocates nor blocks,
 //! except where waiting is the purpose and the name says so.
@@ -11,6 +12,7 @@ pub mod clock;
 mod core_threads;
 pub mod datagram;
 mod names;
+pub mod network;
 pub mod process;
 pub mod realtime;
 pub mod scheduling;

@@ -14,44 +14,18 @@ pub struct FaultError {
 }
 
 const FORM: &str = "write KIND[=AMOUNT]@TIME[:DURATION][:DEVICE], as in kill@5s or hang@5s:2s:left";
-const KINDS: &str = "kill, exit, hang, link-cut, bus-cut, late, nan, frozen, switchover";
-const SCENARIO_KINDS: &str = "power, out-of-range, link-slow, link-rough, clock-slip, clock-drift, sensor, lose, \
-                              held-frame, gate-restart";
+const KINDS: &str = "kill, exit, hang, power, link-cut, bus-cut, late, nan, frozen, switchover, out-of-range, \
+                     link-slow, link-rough, clock-slip, clock-drift, sensor, lose, held-frame, gate-restart";
 
 /// The longest run that a fault may be written for.
 const TIME_MAX: Duration = Duration::from_secs(86_400);
 
 impl Fault {
-    /// Reads a fault from the command line.
+    /// Reads a fault from the command line or from a scenario file.
     ///
     /// # Errors
     /// [`FaultError`] names the fault, what is wrong in it, and what to write instead.
     pub fn parse(text: &str) -> Result<Self, FaultError> {
-        let fault = Self::parse_any(text)?;
-        let everyday = matches!(
-            fault.kind,
-            Kind::Kill
-                | Kind::Exit
-                | Kind::Hang
-                | Kind::LinkCut(_)
-                | Kind::BusCut(_)
-                | Kind::Late(_)
-                | Kind::Nan
-                | Kind::FrozenOutput
-                | Kind::FrozenCounter
-                | Kind::Switchover
-        );
-        if everyday {
-            return Ok(fault);
-        }
-        Err(error(text, "this kind is for scenario files only".to_owned(), &format!("KIND is one of {KINDS}")))
-    }
-
-    /// Reads a fault from a scenario file, which has more kinds.
-    ///
-    /// # Errors
-    /// [`FaultError`] names the fault, what is wrong in it, and what to write instead.
-    pub fn parse_any(text: &str) -> Result<Self, FaultError> {
         let Some((what, rest)) = text.split_once('@') else {
             return Err(error(text, "there is no @TIME".to_owned(), FORM));
         };
@@ -160,10 +134,7 @@ fn kind(word: &str, amount: Option<&str>) -> Result<Kind, (String, String)> {
             Ok(gate @ 0..=3) => Ok(Kind::RestartGate(gate)),
             Ok(_) | Err(_) => wrong("0 to 3"),
         },
-        _ => {
-            let close = format!("{KINDS} (in scenario files also {SCENARIO_KINDS})");
-            Err((format!("there is no kind `{word}`"), format!("KIND is one of {close}")))
-        }
+        _ => Err((format!("there is no kind `{word}`"), format!("KIND is one of {KINDS}"))),
     }
 }
 
@@ -227,7 +198,7 @@ mod tests {
         assert_eq!(Fault::parse("bus-cut=tx@1.5s:right").unwrap().kind, Kind::BusCut(Cut::Tx));
         assert_eq!(Fault::parse("frozen@250ms").unwrap().kind, Kind::FrozenOutput);
         assert_eq!(
-            Fault::parse_any("clock-slip=-2ms@3s").unwrap().kind,
+            Fault::parse("clock-slip=-2ms@3s").unwrap().kind,
             Kind::ClockSlip { by: Duration::from_millis(2), forwards: false }
         );
     }
@@ -245,6 +216,5 @@ mod tests {
         assert!(refused("late=soon@5s").contains("late cannot be `soon`; write late=3periods"));
         assert!(refused("kill=9@5s").contains("takes no amount"));
         assert!(refused("switchover@5s:1s").contains("no duration"));
-        assert!(refused("power@5s").contains("scenario files only"));
     }
 }

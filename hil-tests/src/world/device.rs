@@ -1,9 +1,9 @@
 //! A device in the World: its clock, its ports, its life.
 
+use super::notes::StepNote;
 use super::{Setup, Variant};
 use crate::clock::Clock;
 use crate::law_faults::{Faulty, LawFault, Stage};
-use crate::recording::Recording;
 use crate::rng::Rng;
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -61,9 +61,10 @@ pub(super) struct Device<V: Variant> {
     inbox: VecDeque<Received>,
     peer: Option<HeardSample<State, Memory<V>>>,
     orders: VecDeque<Order>,
-    /// Each life is to be recorded; the last one is kept.
-    records: bool,
-    recording: Option<Recording>,
+    /// Counts the starts.
+    life: u32,
+    /// The steps since they were taken, if somebody wants them.
+    steps: Option<Vec<StepNote>>,
 }
 
 struct Running<V: Variant> {
@@ -105,8 +106,8 @@ impl<V: Variant> Device<V> {
             inbox: VecDeque::with_capacity(INBOX_MAX),
             peer: None,
             orders: VecDeque::new(),
-            records: false,
-            recording: None,
+            life: 0,
+            steps: None,
         }
     }
 
@@ -116,7 +117,7 @@ impl<V: Variant> Device<V> {
         let pilot = Pilot::new(V::driving(law), setup.law.clone(), setup.config.period);
         let node = Node::new(local, self.slot, setup.config);
         self.running = Some(Running { node, pilot, role: None, ready: None, stops: false });
-        self.recording = self.records.then(|| Recording::new(self.slot, setup.config));
+        self.life += 1;
         self.inbox.clear();
         self.peer = None;
         self.orders.clear();
@@ -213,12 +214,13 @@ impl<V: Variant> Device<V> {
         }
     }
 
-    pub(super) const fn record(&mut self) {
-        self.records = true;
+    pub(super) fn keep_steps(&mut self) {
+        self.steps = Some(Vec::new());
     }
 
-    pub(super) fn take_recording(&mut self) -> Option<Recording> {
-        self.recording.take()
+    /// Returns whose steps they are, and those since the last call.
+    pub(super) fn take_steps(&mut self) -> (Slot, u32, impl Iterator<Item = StepNote> + '_) {
+        (self.slot, self.life, self.steps.iter_mut().flat_map(|steps| steps.drain(..)))
     }
 
     /// Runs one turn at true time `now`, unless the device is dead, stopped, or the wake-up was replaced.
@@ -247,7 +249,9 @@ impl<V: Variant> Device<V> {
             orders: &mut self.orders,
             frames: Vec::new(),
             sample: None,
-            recording: self.recording.as_mut(),
+            woke: now,
+            turned: local,
+            steps: self.steps.as_mut(),
         };
         let next = turn(local, &mut ports, &mut running.pilot, &mut running.node);
         let SimPorts { frames, sample, .. } = ports;
@@ -275,7 +279,10 @@ struct SimPorts<'a, M> {
     orders: &'a mut VecDeque<Order>,
     frames: Vec<Frame>,
     sample: Option<Sample<State, M>>,
-    recording: Option<&'a mut Recording>,
+    /// When this turn began, by true time and by the device's clock.
+    woke: Instant,
+    turned: Instant,
+    steps: Option<&'a mut Vec<StepNote>>,
 }
 
 impl<M> Bus for SimPorts<'_, M> {
@@ -312,8 +319,9 @@ impl<M: Copy> Ports<State, M> for SimPorts<'_, M> {
     fn refuse(&mut self, _refusal: Refusal) {}
 
     fn note(&mut self, now: Instant, input: &Input, effects: &Effects) {
-        if let Some(recording) = &mut self.recording {
-            recording.note(now, input, effects);
+        if let Some(steps) = &mut self.steps {
+            let at = self.woke + now.since(self.turned);
+            steps.push(StepNote { at, now, input: *input, effects: effects.clone() });
         }
     }
 }

@@ -1,11 +1,9 @@
 //! Faults in the World: what begins, what ends, and what happens to frames meanwhile.
 
 use super::{Happening, ORIGIN, Variant, World, cable, other};
-use crate::fault::{Cut, Fault, Kind, Lost};
+use crate::fault::{Cut, Fault, Kind};
 use crate::law_faults::LawFault;
-use std::time::Duration;
 use twinhelm_hal::bus::Station;
-use twinhelm_hal::frame::{CommandFrame, Frame, STATUS_ID};
 use twinhelm_hal::term::Slot;
 use twinhelm_standby::Order;
 use twinhelm_vehicle::report::log::Event;
@@ -14,80 +12,6 @@ use twinhelm_vehicle::report::log::Event;
 pub(super) struct Active {
     fault: Fault,
     hit: Option<Slot>,
-}
-
-/// What the way to the bus does to a device's frames.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tampering {
-    /// The bus repeats the last frame before the fault.
-    repeats: bool,
-    last: Option<Frame>,
-    /// The next command comes once more, so much later.
-    hold: Option<Duration>,
-}
-
-impl Tampering {
-    /// Returns what reaches the bus, and how much later it does so again.
-    pub(super) fn pass(&mut self, frame: Frame) -> (Frame, Option<Duration>) {
-        let Ok(command) = CommandFrame::decode(&frame) else {
-            return (frame, None);
-        };
-        if self.repeats {
-            return (self.last.unwrap_or(frame), None);
-        }
-        self.last = Some(frame);
-        if command.probe {
-            return (frame, None);
-        }
-        (frame, self.hold.take())
-    }
-}
-
-/// Frames that are lost on the way to some receivers.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Loss {
-    slot: Slot,
-    what: Lost,
-}
-
-/// Who does not hear a frame.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct LostAt {
-    pub(super) at_device: [bool; 2],
-    pub(super) at_gate_0: bool,
-}
-
-impl Loss {
-    /// Notes who misses a frame of `sender` (a command) or a status; returns whether the loss goes on.
-    pub(super) fn applies(&self, sender: Option<u16>, is_status: bool, id: u16, lost: &mut LostAt) -> bool {
-        let device = self.slot.index();
-        let is_command = sender == Some(u16::from(self.slot.number()));
-        let peer = other(self.slot).index();
-        match self.what {
-            Lost::CommandAtAll if is_command => {
-                lost.at_gate_0 = true;
-                lost.at_device[peer] = true;
-                false
-            }
-            Lost::CommandAtGate if is_command => {
-                lost.at_gate_0 = true;
-                false
-            }
-            Lost::CommandAtPeer if is_command => {
-                lost.at_device[peer] = true;
-                false
-            }
-            Lost::Status if is_status && id == STATUS_ID => {
-                lost.at_device[device] = true;
-                false
-            }
-            Lost::AllStatuses => {
-                lost.at_device[device] |= is_status;
-                true
-            }
-            Lost::CommandAtAll | Lost::CommandAtGate | Lost::CommandAtPeer | Lost::Status => true,
-        }
-    }
 }
 
 impl<V: Variant> World<V> {
@@ -203,13 +127,7 @@ impl<V: Variant> World<V> {
                 self.at(at, Happening::Wake(slot, alarm));
             }
             Kind::Sensor(sensor) => self.devices[index].set_sensor_fault(on.then_some(sensor)),
-            Kind::Lose(what) => {
-                if on {
-                    self.losses.push(Loss { slot, what });
-                } else {
-                    self.losses.retain(|loss| loss.slot != slot || loss.what != what);
-                }
-            }
+            Kind::Lose(what) => self.losses.set(slot, what, on),
             Kind::HeldFrame(after) => {
                 if on {
                     self.tampering[index].hold = Some(after);

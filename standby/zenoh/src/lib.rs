@@ -34,6 +34,7 @@ mod intake;
 mod keys;
 mod link;
 mod observer;
+pub mod one_way;
 mod session;
 mod settings;
 pub mod wire;

@@ -10,6 +10,7 @@ use twinhelm_control::Controller;
 use twinhelm_hil::fault::Fault;
 use twinhelm_hil::fault::parse::span;
 use twinhelm_hil::run::Standby;
+use twinhelm_rigs::host::Cabling;
 use twinhelm_vehicle::signals::{Command, State};
 
 /// Two controllers drive a model electric vehicle; when one fails, the other drives on.
@@ -24,6 +25,8 @@ const AFTER: &str = "Try:
   vehicle-demo run --fault kill@5s                 two real processes, the driving one is killed
   vehicle-demo run --rig sim --fault hang@5s:2s    the same in virtual time
   vehicle-demo run --standby none --rig sim --fault kill@5s
+  vehicle-demo run --record run.mcap --fault kill@5s && vehicle-demo replay run.mcap --from 4.9s --until 5.2s
+  vehicle-demo failover --fault kill,hang --runs 20
   vehicle-demo scenarios                           what else there is to try
 
 Exit codes: 0 ran and its bounds hold, 1 ran and a bound was broken (the reports are written), 2 bad input,
@@ -39,6 +42,12 @@ enum What {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Feeds a recording to fresh nodes and gates, and compares decision by decision
+    Replay(ReplayArgs),
+    /// Measures how long the gate goes without a command when a fault hits, again and again
+    Failover(FailoverArgs),
+    /// Measures how long a device's state takes to the other, beside plain Zenoh, in turn
+    Link(LinkArgs),
     /// Checks a configuration file and says whether its timing can keep the promise
     Check {
         /// The configuration; without it the built-in one is printed, annotated, to start from
@@ -46,6 +55,9 @@ enum What {
         /// The control period, as for `run`
         #[arg(long, value_parser = parse_span, value_name = "TIME")]
         period: Option<Duration>,
+        /// A built-in configuration instead of a file: 100hz or 1khz
+        #[arg(long, value_name = "NAME", conflicts_with = "config")]
+        profile: Option<String>,
     },
     /// Lists the built-in scenarios
     Scenarios {
@@ -61,30 +73,23 @@ enum What {
 /// What to run.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// What it runs on: real processes on this machine, or virtual time
-    #[arg(long, value_enum, default_value_t = Rig::Host)]
-    pub(crate) rig: Rig,
+    #[command(flatten)]
+    pub(crate) vehicle: Vehicle,
     /// The seed of noise, biases and (in virtual time) jitter
     #[arg(long)]
     pub(crate) seed: Option<u64>,
-    /// The control period; leases and timeouts scale with it unless the configuration names them
-    #[arg(long, value_parser = parse_span, value_name = "TIME")]
-    pub(crate) period: Option<Duration>,
-    /// For how long [default: 14s]
+    /// For how long [default: 14s; in the live view, with nothing planned, until `q`]
     #[arg(long, value_parser = parse_span, value_name = "TIME")]
     pub(crate) duration: Option<Duration>,
     /// Which standby [default: hot]
     #[arg(long, value_enum)]
     pub(crate) standby: Option<StandbyArg>,
-    /// The vehicle and its timing; `vehicle-demo check` prints the built-in one
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
     /// Course, devices, faults and bounds: a file, or a name out of `vehicle-demo scenarios`
     #[arg(long, value_name = "FILE or NAME")]
     pub(crate) scenario: Option<String>,
     /// What goes wrong: KIND[=AMOUNT]@TIME[:DURATION][:DEVICE]; may be repeated
     ///
-    /// KIND: kill, exit, hang, link-cut, bus-cut (=tx, =rx), late (=3periods, =30ms), nan, frozen (=output, =counter),
+    /// KIND: kill, exit, hang, power, link-cut (=tx, =rx), bus-cut (=tx, =rx), late (=3periods, =30ms), nan, frozen (=output, =counter),
     /// switchover (a request). DEVICE: left, right or holder. Without a duration a fault lasts to the end; a killed
     /// process is started again after the duration, and without one never.
     #[arg(long = "fault", value_parser = Fault::parse, value_name = "FAULT", verbatim_doc_comment)]
@@ -95,6 +100,84 @@ pub(crate) struct RunArgs {
     /// Writes report.json and report.svg into a folder
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// Records the run as MCAP, for `replay`, Foxglove and Python; a layout for Foxglove is laid beside it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+    /// Plain lines instead of the live view
+    #[arg(long)]
+    pub(crate) plain: bool,
+}
+
+/// Which vehicle, and what it runs on.
+#[derive(Debug, Args)]
+pub(crate) struct Vehicle {
+    /// What it runs on: real processes on this machine, or virtual time
+    #[arg(long, value_enum, default_value_t = Rig::Host)]
+    pub(crate) rig: Rig,
+    /// The control period; leases and timeouts scale with it unless the configuration names them
+    #[arg(long, value_parser = parse_span, value_name = "TIME")]
+    pub(crate) period: Option<Duration>,
+    /// A built-in configuration: 100hz [default] or 1khz
+    #[arg(long, value_name = "NAME", conflicts_with = "config")]
+    pub(crate) profile: Option<String>,
+    /// The vehicle and its timing; `vehicle-demo check` prints the built-in one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// What to measure.
+#[derive(Debug, Args)]
+pub(crate) struct FailoverArgs {
+    #[command(flatten)]
+    pub(crate) vehicle: Vehicle,
+    /// The seed of noise, biases and (in virtual time) jitter
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// What goes wrong, KIND[=AMOUNT] as for `run`, without a time; several by commas
+    #[arg(long = "fault", value_delimiter = ',', default_value = "kill", value_name = "KIND")]
+    pub(crate) faults: Vec<String>,
+    /// How often each
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) runs: u32,
+    /// Writes the figures as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+/// What to send.
+#[derive(Debug, Args)]
+pub(crate) struct LinkArgs {
+    /// How many samples, and as many plain messages
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) samples: u32,
+    /// How often one of them is sent
+    #[arg(long, default_value = "2ms", value_parser = parse_span, value_name = "TIME")]
+    pub(crate) every: Duration,
+    /// Writes each time as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+/// What to replay.
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// The recording that `run --record` wrote
+    pub(crate) file: PathBuf,
+    /// Explains from here on, in seconds after the start of the run
+    #[arg(long, value_parser = parse_moment, value_name = "TIME")]
+    pub(crate) from: Option<Duration>,
+    /// Explains up to here
+    #[arg(long, value_parser = parse_moment, value_name = "TIME")]
+    pub(crate) until: Option<Duration>,
+    /// Shows each input with what came of it, not only what matters
+    #[arg(long)]
+    pub(crate) step: bool,
+    /// Checks that the recording was made with this configuration
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What a run runs on.
@@ -104,6 +187,19 @@ pub(crate) enum Rig {
     Sim,
     /// Real processes, real Zenoh, real time; a userland bus
     Host,
+    /// The same, each device in a network namespace of its own; needs root
+    Netns,
+}
+
+impl Rig {
+    /// Returns what joins the real processes; `None` when there are none.
+    pub(crate) const fn cabling(self) -> Option<Cabling> {
+        match self {
+            Self::Sim => None,
+            Self::Host => Some(Cabling::Loopback),
+            Self::Netns => Some(Cabling::Namespaces),
+        }
+    }
 }
 
 /// Which standby a run has.
@@ -133,6 +229,10 @@ fn parse_span(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "write a number above 0 with its unit, as in 10ms, 14s or 1.5s".to_owned())
 }
 
+fn parse_moment(text: &str) -> Result<Duration, String> {
+    span(text).ok_or_else(|| "write a number with its unit, as in 5s or 4990ms".to_owned())
+}
+
 /// Does what the command line says.
 pub(crate) fn main<L, F>(factory: &F) -> ExitCode
 where
@@ -143,7 +243,10 @@ where
         What::Role => return role::run(factory),
         What::Run(args) => commands::run(&args, factory),
         What::Report { files } => commands::report(&files),
-        What::Check { config, period } => commands::check(config.as_deref(), period),
+        What::Replay(args) => commands::replay(&args),
+        What::Failover(args) => commands::failover(&args, factory),
+        What::Link(args) => commands::link(&args, factory),
+        What::Check { config, period, profile } => commands::check(config.as_deref(), period, profile.as_deref()),
         What::Scenarios { json } => commands::scenarios(json),
     };
     match done {

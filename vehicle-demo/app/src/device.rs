@@ -1,29 +1,45 @@
 //! The device program: a controller with its own control loop and its own session. It drives, or stands by.
 
-use crate::ports::DevicePorts;
-use crate::role::{Failure, say_ready};
+use crate::ports::{DevicePorts, StepNote, StepQueue};
+use crate::role::{Failure, say, say_ready};
+use crate::stage::Surroundings;
+use rtrb::{Consumer, RingBuffer};
 use std::io::BufRead as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use twinhelm_control::Controller;
 use twinhelm_hal::bus::Station;
 use twinhelm_linux::bus::Client;
-use twinhelm_linux::clock::now;
 use twinhelm_linux::datagram::Readings;
+use twinhelm_linux::network;
 use twinhelm_linux::realtime::{self, Next};
 use twinhelm_linux::scheduling::Priority;
-use twinhelm_rigs::host::spec::DeviceSpec;
+use twinhelm_rigs::host::spec::{DeviceSpec, Says, Step};
 use twinhelm_standby::node::rules::AsDesigned;
 use twinhelm_standby::{Config, Node, Pilot, turn};
 use twinhelm_vehicle::signals::{Command, State};
+use twinhelm_vehicle::vehicle::PLANT_STEP;
 use twinhelm_zenoh::{Link, Settings};
 
 /// How long the bus may take to seat this device.
 const SEAT_WITHIN: Duration = Duration::from_secs(5);
+/// So many steps may wait for the thread that writes them: seconds of them, at 1 kHz too.
+const STEPS_MAX: usize = 16_384;
+/// How often the writing thread looks for steps.
+const WRITE_EVERY: Duration = Duration::from_millis(5);
+/// So many steps go out in one line.
+const STEPS_IN_A_LINE: usize = 256;
 
 /// Runs a device until its input ends: the runner is gone, or wants it to.
 ///
-/// `law` drives, `check` is a second instance that repeats each of its steps. `on_line` takes what the runner says.
-pub(crate) fn run<L, C>(spec: &DeviceSpec, law: L, check: C, mut on_line: impl FnMut(&str)) -> Result<(), Failure>
+/// `law` drives, `check` is a second instance that repeats each of its steps.
+pub(crate) fn run<L, C>(
+    spec: &DeviceSpec,
+    law: L,
+    check: C,
+    surroundings: Surroundings<L::Memory>,
+) -> Result<(), Failure>
 where
     L: Controller<State = State, Command = Command> + Send + 'static,
     C: Controller<State = State, Command = Command, Memory = L::Memory> + Send + 'static,
@@ -33,6 +49,11 @@ where
     let mut bus = Client::connect(&spec.common.bus, station).map_err(|error| Failure::machine(&error))?;
     bus.wait_attached(SEAT_WITHIN).map_err(|error| Failure::machine(&error))?;
     let readings = Readings::connect(&spec.common.readings, spec.slot).map_err(|error| Failure::machine(&error))?;
+    // Behind the bus and the sensors, whose sockets stay connected; before the session, whose threads live there.
+    if let Some(path) = &spec.network {
+        let failure = |error| format!("entering the network namespace {}: {error}", path.display());
+        network::enter(path).map_err(|error| Failure::machine(&failure(error)))?;
+    }
     let settings = Settings {
         vehicle: "demo".to_owned(),
         listen: spec.listen.clone(),
@@ -42,20 +63,62 @@ where
     };
     let (_link, link) =
         Link::open::<State, L::Memory>(spec.slot, &settings).map_err(|error| Failure::bad_input(&error))?;
-    let reading_age_max = config.gate_lease;
-    let mut ports = DevicePorts { bus, readings, link, newest: None, reading_age_max };
+    let reading_age_max = config.period.max(2 * PLANT_STEP);
+    let Surroundings { clock, ear, mut input } = surroundings;
+    let steps = spec.common.records.then(write_steps);
+    let mut ports =
+        DevicePorts { clock, bus, readings, reading: None, link, ear, newest: None, reading_age_max, steps };
     let mut pilot = Pilot::new(law, check, config.period);
-    let mut node = Node::<AsDesigned>::new(now(), spec.slot, config);
+    // It comes up in its first turn: so its steps, as they are recorded, are all that there is to know of it.
+    let mut node = None;
+    let slot = spec.slot;
     let control = realtime::spawn("control", Priority::CONTROL, move |now| {
-        Next::At(turn(now, &mut ports, &mut pilot, &mut node))
+        ports.clock.change(now);
+        let local = ports.clock.local(now);
+        let node = node.get_or_insert_with(|| Node::<AsDesigned>::new(local, slot, config));
+        let next = turn(local, &mut ports, &mut pilot, node);
+        Next::At(ports.clock.at(next))
     });
     let control = control.map_err(|error| Failure::machine(&error))?;
     say_ready(control.rights());
     for line in std::io::stdin().lock().lines() {
         match line {
-            Ok(line) => on_line(&line),
+            Ok(line) => input.on_line(&line),
             Err(_) => break,
         }
     }
     Ok(())
+}
+
+/// Starts the thread that tells the runner what the node was told and answered, and returns the way there.
+fn write_steps() -> StepQueue {
+    let (queue, mut steps) = RingBuffer::new(STEPS_MAX);
+    let lost = Arc::new(AtomicU64::new(0));
+    let counted = lost.clone();
+    // It ends with the process.
+    std::thread::spawn(move || {
+        let mut told = 0;
+        loop {
+            while let Some(line) = next_line(&mut steps) {
+                say(&line);
+            }
+            let lost = counted.load(Ordering::Relaxed);
+            if lost > told {
+                say(&Says::Unrecorded(lost - told));
+                told = lost;
+            }
+            std::thread::sleep(WRITE_EVERY);
+        }
+    });
+    StepQueue { queue, lost }
+}
+
+fn next_line(steps: &mut Consumer<StepNote>) -> Option<Says> {
+    let mut line = Vec::new();
+    while line.len() < STEPS_IN_A_LINE
+        && let Ok((at, now, input, effects)) = steps.pop()
+    {
+        line.push(Step { at, now, input, effects: effects.into_iter().collect() });
+    }
+    (!line.is_empty()).then_some(Says::Steps(line))
 }

@@ -1,4 +1,4 @@
-//! The vehicle demo: `run`, `report`, `check`, `scenarios`, with the law of whoever calls [`run_with`].
+//! The vehicle demo: `run`, `replay`, `failover`, `link`, `report`, `check`, `scenarios`, with the law of whoever calls [`run_with`].
 //!
 //! One program has all roles: the runner that people call executes it again for each device and for the vehicle.
 //! A project of its own therefore needs a `main` of one line and a law:
@@ -15,11 +15,13 @@
 mod cli;
 mod commands;
 mod device;
-mod law_stage;
+mod live;
 mod machine;
 mod output;
+mod plain;
 mod ports;
 mod role;
+mod stage;
 mod vehicle;
 
 use std::process::ExitCode;

@@ -6,8 +6,13 @@ use std::path::Path;
 
 /// Writes `text` to `path`: into a temporary file beside it, which then takes its name.
 pub(crate) fn write(path: &Path, text: &str) -> Result<(), Problem> {
+    write_bytes(path, text.as_bytes())
+}
+
+/// Writes `bytes` to `path`, in the same manner.
+pub(crate) fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
     let mut file = temporary(path)?;
-    file.write_all(text.as_bytes()).map_err(|error| problem(path, &error))?;
+    file.write_all(bytes).map_err(|error| problem(path, &error))?;
     file.persist(path).map_err(|error| problem(path, &error.error))?;
     Ok(())
 }
@@ -37,6 +42,11 @@ fn permissions() -> std::fs::Permissions {
 pub(crate) fn read(path: &Path) -> Result<String, Problem> {
     std::fs::read_to_string(path)
         .map_err(|error| Problem::bad_input(format!("reading {}: {error}", path.display())))
+}
+
+/// Reads a file that the user named, whatever is in it.
+pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, Problem> {
+    std::fs::read(path).map_err(|error| Problem::bad_input(format!("reading {}: {error}", path.display())))
 }
 
 /// Prints to standard output. A reader that has gone (`| head`) is no reason to panic.

@@ -1,5 +1,9 @@
 //! A device's ports on this machine: the userland bus, the simulated sensors, the link.
 
+use crate::stage::{DeviceClock, Ear};
+use rtrb::Producer;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use twinhelm_hal::frame::Frame;
 use twinhelm_hal::ports::{Bus, Received};
@@ -7,7 +11,7 @@ use twinhelm_hal::time::Instant;
 use twinhelm_linux::bus::Client;
 use twinhelm_linux::clock;
 use twinhelm_linux::datagram::{BYTES_MAX, Readings};
-use twinhelm_standby::{HeardSample, Order, Ports, Refusal, Sample};
+use twinhelm_standby::{Effects, HeardSample, Input, Order, Ports, Refusal, Sample};
 use twinhelm_vehicle::signals::State;
 use twinhelm_zenoh::LinkPort;
 
@@ -16,12 +20,28 @@ pub(crate) const READING_BYTES: usize = 32;
 
 /// Everything that a device process reaches. Nothing here allocates, locks or waits.
 pub(crate) struct DevicePorts<M: Send> {
+    pub(crate) clock: DeviceClock,
     pub(crate) bus: Client,
     pub(crate) readings: Readings,
+    /// The newest reading, and when it was taken: at 1 kHz there is not a new one in each cycle.
+    pub(crate) reading: Option<(Instant, State)>,
     pub(crate) link: LinkPort<State, M>,
+    /// What the run makes of the link; `None` when it leaves it alone.
+    pub(crate) ear: Option<Ear<State, M>>,
     pub(crate) newest: Option<HeardSample<State, M>>,
     /// A reading older than this counts as silence.
     pub(crate) reading_age_max: Duration,
+    /// The way to the recording; `None` when there is none.
+    pub(crate) steps: Option<StepQueue>,
+}
+
+/// One step of the node: when by the machine's clock, when by the device's, what it was told, what it answered.
+pub(crate) type StepNote = (Instant, Instant, Input, Effects);
+
+/// The steps' way out of the control thread: it never waits.
+pub(crate) struct StepQueue {
+    pub(crate) queue: Producer<StepNote>,
+    pub(crate) lost: Arc<AtomicU64>,
 }
 
 impl<M: Send> Bus for DevicePorts<M> {
@@ -30,24 +50,33 @@ impl<M: Send> Bus for DevicePorts<M> {
     }
 
     fn receive(&mut self) -> Option<Received> {
-        self.bus.receive()
+        let received = self.bus.receive()?;
+        Some(Received { at: self.clock.local(received.at), ..received })
     }
 }
 
 impl<M: twinhelm_zenoh::wire::Carried> Ports<State, M> for DevicePorts<M> {
     fn now(&self) -> Instant {
-        clock::now()
+        self.clock.local(clock::now())
     }
 
     fn readings(&mut self) -> Option<State> {
         let mut bytes = [0; BYTES_MAX];
-        let (at, length) = self.readings.newest(&mut bytes)?;
-        let fresh = clock::now().since(at) <= self.reading_age_max;
-        (fresh && length == READING_BYTES).then(|| decode_reading(&bytes))
+        if let Some((at, READING_BYTES)) = self.readings.newest(&mut bytes) {
+            self.reading = Some((at, decode_reading(&bytes)));
+        }
+        let (at, reading) = self.reading?;
+        (clock::now().since(at) <= self.reading_age_max).then_some(reading)
     }
 
     fn peer(&mut self) -> Option<HeardSample<State, M>> {
-        self.newest = self.link.peer().or(self.newest.take());
+        let arrived = self.link.peer();
+        let heard = match &mut self.ear {
+            Some(ear) => ear.hear(clock::now(), arrived),
+            None => arrived,
+        };
+        let heard = heard.map(|sample| HeardSample { at: self.clock.local(sample.at), ..sample });
+        self.newest = heard.or(self.newest.take());
         self.newest
     }
 
@@ -61,6 +90,15 @@ impl<M: twinhelm_zenoh::wire::Carried> Ports<State, M> for DevicePorts<M> {
 
     fn refuse(&mut self, refusal: Refusal) {
         self.link.refuse(refusal);
+    }
+
+    fn note(&mut self, now: Instant, input: &Input, effects: &Effects) {
+        let Some(StepQueue { queue, lost }) = &mut self.steps else {
+            return;
+        };
+        if queue.push((clock::now(), now, *input, effects.clone())).is_err() {
+            lost.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The process roles: what the runner starts when it executes this program again.
 
-use crate::law_stage::stage;
+use crate::stage::{Surroundings, law_faults};
 use crate::{Setup, device, output, vehicle};
 use std::fmt::Display;
 use std::io::Write as _;
@@ -72,11 +72,11 @@ where
 {
     let setup = Setup { course: Arc::new(spec.common.course.clone()), tuning: spec.tuning };
     let (law, check) = (factory(&setup), factory(&setup));
-    if !spec.law_can_fail {
-        return device::run(spec, law, check, |_| {});
+    if !spec.fallible.law {
+        return device::run(spec, law, check, Surroundings::of(spec, None));
     }
-    let (mut input, stage) = stage();
-    device::run(spec, Faulty::new(law, stage), check, move |line| input.on_line(line))
+    let (faults, stage) = law_faults();
+    device::run(spec, Faulty::new(law, stage), check, Surroundings::of(spec, Some(faults)))
 }
 
 /// Says a line to the runner. A runner that is gone hears nothing, and its death ends this process.

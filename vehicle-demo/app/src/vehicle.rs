@@ -4,23 +4,25 @@
 
 use crate::ports::encode_reading;
 use crate::role::{Failure, say, say_ready};
+use arrayvec::ArrayVec;
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::io::BufRead as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-use twinhelm_hal::bus::{Cable, Station};
+use twinhelm_hal::bus::{Cable, Delivery, Station};
 use twinhelm_hal::frame::{Frame, StatusFrame};
 use twinhelm_hal::term::{SLOTS, Slot};
 use twinhelm_hal::time::Instant;
-use twinhelm_linux::bus::Server;
+use twinhelm_hil::tampering::{Losses, LostAt, Tampering};
+use twinhelm_linux::bus::{self, Server};
 use twinhelm_linux::clock::now;
 use twinhelm_linux::datagram::Publisher;
 use twinhelm_linux::realtime::{self, Next};
 use twinhelm_linux::scheduling::Priority;
 use twinhelm_rigs::host::spec::{Says, VehicleLine, VehicleSpec};
 use twinhelm_standby::Config;
-use twinhelm_vehicle::report::log::{Event, Observer};
+use twinhelm_vehicle::report::log::{Event, GateAnswer, GateInput, Observer, Stalled};
 use twinhelm_vehicle::sensors::Sensors;
 use twinhelm_vehicle::vehicle::{PLANT_STEP, Vehicle};
 
@@ -28,6 +30,10 @@ use twinhelm_vehicle::vehicle::{PLANT_STEP, Vehicle};
 const NOTES_MAX: usize = 16_384;
 /// So many of the runner's lines may wait.
 const LINES_MAX: usize = 32;
+/// So many frames may be held back at one time.
+const HELD_MAX: usize = 4;
+/// The loop's turn may come so late before it counts as a stall.
+const STALL_MIN: Duration = Duration::from_millis(1);
 /// A gate's own queue towards the bus.
 const GATE_DEPTH: usize = 4;
 /// How often the writing thread looks for events.
@@ -39,7 +45,8 @@ const CATCH_UP_MAX: Duration = Duration::from_millis(500);
 pub(crate) fn run(spec: &VehicleSpec) -> Result<(), Failure> {
     let config = Config::new(spec.common.parameters).map_err(|error| Failure::bad_input(&error))?;
     let course = Arc::new(spec.common.course.clone());
-    let mut bus = Server::bind(&spec.common.bus, config.bitrate).map_err(|error| Failure::machine(&error))?;
+    let bus = Server::bind(&spec.common.bus, config.bitrate).map_err(|error| Failure::machine(&error))?;
+    let mut bus = bus.with_losses(Lossy::default());
     for gate in 0..config.gates {
         bus.attach_local(Station::of_gate(gate), GATE_DEPTH);
     }
@@ -54,11 +61,13 @@ pub(crate) fn run(spec: &VehicleSpec) -> Result<(), Failure> {
         bus,
         sensors: [sensors(Slot::LEFT), sensors(Slot::RIGHT)],
         publisher,
-        notes: Notes { queue: notes, lost: lost.clone() },
+        notes: Notes { queue: notes, lost: lost.clone(), records: spec.common.records },
         told,
         stop: stop.clone(),
-        repeats: [Repeat::default(); SLOTS as usize],
+        tampering: Default::default(),
+        held: ArrayVec::new(),
         moved_at: now(),
+        turned_at: now(),
         said_two_senders: false,
     };
     let thread = realtime::spawn("vehicle", Priority::VEHICLE, move |now| road.turn(now));
@@ -89,11 +98,14 @@ pub(crate) fn run(spec: &VehicleSpec) -> Result<(), Failure> {
 }
 
 /// Writes events out until the vehicle has stopped and none is left.
-fn write(mut notes: Consumer<(Instant, Event)>, done: &AtomicBool, lost: &AtomicU64) {
+fn write(mut notes: Consumer<(Instant, Note)>, done: &AtomicBool, lost: &AtomicU64) {
     loop {
         let last = done.load(Ordering::Acquire);
-        while let Ok((at, event)) = notes.pop() {
-            say(&Says::Happened(at, event));
+        while let Ok((at, note)) = notes.pop() {
+            match note {
+                Note::Happened(event) => say(&Says::Happened(at, event)),
+                Note::Judged(gate, input, answer) => say(&Says::Judged(at, gate, input, answer)),
+            }
         }
         if last {
             break;
@@ -106,39 +118,75 @@ fn write(mut notes: Consumer<(Instant, Event)>, done: &AtomicBool, lost: &Atomic
     }
 }
 
-/// The events' way out of the real-time thread: it never waits.
-struct Notes {
-    queue: Producer<(Instant, Event)>,
-    lost: Arc<AtomicU64>,
+/// What leaves the real-time thread.
+enum Note {
+    /// Something happened.
+    Happened(Event),
+    /// A gate was told something, and answered.
+    Judged(u8, GateInput, GateAnswer),
 }
 
-impl Observer for Notes {
-    fn on(&mut self, at: Instant, event: &Event) {
-        // The vehicle's own events own no heap.
-        if self.queue.push((at, event.clone())).is_err() {
+/// The notes' way out of the real-time thread: it never waits.
+struct Notes {
+    queue: Producer<(Instant, Note)>,
+    lost: Arc<AtomicU64>,
+    records: bool,
+}
+
+impl Notes {
+    fn push(&mut self, at: Instant, note: Note) {
+        if self.queue.push((at, note)).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
-/// The bus repeats a device's last frame.
-#[derive(Clone, Copy, Default)]
-struct Repeat {
-    on: bool,
-    last: Option<Frame>,
+impl Observer for Notes {
+    fn on(&mut self, at: Instant, event: &Event) {
+        // The vehicle's own events own no heap.
+        self.push(at, Note::Happened(event.clone()));
+    }
+
+    fn judged(&mut self, at: Instant, gate: u8, input: &GateInput, answer: &GateAnswer) {
+        if self.records {
+            self.push(at, Note::Judged(gate, *input, *answer));
+        }
+    }
+}
+
+/// The bus loses frames when the runner says so.
+#[derive(Default)]
+struct Lossy(Losses);
+
+impl bus::Losses for Lossy {
+    fn apply(&mut self, delivery: &mut Delivery) {
+        let LostAt { at_device, at_gate_0 } = self.0.take(&delivery.frame);
+        for (slot, lost) in [Slot::LEFT, Slot::RIGHT].into_iter().zip(at_device) {
+            if lost {
+                delivery.lose_at(Station::of_device(slot));
+            }
+        }
+        if at_gate_0 {
+            delivery.lose_at(Station::of_gate(0));
+        }
+    }
 }
 
 /// What the real-time thread owns.
 struct Road {
     vehicle: Vehicle,
-    bus: Server,
+    bus: Server<Lossy>,
     sensors: [Sensors; 2],
     publisher: Publisher,
     notes: Notes,
     told: Consumer<VehicleLine>,
     stop: Arc<AtomicBool>,
-    repeats: [Repeat; SLOTS as usize],
+    tampering: [Tampering; SLOTS as usize],
+    /// Frames that come once more, and when.
+    held: ArrayVec<(Instant, Slot, Frame), HELD_MAX>,
     moved_at: Instant,
+    /// When the last turn began: a stall in the middle of a turn is one too.
+    turned_at: Instant,
     said_two_senders: bool,
 }
 
@@ -147,6 +195,7 @@ impl Road {
         if self.stop.load(Ordering::Relaxed) {
             return Next::Stop;
         }
+        self.notice_stall(started);
         while let Ok(line) = self.told.pop() {
             self.obey(line);
         }
@@ -159,8 +208,20 @@ impl Road {
         for gate in 0..self.vehicle.gates() {
             until = until.min(self.vehicle.next_tick(now(), gate));
         }
+        if let Some((due, ..)) = self.held.first() {
+            until = until.min(*due);
+        }
+        self.turned_at = started;
         self.bus.wait(until);
         Next::At(now())
+    }
+
+    /// Notes that this loop, which measures, stood still: the next plant step is never further away than its length.
+    fn notice_stall(&mut self, started: Instant) {
+        let due = self.turned_at + PLANT_STEP;
+        if started.since(due) > STALL_MIN {
+            self.notes.on(started, &Event::Stalled { what: Stalled::Observer, since: due });
+        }
     }
 
     /// Does what the runner says.
@@ -169,7 +230,10 @@ impl Road {
             VehicleLine::Cable { slot, to_bus, from_bus } => {
                 self.bus.set_cable(now(), Station::of_device(slot), Cable { to_bus, from_bus });
             }
-            VehicleLine::Repeat { slot, on } => self.repeats[slot.index()].on = on,
+            VehicleLine::Repeat { slot, on } => self.tampering[slot.index()].repeats = on,
+            VehicleLine::Hold { slot, after } => self.tampering[slot.index()].hold = Some(after),
+            VehicleLine::Lose { slot, what, on } => self.bus.losses_mut().0.set(slot, what, on),
+            VehicleLine::RestartGate { gate } => self.vehicle.restart_gate(now(), gate, &mut self.notes),
             VehicleLine::Sensor { slot, fault } => {
                 if let Some(sensors) = self.sensors.get_mut(slot.index()) {
                     sensors.set_fault(fault);
@@ -180,14 +244,18 @@ impl Road {
     }
 
     fn listen(&mut self, started: Instant) {
-        let Self { bus, vehicle, notes, repeats, .. } = self;
+        while let Some((_, slot, frame)) = self.held.first().copied().filter(|(due, ..)| *due <= started) {
+            self.held.remove(0);
+            self.bus.offer_local(started, Station::of_device(slot), frame);
+        }
+        let Self { bus, vehicle, notes, tampering, held, .. } = self;
         bus.poll(started, |station, frame| {
             vehicle.on_offered(started, &frame, None, notes);
-            let repeat = repeats.get_mut(station.index())?;
-            if repeat.on {
-                return Some(repeat.last.unwrap_or(frame));
+            let slot = Slot::new(station.index().to_le_bytes()[0])?;
+            let (frame, hold) = tampering[slot.index()].pass(frame);
+            if let Some(after) = hold.filter(|_| !held.is_full()) {
+                held.push((started + after, slot, frame));
             }
-            repeat.last = Some(frame);
             Some(frame)
         });
         if let Some(two) = self.bus.two_senders().filter(|_| !self.said_two_senders) {

@@ -1,15 +1,9 @@
 //! The command line as a user meets it: one clear message for bad input, the right exit code, nothing half-written.
 
+mod tools;
+
 use std::path::Path;
-use std::process::{Command, Output};
-
-fn demo(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_vehicle-demo")).args(arguments).output().expect("the program runs")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
+use tools::{demo, text};
 
 /// Runs with bad input: exit code 2, no panic, nothing on standard output; returns the message.
 fn refused(arguments: &[&str]) -> String {
@@ -38,7 +32,7 @@ fn a_simulated_kill_is_reported_in_words_json_and_a_picture() {
     assert!(text(&output.stdout).contains("left stopped driving, right drives on"));
     let report: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(out.join("report.json")).unwrap()).unwrap();
-    assert_eq!((&report["schema"], &report["rig"]), (&1.into(), &"sim".into()));
+    assert_eq!((&report["schema"], &report["rig"]), (&2.into(), &"sim".into()));
     assert_eq!(report["missed_deadlines"], 0);
     assert_eq!(report["handovers"][0]["cause"], "kill@5s");
     assert!(std::fs::read_to_string(out.join("report.svg")).unwrap().contains("</svg>"));
@@ -127,10 +121,18 @@ fn bad_faults_scenarios_and_reports_are_answered_with_what_to_write() {
 }
 
 #[test]
-fn what_the_host_rig_cannot_inject_is_exit_code_3() {
-    let output = demo(&["run", "--rig", "host", "--scenario", "clock-drift"]);
-    assert_eq!(output.status.code(), Some(3));
-    assert!(text(&output.stderr).contains("--rig sim"), "{}", text(&output.stderr));
+fn profiles_are_named_and_the_faster_one_needs_its_bus() {
+    let folder = tempfile::tempdir().expect("a folder");
+    assert!(refused(&["run", "--rig", "sim", "--profile", "2khz"]).contains("write 100hz or 1khz"));
+    let shown = text(&demo(&["check", "--profile", "1khz"]).stdout);
+    let fast = file(folder.path(), "fast.toml", &shown);
+    assert_eq!(demo(&["check", &fast]).status.code(), Some(0), "{shown}");
+    let slow = file(folder.path(), "slow.toml", &shown.replace("= 1000000", "= 500000"));
+    let message = refused(&["check", &slow]);
+    assert!(message.contains("1.35 ms is not below 1 ms") && message.contains("raise the bitrate"), "{message}");
+    let output = demo(&["run", "--rig", "sim", "--profile", "1khz", "--fault", "kill@5s"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains("0 deadlines missed"), "{}", text(&output.stdout));
 }
 
 #[test]

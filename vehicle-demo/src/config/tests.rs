@@ -40,6 +40,37 @@ fn the_built_in_file_shows_each_key_and_what_follows_the_period() {
 }
 
 #[test]
+fn each_built_in_profile_keeps_the_promise() {
+    for (name, text) in PROFILES {
+        let settings = Settings::profile(name).unwrap();
+        assert_eq!(settings.text(), text);
+        assert!(settings.config(None).is_ok(), "{name}");
+    }
+    let unknown = Settings::profile("2khz").unwrap_err().to_string();
+    assert_eq!(unknown, "there is no profile `2khz`; write 100hz or 1khz, or name a file by --config");
+    for (name, _) in PROFILES {
+        assert!(unknown.contains(name));
+    }
+}
+
+#[test]
+fn one_kilohertz_fits_on_a_bus_of_one_megabit_and_on_none_of_half_of_it() {
+    let config = Settings::profile("1khz").unwrap().config(None).unwrap();
+    let us = Duration::from_micros;
+    assert_eq!((config.period, config.margin, config.jitter), (us(1_000), us(400), us(100)));
+    assert_eq!((config.gate_lease, config.blind_limit, config.command_timeout), (us(3_000), us(2_000), us(5_000)));
+    assert_eq!((config.bitrate, config.gates, config.ftti), (1_000_000, 1, 100 * MS));
+    assert_eq!(config.handover_gap_max(), us(2_275));
+    let [(_, _), (_, text)] = PROFILES;
+    let slow = refused(&text.replace("bitrate_bit_s = 1000000", "bitrate_bit_s = 500000"));
+    assert!(
+        slow.contains("frames of one period < period does not hold: 1.35 ms is not below 1 ms")
+            && slow.contains("raise the bitrate"),
+        "{slow}"
+    );
+}
+
+#[test]
 fn what_follows_the_period_follows_it_unless_it_is_named() {
     let default = Settings::default().config(Some(5 * MS)).unwrap();
     assert_eq!((default.gate_lease, default.blind_limit, default.command_timeout), (15 * MS, 10 * MS, 25 * MS));

@@ -16,7 +16,7 @@ use twinhelm_standby::config::bus_time;
 /// What the figures are measured against.
 #[derive(Clone, Debug)]
 pub struct Setting {
-    /// `sim` or `host`.
+    /// `sim`, `host` or `netns`.
     pub rig: String,
     /// The seed.
     pub seed: u64,
@@ -50,8 +50,8 @@ struct Act {
     signals: Signals,
 }
 
-/// Computes the report of a run. `broken` starts empty and the verdict as pass; whoever knows the run's bounds
-/// adds to them.
+/// Computes the report of a run. `broken` starts empty, and the verdict as pass unless the instrument itself failed;
+/// whoever knows the run's bounds adds to them.
 #[must_use]
 pub fn analyse(log: &Log, setting: &Setting) -> Report {
     let acts = acts_of_gate_0(log);
@@ -65,6 +65,9 @@ pub fn analyse(log: &Log, setting: &Setting) -> Report {
     let handovers = handovers(log, &acts, setting);
     let (without, restored) = readiness.without_redundancy(log, setting.end);
     let truth = truth(log);
+    let observer = ObserverStalls::of(log, &setting.config);
+    let mut notes = setting.notes.clone();
+    notes.extend(observer.note());
     let followed = log.events.iter().filter(|(_, event)| matches!(event, Event::Followed { gate: 0, .. })).count();
     let takeovers = (acts.iter().filter(|act| act.how == How::Takeover).count() + followed) as u64;
     Report {
@@ -96,10 +99,43 @@ pub fn analyse(log: &Log, setting: &Setting) -> Report {
         time_without_redundancy_s: without,
         redundancy_restored: restored,
         watcher_stall_ms: setting.watcher_stall_ms,
-        notes: setting.notes.clone(),
+        observer_stalls: observer.count,
+        observer_stall_max_ms: observer.max_ms(),
+        notes,
         dropped: counts.dropped,
         broken: Vec::new(),
-        verdict: Verdict::Pass,
+        verdict: if observer.disturbs { Verdict::Invalid } else { Verdict::Pass },
+    }
+}
+
+/// How often and how long the loop that measures stood still.
+struct ObserverStalls {
+    count: u64,
+    longest: Duration,
+    disturbs: bool,
+}
+
+impl ObserverStalls {
+    fn of(log: &Log, config: &Config) -> Self {
+        let mut stalls = Self { count: 0, longest: Duration::ZERO, disturbs: false };
+        for (since, until) in log.observer_stalls() {
+            let length = until.since(since);
+            stalls.count += u64::from(length > config.period / 2);
+            stalls.longest = stalls.longest.max(length);
+        }
+        stalls.disturbs = stalls.longest > config.gate_lease;
+        stalls
+    }
+
+    fn max_ms(&self) -> Option<f64> {
+        (!self.longest.is_zero()).then(|| self.longest.as_secs_f64() * 1e3)
+    }
+
+    fn note(&self) -> Option<String> {
+        let longest_ms = self.longest.as_secs_f64() * 1e3;
+        self.disturbs.then(|| {
+            format!("the observer, which measures at the gate, stood still for {longest_ms:.1} ms, longer than the gate lease")
+        })
     }
 }
 
@@ -211,8 +247,7 @@ impl Counts {
         stalls: &[(Instant, Instant)],
         setting: &Setting,
     ) {
-        // A fault, and a request, is at work until what it set in motion has come to rest.
-        let rest = setting.config.command_timeout + setting.config.gate_lease;
+        let rest = rest_of(&setting.config);
         let stalled = |(since, until): &(Instant, Instant)| {
             until.since(*since) > setting.config.gate_lease && *since <= at && *until + rest >= at
         };
@@ -377,16 +412,33 @@ fn handovers(log: &Log, acts: &[Act], setting: &Setting) -> Vec<Handover> {
     changes(log).iter().filter_map(|change| handover(log, acts, setting, change)).collect()
 }
 
-/// Returns the handover that ended in `change`; `None` when nothing was wrong and nothing was asked for before.
+/// A fault or a request is at work until what it set in motion has come to rest: so long after it is over.
+fn rest_of(config: &Config) -> Duration {
+    config.command_timeout + config.gate_lease
+}
+
+/// Returns the last fault or request that was at work at `at`, of `of` or, if there is none, of anybody: when it began, and
+/// how it was written.
+fn cause<'a>(log: &'a Log, config: &Config, at: Instant, of: Slot) -> Option<(Instant, &'a String)> {
+    let mut at_work: Vec<(Instant, &String, Option<Slot>, bool)> = Vec::new();
+    let rest = rest_of(config);
+    for (when, event) in log.events.iter().take_while(|(when, _)| *when <= at) {
+        if let Event::Fault { label, slot, request } = event {
+            at_work.push((*when, label, *slot, *request));
+        } else if let Event::FaultEnded { label, .. } = event
+            && *when + rest < at
+        {
+            at_work.retain(|(_, name, ..)| *name != label);
+        }
+    }
+    at_work.retain(|(when, .., request)| !request || *when + rest >= at);
+    let of_loser = at_work.iter().rev().find(|(_, _, slot, _)| *slot == Some(of));
+    of_loser.or(at_work.last()).map(|(when, label, ..)| (*when, *label))
+}
+
+/// Returns the handover that ended in `change`; `None` when nothing was wrong and nothing was asked for.
 fn handover(log: &Log, acts: &[Act], setting: &Setting, change: &Change) -> Option<Handover> {
-    // The cause is the last fault of the device that lost the wheel; without one, the last fault of all.
-    let causes = log.events.iter().rev().filter_map(|(at, event)| {
-        if let Event::Fault { label, slot, .. } = event { Some((*at, label, *slot)) } else { None }
-    });
-    let causes: Vec<_> = causes.filter(|(at, ..)| *at <= change.at).collect();
-    let of_loser = causes.iter().find(|(.., slot)| *slot == Some(change.from));
-    let (fault, label, _) = of_loser.or(causes.first())?;
-    let fault = *fault;
+    let (fault, label) = cause(log, &setting.config, change.at, change.from)?;
     let (from, to) = (change.from, change.to);
     let first = acts.iter().find(|act| act.at > fault && act.slot == to)?;
     let before = acts.iter().rev().find(|act| act.at < first.at && act.slot != to)?;
@@ -411,7 +463,7 @@ fn handover(log: &Log, acts: &[Act], setting: &Setting, change: &Change) -> Opti
     let (old, new) = (Command::decode(before.signals), Command::decode(first.signals));
     let milliseconds = |span: Duration| span.as_secs_f64() * 1e3;
     Some(Handover {
-        cause: (*label).clone(),
+        cause: label.clone(),
         from: device_name(from).to_owned(),
         to: device_name(to).to_owned(),
         fault_t_s: fault.seconds_after(setting.zero),
@@ -455,12 +507,5 @@ mod tests {
     fn a_deadline_is_missed_two_periods_after_the_last_command() {
         let missed: Vec<_> = missed_in(at(100), at(135), Duration::from_millis(10)).collect();
         assert_eq!(missed, [at(120), at(130)]);
-    }
-
-    #[test]
-    fn quantiles_are_by_nearest_rank() {
-        let hundred = Quantiles::of((1..=100).map(f64::from).collect());
-        assert_eq!(hundred, Quantiles { p50: 50.0, p99: 99.0, max: 100.0 });
-        assert_eq!(Quantiles::of(Vec::new()), Quantiles::default());
     }
 }

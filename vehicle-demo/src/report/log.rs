@@ -1,5 +1,6 @@
 //! What a rig notes while a scenario runs: the same events on every rig, each with the rig's time.
 
+use crate::plant::{Battery, Motion};
 use serde::{Deserialize, Serialize};
 use twinhelm_hal::cycle::Cycle;
 use twinhelm_hal::frame::Frame;
@@ -118,8 +119,14 @@ pub enum Event {
         x_m: f64,
         /// Along y.
         y_m: f64,
+        /// Heading.
+        yaw_rad: f64,
         /// Forward speed.
         speed_mps: f64,
+        /// How it moves.
+        motion: Motion,
+        /// The battery.
+        battery: Battery,
         /// Distance from the course, left positive.
         cross_track_m: f64,
         /// Way along the course since the start.
@@ -185,6 +192,13 @@ pub struct Log {
 }
 
 impl Log {
+    /// Returns when the loop that measures, and in which the gates live, stood still: from when until when.
+    pub fn observer_stalls(&self) -> impl Iterator<Item = (Instant, Instant)> {
+        self.events.iter().filter_map(|(at, event)| {
+            if let Event::Stalled { what: Stalled::Observer, since } = event { Some((*since, *at)) } else { None }
+        })
+    }
+
     /// Sorts by time; events of one instant keep their order.
     pub fn sort(&mut self) {
         self.events.sort_by_key(|(at, _)| *at);

@@ -68,17 +68,15 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
         report.double_accepted,
         report.wrong_command_cycles
     )?;
-    let gap = report.output_gap_ms;
-    writeln!(
-        out,
-        "  time between two commands: median {:.2} ms, p99 {:.2} ms, max {:.2} ms",
-        gap.p50, gap.p99, gap.max
-    )?;
+    writeln!(out, "  time between two commands: {}", report.output_gap_ms)?;
     if let Some(stall) = report.watcher_stall_ms {
+        writeln!(out, "  this machine woke its most urgent thread late by: {stall}")?;
+    }
+    if let Some(longest_ms) = report.observer_stall_max_ms {
         writeln!(
             out,
-            "  this machine woke its most urgent thread late by: median {:.2} ms, p99 {:.2} ms, max {:.2} ms",
-            stall.p50, stall.p99, stall.max
+            "  the loop that measures stood still {} times for more than half a period, at most for {longest_ms:.1} ms",
+            report.observer_stalls
         )?;
     }
     let course = if report.course_completed { "completed" } else { "not completed" };
@@ -113,7 +111,9 @@ pub fn compare(reports: &[Report]) -> String {
     let yes_or_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
     type Cell = fn(&Report) -> String;
     let rows: [(&str, Cell); 6] = [
-        ("longest time without a command", |report| format!("{:.1} ms", report.output_gap_ms.max)),
+        ("longest time without a command", |report| {
+            report.output_gap_ms.max.map_or_else(|| "-".to_owned(), |max| format!("{max:.1} ms"))
+        }),
         ("deadlines missed", |report| report.missed_deadlines.to_string()),
         ("of cycles", |report| report.cycles.to_string()),
         ("largest distance from the course", |report| format!("{:.3} m", report.cross_track_error_max_m)),

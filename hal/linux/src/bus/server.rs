@@ -27,16 +27,31 @@ pub struct TwoSenders {
     pub second: Station,
 }
 
+/// Who misses a frame that is over the wire: a rig loses frames there, by [`Delivery::lose_at`].
+pub trait Losses {
+    /// Takes the receivers away that do not hear `delivery`.
+    fn apply(&mut self, delivery: &mut Delivery);
+}
+
+/// Everybody hears everything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoLosses;
+
+impl Losses for NoLosses {
+    fn apply(&mut self, _delivery: &mut Delivery) {}
+}
+
 /// The bus of one vehicle.
 ///
 /// # Invariants
 /// Whatever was over the wire by `now` is delivered before anything is offered at `now`.
 #[derive(Debug)]
-pub struct Server {
+pub struct Server<L: Losses = NoLosses> {
     seats: Seats,
     arbiter: Arbiter,
     delivered: ArrayVec<Delivery, DELIVERIES_MAX>,
     two_senders: Option<TwoSenders>,
+    losses: L,
 }
 
 impl Server {
@@ -49,7 +64,22 @@ impl Server {
     /// When `bitrate` is zero.
     pub fn bind(name: &str, bitrate: u32) -> Result<Self, BindError> {
         let arbiter = Arbiter::new(bitrate);
-        Ok(Self { seats: Seats::bind(name)?, arbiter, delivered: ArrayVec::new(), two_senders: None })
+        let seats = Seats::bind(name)?;
+        Ok(Self { seats, arbiter, delivered: ArrayVec::new(), two_senders: None, losses: NoLosses })
+    }
+
+    /// Returns the same bus, on which frames are lost by `losses`.
+    #[must_use]
+    pub fn with_losses<L: Losses>(self, losses: L) -> Server<L> {
+        let Self { seats, arbiter, delivered, two_senders, losses: NoLosses } = self;
+        Server { seats, arbiter, delivered, two_senders, losses }
+    }
+}
+
+impl<L: Losses> Server<L> {
+    /// Returns what loses frames.
+    pub const fn losses_mut(&mut self) -> &mut L {
+        &mut self.losses
     }
 
     /// Attaches a station of the owner, with a queue of `depth` frames towards the bus. Whoever was there is detached.
@@ -58,7 +88,7 @@ impl Server {
         self.arbiter.attach(station, depth);
     }
 
-    /// Takes a frame from a station of the owner.
+    /// Takes a frame from a station of the owner, or once more in the name of a client, when a rig has held it back.
     pub fn offer_local(&mut self, now: Instant, station: Station, frame: Frame) {
         self.deliver(now);
         self.offer(now, station, frame);
@@ -133,7 +163,8 @@ impl Server {
 
     /// Sends what was over the wire by `now` to the clients that hear it, and keeps it for the owner.
     fn deliver(&mut self, now: Instant) {
-        while let Some(delivery) = self.arbiter.poll(now) {
+        while let Some(mut delivery) = self.arbiter.poll(now) {
+            self.losses.apply(&mut delivery);
             let packet = ToClient::Frame(Received { at: delivery.at, frame: delivery.frame }).encode();
             for station in stations().filter(|station| delivery.is_heard_by(*station)) {
                 self.seats.send(station, &packet);

@@ -1,6 +1,7 @@
 //! What a run on real processes leaves behind: the log, put together from what the vehicle noted, what the devices
 //! published, and what the runner did.
 
+use crate::tape::Tape;
 use std::collections::HashMap;
 use twinhelm_control::Controller;
 use twinhelm_hal::signals::Signals;
@@ -16,8 +17,9 @@ use twinhelm_vehicle::signals::{Command, State};
 const TOGETHER: Duration = Duration::from_millis(200);
 
 /// Collects what happens in a run.
-pub struct Collector<L: Controller> {
+pub struct Collector<'a, L: Controller> {
     log: Log,
+    tape: Option<&'a Tape>,
     witness: Witness<L>,
     /// What an unfaulted law gives for each published step: by sender and the cycle's low bits, with the time.
     expected: HashMap<(Slot, u16), Vec<(Instant, Signals)>>,
@@ -33,11 +35,12 @@ struct Seen {
     at: Option<Instant>,
 }
 
-impl<L: Controller<State = State, Command = Command>> Collector<L> {
-    /// Returns an empty collector; `witness` holds an unfaulted law.
-    pub fn new(witness: Witness<L>) -> Self {
+impl<'a, L: Controller<State = State, Command = Command>> Collector<'a, L> {
+    /// Returns an empty collector; `witness` holds an unfaulted law. What is collected goes to `tape` as well.
+    pub fn new(witness: Witness<L>, tape: Option<&'a Tape>) -> Self {
         Self {
             log: Log::default(),
+            tape,
             witness,
             expected: HashMap::new(),
             devices: [Seen::default(); 2],
@@ -52,23 +55,34 @@ impl<L: Controller<State = State, Command = Command>> Collector<L> {
             self.holder = Some(adopted.slot());
             self.first_acted.get_or_insert(at);
         }
+        self.note(at, event);
+    }
+
+    fn note(&mut self, at: Instant, event: &Event) {
         self.log.on(at, event);
+        if let Some(tape) = self.tape {
+            let event = event.clone();
+            tape.note(move |recorder| recorder.event(at, &event));
+        }
     }
 
     /// Takes note of what a device published; returns its role when it has changed.
     pub fn on_sample(&mut self, at: Instant, sample: &Sample<State, L::Memory>) -> Option<(Slot, RoleName)> {
         let header = &sample.header;
         let slot = header.slot;
-        let seen = self.devices.get_mut(slot.index())?;
-        seen.at = Some(at);
-        let changed = seen.role != Some(header.role);
-        seen.role = Some(header.role);
-        if changed {
-            self.log.on(at, &Event::Role { slot, role: header.role });
+        if let Some(tape) = self.tape {
+            let sample = *sample;
+            tape.note(move |recorder| recorder.sample(at, &sample));
         }
-        if seen.ready != Some(header.ready) {
-            seen.ready = Some(header.ready);
-            self.log.on(at, &Event::Ready { slot, ready: header.ready });
+        let seen = self.devices.get_mut(slot.index())?;
+        let now = Seen { role: Some(header.role), ready: Some(header.ready), at: Some(at) };
+        let before = std::mem::replace(seen, now);
+        let changed = before.role != now.role;
+        if changed {
+            self.note(at, &Event::Role { slot, role: header.role });
+        }
+        if before.ready != now.ready {
+            self.note(at, &Event::Ready { slot, ready: header.ready });
         }
         if let Some(published) = sample.published.as_ref().filter(|_| header.sent)
             && let Some(signals) = self.witness.expected_of(published)
@@ -78,13 +92,12 @@ impl<L: Controller<State = State, Command = Command>> Collector<L> {
         changed.then_some((slot, header.role))
     }
 
-    /// Takes note that a device is gone, or stopped.
-    pub fn on_down(&mut self, at: Instant, slot: Slot) {
+    /// Forgets what a device was that is gone, or stopped.
+    pub fn on_down(&mut self, slot: Slot) {
         if let Some(seen) = self.devices.get_mut(slot.index()) {
             // When it was last heard of stays: the plain heartbeat of the `fresh` baseline counts from there.
             *seen = Seen { at: seen.at, ..Seen::default() };
         }
-        self.log.on(at, &Event::Down { slot });
     }
 
     /// Returns the device that holds the wheel.
@@ -136,7 +149,9 @@ impl<L: Controller<State = State, Command = Command>> Collector<L> {
                 wrong.push((*at, Event::Wrong { slot: *slot, cycle: *cycle }));
             }
         }
-        self.log.events.extend(wrong);
+        for (at, event) in wrong {
+            self.note(at, &event);
+        }
         self.log.sort();
         drop_told_while_down(&mut self.log);
         self.log

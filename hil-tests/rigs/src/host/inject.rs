@@ -1,33 +1,65 @@
-//! Faults on real processes: signals, cables, the relay, lines to the law's wrapper.
+//! Faults on real processes: signals, cables, lines to the vehicle and to what a device is wrapped in.
 
-use super::spec::{LawLine, VehicleLine};
-use super::{HostError, Run, machine};
+use super::run::Run;
+use super::spec::{ClockFault, DeviceLine, Fallible, VehicleLine};
+use super::{HostError, machine};
 use rustix::process::Signal;
 use twinhelm_control::Controller;
 use twinhelm_hal::term::Slot;
-use twinhelm_hal::time::Instant;
-use twinhelm_hil::fault::{Cut, Fault, Kind, Target};
+use twinhelm_hal::time::{Duration, Instant};
+use twinhelm_hil::fault::{Cut, Fault, Kind};
 use twinhelm_hil::law_faults::LawFault;
-use twinhelm_linux::clock::now;
 use twinhelm_standby::Order;
 use twinhelm_vehicle::signals::{Command, State};
 
-/// Returns whether the fault is one of a control law, so that the law has to be wrapped.
-pub const fn is_of_a_law(kind: &Kind) -> bool {
-    matches!(kind, Kind::Late(_) | Kind::Nan | Kind::OutOfRange | Kind::FrozenOutput)
+/// Returns what has to be wrapped in a device that is to fail in these ways.
+pub(super) fn fallible<'a>(kinds: impl Iterator<Item = &'a Kind>) -> Fallible {
+    let mut fallible = Fallible::default();
+    for kind in kinds {
+        match kind {
+            Kind::Late(_) | Kind::Nan | Kind::OutOfRange | Kind::FrozenOutput => fallible.law = true,
+            Kind::LinkSlow(_) | Kind::LinkRough(_) => fallible.link = true,
+            Kind::ClockSlip { .. } | Kind::ClockDrift(_) => fallible.clock = true,
+            Kind::Kill
+            | Kind::Exit
+            | Kind::Hang
+            | Kind::Power
+            | Kind::LinkCut(_)
+            | Kind::BusCut(_)
+            | Kind::FrozenCounter
+            | Kind::Switchover
+            | Kind::Sensor(_)
+            | Kind::Lose(_)
+            | Kind::HeldFrame(_)
+            | Kind::RestartGate(_) => {}
+        }
+    }
+    fallible
+}
+
+/// A fault that is on.
+#[derive(Clone, Debug)]
+pub(super) struct Active {
+    /// Which of the plan's; `None` when an operator asked for it.
+    pub index: Option<usize>,
+    /// As it is called in reports.
+    pub label: String,
+    /// What.
+    pub kind: Kind,
+    /// Whom it has hit.
+    pub slot: Slot,
 }
 
 /// A fault that begins or ends.
 #[derive(Clone, Copy, Debug)]
-pub struct Action {
+pub(super) struct Action {
     pub index: usize,
     pub begins: bool,
 }
 
-/// When which fault begins and ends, and whom it hit.
-pub struct Agenda {
+/// When which fault begins and ends.
+pub(super) struct Agenda {
     due: Vec<(Instant, Action)>,
-    targets: Vec<(Target, Option<Slot>)>,
 }
 
 impl Agenda {
@@ -41,7 +73,7 @@ impl Agenda {
         }
         due.sort_by_key(|(at, _)| *at);
         due.reverse();
-        Self { due, targets: faults.iter().map(|fault| (fault.target, None)).collect() }
+        Self { due }
     }
 
     pub fn next_at(&self) -> Option<Instant> {
@@ -50,12 +82,6 @@ impl Agenda {
 
     pub fn take_due(&mut self, now: Instant) -> Option<Action> {
         self.due.pop_if(|(at, _)| *at <= now).map(|(_, action)| action)
-    }
-
-    /// Returns whom the fault hits: once it has hit somebody, it ends there too.
-    pub fn target(&mut self, index: usize, holder: Option<Slot>) -> Slot {
-        let (target, hit) = &mut self.targets[index];
-        *hit.get_or_insert(target.slot(holder))
     }
 }
 
@@ -70,7 +96,16 @@ where
             Kind::Kill | Kind::Exit => {
                 if on {
                     self.end_device(slot, matches!(kind, Kind::Exit)).await;
-                } else {
+                } else if self.devices[slot.index()].is_none() {
+                    self.start_device(slot).await?;
+                }
+            }
+            Kind::Power => {
+                // The cables first: what dies on a live cable says good-bye.
+                self.cables.set_power(slot, !on)?;
+                if on {
+                    self.end_device(slot, false).await;
+                } else if self.devices[slot.index()].is_none() {
                     self.start_device(slot).await?;
                 }
             }
@@ -81,14 +116,10 @@ where
                 }
                 self.stopped[slot.index()] = on;
                 if on {
-                    self.collector.on_down(now(), slot);
+                    self.on_down(slot);
                 }
             }
-            Kind::LinkCut(_) => {
-                if let Some(relay) = &self.relay {
-                    relay.set_cut(on);
-                }
-            }
+            Kind::LinkCut(cut) => self.cables.set_link(slot, *cut, on)?,
             Kind::BusCut(cut) => {
                 let to_bus = !(on && *cut != Cut::Rx);
                 let from_bus = !(on && *cut != Cut::Tx);
@@ -104,15 +135,35 @@ where
             Kind::OutOfRange => self.tell_law(slot, on, LawFault::OutOfRange).await,
             Kind::FrozenOutput => self.tell_law(slot, on, LawFault::Stuck).await,
             Kind::Switchover => self.watch.order(slot, Order::Switchover),
-            // Refused before the run began.
-            Kind::Power
-            | Kind::LinkSlow(_)
-            | Kind::LinkRough(_)
-            | Kind::ClockSlip { .. }
-            | Kind::ClockDrift(_)
-            | Kind::Lose(_)
-            | Kind::HeldFrame(_)
-            | Kind::RestartGate(_) => {}
+            Kind::LinkSlow(by) => {
+                self.trouble.delay = if on { *by } else { Duration::ZERO };
+                self.tell_trouble().await;
+            }
+            Kind::LinkRough(part) => {
+                self.trouble.rough = if on { *part } else { 0.0 };
+                self.tell_trouble().await;
+            }
+            Kind::ClockSlip { by, forwards } => {
+                if on {
+                    let slip = ClockFault::Slip { by: *by, forwards: *forwards };
+                    self.tell_device(slot, &DeviceLine::Clock(slip)).await;
+                }
+            }
+            Kind::ClockDrift(ppm) => {
+                let drift = ClockFault::Drift(if on { *ppm } else { 0.0 });
+                self.tell_device(slot, &DeviceLine::Clock(drift)).await;
+            }
+            Kind::Lose(what) => self.tell_vehicle(&VehicleLine::Lose { slot, what: *what, on }).await?,
+            Kind::HeldFrame(after) => {
+                if on {
+                    self.tell_vehicle(&VehicleLine::Hold { slot, after: *after }).await?;
+                }
+            }
+            Kind::RestartGate(gate) => {
+                if on {
+                    self.tell_vehicle(&VehicleLine::RestartGate { gate: *gate }).await?;
+                }
+            }
         }
         Ok(())
     }
@@ -120,7 +171,7 @@ where
     async fn end_device(&mut self, slot: Slot, by_itself: bool) {
         if let Some(device) = self.devices[slot.index()].take() {
             self.stopped[slot.index()] = false;
-            self.collector.on_down(now(), slot);
+            self.on_down(slot);
             if by_itself {
                 device.end().await;
             } else {
@@ -134,9 +185,21 @@ where
     }
 
     async fn tell_law(&mut self, slot: Slot, on: bool, fault: LawFault) {
+        self.tell_device(slot, &DeviceLine::Law(on.then_some(fault))).await;
+    }
+
+    async fn tell_device(&mut self, slot: Slot, line: &DeviceLine) {
         if let Some(device) = &mut self.devices[slot.index()] {
-            // A device that is gone has no law to fail.
-            let _ = device.tell(&LawLine { fault: on.then_some(fault) }).await;
+            // A device that is gone has nothing to fail.
+            let _ = device.tell(line).await;
+        }
+    }
+
+    /// The link is one: both devices hear what has become of it.
+    async fn tell_trouble(&mut self) {
+        let line = DeviceLine::Link(self.trouble);
+        for slot in [Slot::LEFT, Slot::RIGHT] {
+            self.tell_device(slot, &line).await;
         }
     }
 }

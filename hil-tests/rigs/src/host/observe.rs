@@ -1,13 +1,14 @@
 //! The runner's own session: it listens to what both devices publish, and passes orders on. It stands beside the
 //! link between them: cutting that link does not blind it.
 
-use super::addresses::{Addresses, endpoint};
+use super::cables::Plug;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc as blocking};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use twinhelm_hal::term::Slot;
 use twinhelm_hal::time::Instant;
+use twinhelm_linux::network::enter;
 use twinhelm_standby::{Order, Refusal, Sample};
 use twinhelm_vehicle::signals::State;
 use twinhelm_zenoh::wire::Carried;
@@ -45,14 +46,9 @@ impl<M: Carried> Watch<M> {
     ///
     /// # Errors
     /// In words, when it cannot be opened.
-    pub fn start(addresses: &Addresses, link_lease: Duration, keep_alive: u32) -> Result<Self, String> {
-        let settings = Settings {
-            vehicle: "demo".to_owned(),
-            listen: Vec::new(),
-            connect: vec![endpoint(addresses.left), endpoint(addresses.right)],
-            link_lease,
-            keep_alive,
-        };
+    pub(super) fn start(plug: Plug, link_lease: Duration, keep_alive: u32) -> Result<Self, String> {
+        let Plug { listen, connect, network } = plug;
+        let settings = Settings { vehicle: "demo".to_owned(), listen, connect, link_lease, keep_alive };
         let (send, seen) = mpsc::channel(4096);
         let (orders, ordered) = blocking::channel::<(Slot, Order)>();
         let stop = Arc::new(AtomicBool::new(false));
@@ -61,11 +57,16 @@ impl<M: Carried> Watch<M> {
         let thread = std::thread::Builder::new()
             .name("observer".to_owned())
             .spawn(move || {
-                let observer = match Observer::<State, M>::open(&settings) {
+                // Zenoh's threads are started from this one, and live where it lives.
+                let entered = network.as_deref().map_or(Ok(()), enter);
+                let entered = entered.map_err(|error| format!("entering the desk's network: {error}"));
+                let observer =
+                    entered.and_then(|()| Observer::<State, M>::open(&settings).map_err(|error| error.to_string()));
+                let observer = match observer {
                     Ok(observer) => observer,
                     Err(error) => {
                         // Whoever asked has gone: then nobody needs to know.
-                        let _ = opened.send(Err(error.to_string()));
+                        let _ = opened.send(Err(error));
                         return;
                     }
                 };

@@ -1,4 +1,4 @@
-//! The relay in the link between the two devices: it forwards, and when the link is cut it stops forwarding
+//! The relay in the link between the two devices: it forwards, and when a direction is cut it stops forwarding there
 //! without closing anything, as a dead switch does. What waits meanwhile comes when the link heals.
 
 use std::net::SocketAddr;
@@ -7,11 +7,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use twinhelm_hal::term::Slot;
 
 /// A relay; it stops when it is dropped.
 #[derive(Debug)]
 pub struct Relay {
-    cut: Arc<watch::Sender<bool>>,
+    /// By the device that sends: left, which connects, and right.
+    cuts: Arc<[watch::Sender<bool>; 2]>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -22,19 +24,19 @@ impl Relay {
     /// When `from` cannot be listened on.
     pub async fn start(from: SocketAddr, to: SocketAddr) -> std::io::Result<Self> {
         let listener = TcpListener::bind(from).await?;
-        let cut = Arc::new(watch::Sender::new(false));
-        let shared = cut.clone();
+        let cuts = Arc::new([watch::Sender::new(false), watch::Sender::new(false)]);
+        let shared = cuts.clone();
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(join(client, to, shared.subscribe()));
+                tokio::spawn(join(client, to, [shared[0].subscribe(), shared[1].subscribe()]));
             }
         });
-        Ok(Self { cut, task })
+        Ok(Self { cuts, task })
     }
 
-    /// Cuts or heals the link, both directions.
-    pub fn set_cut(&self, cut: bool) {
-        self.cut.send_replace(cut);
+    /// Cuts or heals what the device in slot `from` sends.
+    pub fn set_cut(&self, from: Slot, cut: bool) {
+        self.cuts[from.index().min(1)].send_replace(cut);
     }
 }
 
@@ -45,7 +47,7 @@ impl Drop for Relay {
 }
 
 /// Forwards between `client` and `to` until either end closes.
-async fn join(client: TcpStream, to: SocketAddr, cut: watch::Receiver<bool>) {
+async fn join(client: TcpStream, to: SocketAddr, cuts: [watch::Receiver<bool>; 2]) {
     let Ok(server) = TcpStream::connect(to).await else {
         return;
     };
@@ -53,9 +55,10 @@ async fn join(client: TcpStream, to: SocketAddr, cut: watch::Receiver<bool>) {
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let (client_in, client_out) = client.into_split();
     let (server_in, server_out) = server.into_split();
+    let [from_client, from_server] = cuts;
     tokio::select! {
-        () = forward(client_in, server_out, cut.clone()) => {}
-        () = forward(server_in, client_out, cut) => {}
+        () = forward(client_in, server_out, from_client) => {}
+        () = forward(server_in, client_out, from_server) => {}
     }
 }
 

@@ -1,14 +1,16 @@
 //! What the runner tells the processes that it starts, and what they answer: one line of JSON each.
 
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 use twinhelm_hal::term::Slot;
 use twinhelm_hal::time::{Duration, Instant};
+use twinhelm_hil::fault::Lost;
 use twinhelm_hil::law_faults::LawFault;
-use twinhelm_standby::Parameters;
+use twinhelm_standby::{Effect, Input, Parameters};
 use twinhelm_vehicle::course::Course;
 use twinhelm_vehicle::law::Tuning;
 use twinhelm_vehicle::plant::PlantConfig;
-use twinhelm_vehicle::report::log::Event;
+use twinhelm_vehicle::report::log::{Event, GateAnswer, GateInput};
 use twinhelm_vehicle::sensors::{SensorConfig, SensorFault};
 
 /// The first line that a process role reads.
@@ -33,6 +35,8 @@ pub struct Common {
     pub readings: String,
     /// The runner's process id: when it dies, the role dies.
     pub parent: u32,
+    /// The run is recorded: the process says what its node or its gates were told and answered.
+    pub records: bool,
 }
 
 /// What a controller process needs.
@@ -52,8 +56,10 @@ pub struct DeviceSpec {
     pub link_lease: Duration,
     /// Signs of life in one link lease.
     pub keep_alive: u32,
-    /// Its law is to be wrapped, because the scenario has faults of a law.
-    pub law_can_fail: bool,
+    /// What is to be wrapped, because the run makes it fail.
+    pub fallible: Fallible,
+    /// The network namespace that it lives in, `None` for the runner's own.
+    pub network: Option<PathBuf>,
 }
 
 /// What the vehicle process needs.
@@ -69,11 +75,49 @@ pub struct VehicleSpec {
     pub seed: u64,
 }
 
-/// What the runner tells a controller's law wrapper.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct LawLine {
-    /// What is wrong with the law from now on.
-    pub fault: Option<LawFault>,
+/// What the runner tells a controller process.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum DeviceLine {
+    /// What is wrong with its law from now on.
+    Law(Option<LawFault>),
+    /// What is wrong with its ear to the link from now on.
+    Link(LinkTrouble),
+    /// What happens to its clock.
+    Clock(ClockFault),
+}
+
+/// What is wrong with a device's ear to the link. The default is nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LinkTrouble {
+    /// Samples come so much later.
+    pub delay: Duration,
+    /// This part of the samples is lost, and this part comes once more, behind newer ones.
+    pub rough: f64,
+}
+
+/// What happens to a device's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ClockFault {
+    /// It jumps.
+    Slip {
+        /// By so much.
+        by: Duration,
+        /// Forwards, or backwards.
+        forwards: bool,
+    },
+    /// From now on it is fast by so many parts per million.
+    Drift(f64),
+}
+
+/// Which parts of a device a run may make fail: only these are wrapped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fallible {
+    /// Its law.
+    pub law: bool,
+    /// Its ear to the link.
+    pub link: bool,
+    /// Its clock.
+    pub clock: bool,
 }
 
 /// What the runner tells the vehicle.
@@ -95,6 +139,27 @@ pub enum VehicleLine {
         /// Begins or ends.
         on: bool,
     },
+    /// Frames are lost on the bus.
+    Lose {
+        /// Whose, or at whom.
+        slot: Slot,
+        /// Which.
+        what: Lost,
+        /// Begins or ends.
+        on: bool,
+    },
+    /// A device's next command comes once more.
+    Hold {
+        /// Whose.
+        slot: Slot,
+        /// So much later.
+        after: Duration,
+    },
+    /// A gate comes up anew.
+    RestartGate {
+        /// Which.
+        gate: u8,
+    },
     /// A device's sensors.
     Sensor {
         /// Whose.
@@ -104,6 +169,19 @@ pub enum VehicleLine {
     },
     /// The run is over.
     Stop,
+}
+
+/// One step of a device's node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Step {
+    /// When, by the machine's clock.
+    pub at: Instant,
+    /// When, by the device's clock: the same, unless the run makes clocks fail.
+    pub now: Instant,
+    /// What the node was told.
+    pub input: Input,
+    /// What it answered, in order.
+    pub effects: Vec<Effect>,
 }
 
 /// What a process role says.
@@ -116,6 +194,10 @@ pub enum Says {
     },
     /// The vehicle: something happened.
     Happened(Instant, Event),
+    /// The vehicle: a gate was told something, and answered.
+    Judged(Instant, u8, GateInput, GateAnswer),
+    /// A device: what its node was told, and what it answered.
+    Steps(Vec<Step>),
     /// The vehicle: an identifier had two senders.
     TwoSenders {
         /// The identifier.
@@ -123,6 +205,8 @@ pub enum Says {
     },
     /// The vehicle: so many events did not fit into its queue.
     Lost(u64),
+    /// So many notes for the recording did not fit into the queue.
+    Unrecorded(u64),
     /// The vehicle: it has stopped, and everything is written.
     Done,
     /// It cannot go on.

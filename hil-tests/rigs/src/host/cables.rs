@@ -1,0 +1,141 @@
+//! The link between the two devices, as the runner lays it and cuts it: a relay on loopback, or cables between network
+//! namespaces.
+
+use super::addresses::{Addresses, endpoint};
+use super::relay::Relay;
+use super::{HostError, machine};
+use crate::netns::{Network, NetworkError, link_address, service_address};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use twinhelm_hal::term::Slot;
+use twinhelm_hil::fault::Cut;
+
+/// Where a device's session listens in its own namespace: Zenoh's usual port.
+const PORT: u16 = 7447;
+
+/// What the link between the devices is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cabling {
+    /// Loopback, with a relay in the link that can stop forwarding: rig `host`.
+    #[default]
+    Loopback,
+    /// A network namespace for each device, joined by cables that can be cut: rig `netns`.
+    Namespaces,
+}
+
+impl Cabling {
+    /// Returns the rig's name.
+    #[must_use]
+    pub const fn rig(self) -> &'static str {
+        match self {
+            Self::Loopback => "host",
+            Self::Namespaces => "netns",
+        }
+    }
+}
+
+/// The link of one run.
+pub(super) enum Cables {
+    /// Loopback.
+    Loopback {
+        /// The relay between the devices.
+        relay: Relay,
+        /// Where both listen.
+        addresses: Addresses,
+    },
+    /// Namespaces.
+    Namespaces(Network),
+}
+
+/// Where a session listens and connects, and the namespace that it lives in.
+pub(super) struct Plug {
+    pub listen: Vec<String>,
+    pub connect: Vec<String>,
+    pub network: Option<PathBuf>,
+}
+
+impl Cables {
+    /// Lays the cables.
+    pub async fn lay(cabling: Cabling, addresses: &Addresses) -> Result<Self, HostError> {
+        match cabling {
+            Cabling::Loopback => {
+                let relay = Relay::start(addresses.relay, addresses.right).await.map_err(|error| {
+                    HostError::BadInput(format!(
+                        "listening on {}: {error}; write another port in [link], or 0 for ports of its own",
+                        addresses.relay
+                    ))
+                })?;
+                Ok(Self::Loopback { relay, addresses: addresses.clone() })
+            }
+            Cabling::Namespaces => Ok(Self::Namespaces(Network::build()?)),
+        }
+    }
+
+    /// Returns how the device in `slot` is plugged in. The left one connects, the right one waits.
+    pub fn plug(&self, slot: Slot) -> Plug {
+        match self {
+            Self::Loopback { addresses, .. } if slot == Slot::LEFT => Plug {
+                listen: vec![endpoint(addresses.left)],
+                connect: vec![endpoint(addresses.relay)],
+                network: None,
+            },
+            Self::Loopback { addresses, .. } => {
+                Plug { listen: vec![endpoint(addresses.right)], connect: Vec::new(), network: None }
+            }
+            Self::Namespaces(network) => {
+                let at = |address| endpoint(SocketAddr::from((address, PORT)));
+                let peer = at(link_address(Slot::RIGHT));
+                Plug {
+                    listen: vec![at(link_address(slot)), at(service_address(slot))],
+                    connect: if slot == Slot::LEFT { vec![peer] } else { Vec::new() },
+                    network: Some(network.namespace(slot)),
+                }
+            }
+        }
+    }
+
+    /// Returns how the runner's observer is plugged in: it finds both devices, whatever is cut between them.
+    pub fn desk(&self) -> Plug {
+        let (connect, network) = match self {
+            Self::Loopback { addresses, .. } => ([addresses.left, addresses.right], None),
+            Self::Namespaces(network) => {
+                let at = |slot| SocketAddr::from((service_address(slot), PORT));
+                ([Slot::LEFT, Slot::RIGHT].map(at), Some(network.desk()))
+            }
+        };
+        Plug { listen: Vec::new(), connect: connect.map(endpoint).to_vec(), network }
+    }
+
+    /// Cuts (`on`) or heals the link of the device in `slot`.
+    pub fn set_link(&self, slot: Slot, cut: Cut, on: bool) -> Result<(), HostError> {
+        match self {
+            Self::Loopback { relay, .. } => {
+                if cut != Cut::Rx {
+                    relay.set_cut(slot, on);
+                }
+                if cut != Cut::Tx {
+                    relay.set_cut(twinhelm_hil::world::other(slot), on);
+                }
+            }
+            Self::Namespaces(network) => network.set_link(slot, cut, on)?,
+        }
+        Ok(())
+    }
+
+    /// Lets the cables of the device in `slot` go dead (`on` is false), or brings them back. On loopback the cable to
+    /// the observer stays: what it sees there is no device's business.
+    pub fn set_power(&mut self, slot: Slot, on: bool) -> Result<(), HostError> {
+        match self {
+            Self::Loopback { .. } => self.set_link(slot, Cut::Both, !on)?,
+            Self::Namespaces(network) if on => network.restore_power(slot)?,
+            Self::Namespaces(network) => network.cut_power(slot)?,
+        }
+        Ok(())
+    }
+}
+
+impl From<NetworkError> for HostError {
+    fn from(error: NetworkError) -> Self {
+        machine("the network of the run", &error)
+    }
+}

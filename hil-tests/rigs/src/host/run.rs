@@ -1,0 +1,479 @@
+//! One run of real processes: started, waited for, followed, ended.
+
+use super::addresses::Addresses;
+use super::cables::{Cables, Plug};
+use super::child::{Process, Said, Who};
+use super::collect::Collector;
+use super::conclude::Finished;
+use super::glance::Board;
+use super::inject::{Action, Active, Agenda, fallible};
+use super::observe::{Observation, Watch};
+use super::operator::{Ask, Operator, fault_of};
+use super::spec::{Common, DeviceLine, DeviceSpec, LinkTrouble, Role, Says, Step, VehicleLine, VehicleSpec};
+use super::{HostError, HostPlan, machine};
+use crate::tape::Tape;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use twinhelm_control::Controller;
+use twinhelm_hal::term::Slot;
+use twinhelm_hal::time::Instant;
+use twinhelm_hil::fault::Fault;
+use twinhelm_hil::run::{HEARTBEAT_TIMEOUT, Standby};
+use twinhelm_linux::clock::now;
+use twinhelm_standby::RoleName;
+use twinhelm_vehicle::report::device_name;
+use twinhelm_vehicle::report::log::Event;
+use twinhelm_vehicle::report::witness::Witness;
+use twinhelm_vehicle::signals::{Command, State};
+
+/// The pair has to be ready so long after the processes were started.
+const READY_WITHIN: Duration = Duration::from_secs(20);
+/// The vehicle has to be silent so long after it was told to stop.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+/// How often the operator sees how the run stands, and is asked.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// The processes of a run, and what is known of them.
+pub(super) struct Run<'a, L: Controller> {
+    pub(super) host: &'a HostPlan<L>,
+    operator: &'a mut dyn Operator,
+    tape: Option<&'a Tape>,
+    addresses: Addresses,
+    pub(super) cables: Cables,
+    pub(super) vehicle: Process,
+    pub(super) devices: [Option<Process>; 2],
+    lives: [u32; 2],
+    /// Stopped by a signal: what still arrives of it was sent before.
+    pub(super) stopped: [bool; 2],
+    /// What is wrong with the devices' ears.
+    pub(super) trouble: LinkTrouble,
+    /// Devices that ended without being told to, in words.
+    died: Vec<String>,
+    pub(super) watch: Watch<L::Memory>,
+    said: mpsc::Receiver<Said>,
+    says: mpsc::Sender<Said>,
+    pub(super) collector: Collector<'a, L>,
+    board: Board,
+    /// What is wrong now.
+    active: Vec<Active>,
+    zero: Instant,
+    /// The run has begun.
+    is_driving: bool,
+    /// What the machine does not allow, in words.
+    missing: Option<String>,
+    /// The vehicle has written everything down.
+    vehicle_is_done: bool,
+    /// The `fresh` baseline has not started its second process yet.
+    fresh_waits: bool,
+    look_at: Instant,
+    /// The recording's end was told.
+    tape_has_ended: bool,
+}
+
+/// One thing that the runner waits for.
+enum Next<M> {
+    Said(Said),
+    Seen(Observation<M>),
+    Time,
+}
+
+impl<'a, L> Run<'a, L>
+where
+    L: Controller<State = State, Command = Command> + Clone,
+{
+    /// Starts the vehicle and the left device.
+    pub async fn start(
+        host: &'a HostPlan<L>,
+        operator: &'a mut dyn Operator,
+        tape: Option<&'a Tape>,
+    ) -> Result<Self, HostError> {
+        let addresses = Addresses::of(std::process::id(), host.port);
+        let (says, said) = mpsc::channel(4096);
+        let config = host.plan.config;
+        let cables = Cables::lay(host.cabling, &addresses).await?;
+        let common = common(host, &addresses, tape.is_some());
+        let spec = VehicleSpec { common, plant: host.plan.plant, sensors: host.plan.sensors, seed: host.plan.seed };
+        let vehicle = Process::start(&host.program, Who::Vehicle, &Role::Vehicle(spec), says.clone())
+            .await
+            .map_err(|error| machine("starting the vehicle process", &error))?;
+        let watch = Watch::start(cables.desk(), config.link_lease, host.keep_alive).map_err(HostError::Machine)?;
+        let witness = Witness::new(host.plan.law.clone(), config.period, config.divergence_max);
+        let mut run = Self {
+            host,
+            operator,
+            tape,
+            addresses,
+            cables,
+            vehicle,
+            devices: [None, None],
+            lives: [0, 0],
+            stopped: [false; 2],
+            trouble: LinkTrouble::default(),
+            died: Vec::new(),
+            watch,
+            said,
+            says,
+            collector: Collector::new(witness, tape),
+            board: Board::new(config.period),
+            active: Vec::new(),
+            zero: now(),
+            is_driving: false,
+            missing: None,
+            vehicle_is_done: false,
+            fresh_waits: host.plan.standby == Standby::Fresh,
+            look_at: now(),
+            tape_has_ended: false,
+        };
+        run.wait_for_vehicle().await?;
+        run.start_device(Slot::LEFT).await?;
+        Ok(run)
+    }
+
+    async fn wait_for_vehicle(&mut self) -> Result<(), HostError> {
+        let until = now() + READY_WITHIN;
+        loop {
+            match self.next(until).await {
+                Next::Said(Said { who: Who::Vehicle, says: Some(Says::Ready { missing }) }) => {
+                    // What the machine does not allow is the same for each process: the vehicle says it for all.
+                    self.missing = missing;
+                    return Ok(());
+                }
+                Next::Said(said) => self.on_said(said)?,
+                Next::Seen(_) => {}
+                Next::Time => return Err(HostError::Machine("the vehicle process did not start".to_owned())),
+            }
+        }
+    }
+
+    pub(super) async fn start_device(&mut self, slot: Slot) -> Result<(), HostError> {
+        let index = slot.index();
+        self.lives[index] += 1;
+        let Plug { listen, connect, network } = self.cables.plug(slot);
+        let faults = self.host.plan.faults.iter().map(|fault| &fault.kind);
+        let spec = DeviceSpec {
+            common: common(self.host, &self.addresses, self.tape.is_some()),
+            slot,
+            tuning: self.host.tuning,
+            listen,
+            connect,
+            link_lease: self.host.plan.config.link_lease,
+            keep_alive: self.host.keep_alive,
+            fallible: fallible(faults.chain(&self.host.announced)),
+            network,
+        };
+        let who = Who::Device(index, self.lives[index]);
+        let mut process = Process::start(&self.host.program, who, &Role::Device(spec), self.says.clone())
+            .await
+            .map_err(|error| machine("starting a device process", &error))?;
+        if self.trouble != LinkTrouble::default() {
+            // One that has ended already is noticed by its silence.
+            let _ = process.tell(&DeviceLine::Link(self.trouble)).await;
+        }
+        self.devices[index] = Some(process);
+        Ok(())
+    }
+
+    /// Waits until the pair is ready, and starts the right device on the way.
+    pub async fn wait_until_ready(&mut self) -> Result<(), HostError> {
+        if let Some(missing) = self.missing.take() {
+            self.operator.line(None, &missing);
+        }
+        let until = now() + READY_WITHIN;
+        let hot = self.host.plan.standby == Standby::Hot;
+        while self.collector.first_acted().is_none() || (hot && !self.collector.is_protected()) {
+            match self.next(until.min(now() + LOOK_EVERY)).await {
+                Next::Said(said) => {
+                    self.on_said(said)?;
+                    // Once the left device holds the wheel: so it is the left one in each run.
+                    if hot && self.lives[Slot::RIGHT.index()] == 0 && self.collector.first_acted().is_some() {
+                        self.start_device(Slot::RIGHT).await?;
+                    }
+                }
+                Next::Seen(seen) => self.on_seen(seen),
+                Next::Time if now() < until => {}
+                Next::Time => {
+                    let why = self.collector.why_not().map_or_else(String::new, |why| format!(": {why}"));
+                    let what = format!("the pair was not ready within {} s{why}", READY_WITHIN.as_secs());
+                    return Err(HostError::Machine(what));
+                }
+            }
+            if let Some(Ask::Quit) = self.look(None) {
+                return Err(HostError::Interrupted);
+            }
+        }
+        self.zero = now();
+        self.is_driving = true;
+        if let Some(tape) = self.tape {
+            let zero = self.zero;
+            tape.note(move |recorder| recorder.begins(zero));
+        }
+        let ready = if hot { "the pair is ready" } else { "the vehicle drives, without a standby" };
+        self.operator.line(Some(0.0), ready);
+        Ok(())
+    }
+
+    /// Follows the run to its end, and does what the agenda and the operator say. Returns when it ended.
+    pub async fn follow(&mut self) -> Result<Instant, HostError> {
+        let mut agenda = Agenda::new(self.zero, &self.host.plan.faults);
+        let end = self.zero + self.host.plan.duration;
+        let shown = (!self.host.open_ended).then_some(self.host.plan.duration);
+        loop {
+            let due = agenda.next_at().map_or(end, |at| at.min(end));
+            match self.next(due.min(now() + LOOK_EVERY)).await {
+                Next::Said(said) => self.on_said(said)?,
+                Next::Seen(seen) => self.on_seen(seen),
+                Next::Time => {}
+            }
+            if now() >= end {
+                return Ok(end);
+            }
+            while let Some(action) = agenda.take_due(now()) {
+                self.act(action).await?;
+            }
+            match self.look(Some(shown)) {
+                None => {}
+                Some(Ask::Quit) => return Ok(now()),
+                Some(Ask::Repair) => self.repair().await?,
+                Some(Ask::Inject { name, kind, target }) => {
+                    let fault = fault_of(&name, kind, target, now().since(self.zero));
+                    self.begin(None, &fault).await?;
+                }
+            }
+            self.look_at_tape();
+            if self.fresh_waits && self.heartbeat_is_missed() {
+                self.fresh_waits = false;
+                self.note_phase("noticed");
+                self.start_device(Slot::RIGHT).await?;
+                self.note_phase("started");
+            }
+        }
+    }
+
+    /// Shows the operator how the run stands, when it is time, and asks; `shown` is how long the run lasts, once it
+    /// has begun.
+    fn look(&mut self, shown: Option<Option<Duration>>) -> Option<Ask> {
+        let now = now();
+        if now >= self.look_at {
+            self.look_at = now + LOOK_EVERY;
+            let passed = shown.map(|_| now.since(self.zero));
+            self.operator.look(self.board.at(now, passed, shown.flatten()));
+        }
+        self.operator.ask()
+    }
+
+    /// Says once that the recording has ended before the run.
+    fn look_at_tape(&mut self) {
+        if let Some(problem) = self.tape.and_then(Tape::problem).filter(|_| !self.tape_has_ended) {
+            let line = format!("the recording ends here: {problem}; the run goes on");
+            self.tape_has_ended = true;
+            self.operator.line(Some(now().seconds_after(self.zero)), &line);
+        }
+    }
+
+    /// The `fresh` baseline's plain heartbeat: whatever the left device publishes.
+    fn heartbeat_is_missed(&self) -> bool {
+        let heard = self.collector.heard_at(Slot::LEFT).unwrap_or(self.zero).max(self.zero);
+        now().since(heard) > HEARTBEAT_TIMEOUT
+    }
+
+    fn note_phase(&mut self, name: &str) {
+        let at = now();
+        self.operator.line(Some(at.seconds_after(self.zero)), name);
+        self.on_event(at, &Event::Phase { name: name.to_owned() });
+    }
+
+    /// Takes note of something that happened, for the log and for those who watch.
+    pub(super) fn on_event(&mut self, at: Instant, event: &Event) {
+        self.board.on_event(at, event);
+        self.collector.on_event(at, event);
+    }
+
+    /// Takes note that a device is gone, or stopped.
+    pub(super) fn on_down(&mut self, slot: Slot) {
+        let at = now();
+        self.collector.on_down(slot);
+        self.on_event(at, &Event::Down { slot });
+    }
+
+    async fn act(&mut self, action: Action) -> Result<(), HostError> {
+        let host = self.host;
+        let Action { index, begins } = action;
+        if begins {
+            return self.begin(Some(index), &host.plan.faults[index]).await;
+        }
+        match self.active.iter().position(|active| active.index == Some(index)) {
+            Some(place) => self.end(place).await,
+            // The operator has mended it before.
+            None => Ok(()),
+        }
+    }
+
+    /// Begins a fault, or passes a request on.
+    async fn begin(&mut self, index: Option<usize>, fault: &Fault) -> Result<(), HostError> {
+        let slot = fault.target.slot(self.collector.holder());
+        let request = fault.kind.is_request();
+        let at = now();
+        let label = fault.label.clone();
+        let verb = if request { "is asked of" } else { "hits" };
+        self.operator.line(Some(at.seconds_after(self.zero)), &format!("{label} {verb} {}", device_name(slot)));
+        self.on_event(at, &Event::Fault { label: label.clone(), slot: Some(slot), request });
+        self.inject(&fault.kind, slot, true).await?;
+        if fault.kind.is_momentary() {
+            self.on_event(now(), &Event::FaultEnded { label, slot: Some(slot) });
+        } else if !request {
+            self.active.push(Active { index, label, kind: fault.kind, slot });
+        }
+        Ok(())
+    }
+
+    /// Ends the fault at `place` among those that are on.
+    async fn end(&mut self, place: usize) -> Result<(), HostError> {
+        let Active { label, kind, slot, .. } = self.active.remove(place);
+        self.inject(&kind, slot, false).await?;
+        let at = now();
+        self.operator.line(Some(at.seconds_after(self.zero)), &format!("{label} is over"));
+        self.on_event(at, &Event::FaultEnded { label, slot: Some(slot) });
+        Ok(())
+    }
+
+    /// Ends every fault that is on.
+    async fn repair(&mut self) -> Result<(), HostError> {
+        if self.active.is_empty() {
+            self.operator.line(Some(now().seconds_after(self.zero)), "nothing is to be repaired");
+        }
+        while !self.active.is_empty() {
+            self.end(0).await?;
+        }
+        Ok(())
+    }
+
+    async fn next(&mut self, until: Instant) -> Next<L::Memory> {
+        let wait = until.since(now());
+        tokio::select! {
+            biased;
+            Some(said) = self.said.recv() => Next::Said(said),
+            Some(seen) = self.watch.next() => Next::Seen(seen),
+            () = tokio::time::sleep(wait) => Next::Time,
+        }
+    }
+
+    fn on_said(&mut self, said: Said) -> Result<(), HostError> {
+        match said.says {
+            Some(Says::Happened(at, event)) => self.on_event(at, &event),
+            Some(Says::Judged(at, gate, input, answer)) => {
+                if let Some(tape) = self.tape {
+                    tape.note(move |recorder| recorder.judged(at, gate, &input, &answer));
+                }
+            }
+            Some(Says::Steps(steps)) => self.on_steps(said.who, steps),
+            Some(Says::Unrecorded(count)) => {
+                if let Some(tape) = self.tape {
+                    tape.note_lost(count);
+                }
+            }
+            Some(Says::Ready { .. }) => {
+                if said.who == Who::Device(1, 1) && self.host.plan.standby == Standby::Fresh {
+                    let name = "session open".to_owned();
+                    self.on_event(now(), &Event::Phase { name });
+                }
+            }
+            Some(Says::TwoSenders { id }) => {
+                return Err(HostError::Machine(format!(
+                    "identifier {id:#x} had two senders: the run means nothing"
+                )));
+            }
+            Some(Says::Lost(count)) => {
+                return Err(HostError::Machine(format!(
+                    "{count} events of the gate were lost: the run means nothing"
+                )));
+            }
+            Some(Says::Failed { why, bad_input: true }) => return Err(HostError::BadInput(why)),
+            Some(Says::Failed { why, bad_input: false }) => return Err(HostError::Machine(why)),
+            Some(Says::Done) => self.vehicle_is_done = true,
+            None => match said.who {
+                Who::Vehicle => return Err(HostError::Machine("the vehicle process has ended".to_owned())),
+                Who::Device(index, life) => self.on_device_gone(index, life),
+            },
+        }
+        Ok(())
+    }
+
+    fn on_steps(&self, who: Who, steps: Vec<Step>) {
+        let (Some(tape), Who::Device(index, life)) = (self.tape, who) else {
+            return;
+        };
+        let slot = if index == Slot::LEFT.index() { Slot::LEFT } else { Slot::RIGHT };
+        tape.note(move |recorder| {
+            for Step { at, now, input, effects } in steps {
+                recorder.step(at, slot, life, now, &input, &effects);
+            }
+        });
+    }
+
+    fn on_seen(&mut self, seen: Observation<L::Memory>) {
+        match seen {
+            Observation::Sample { at, sample } => {
+                // A sample that was under way when its sender was killed says nothing about now.
+                let index = sample.header.slot.index();
+                let runs = self.devices.get(index).is_some_and(Option::is_some);
+                if !runs || self.stopped[index] {
+                    return;
+                }
+                self.board.on_sample(at, &sample);
+                if let Some((slot, role)) = self.collector.on_sample(at, &sample) {
+                    let t_s = self.is_driving.then(|| at.seconds_after(self.zero));
+                    if role != RoleName::Joining {
+                        self.operator.line(t_s, &format!("{} is {role}", device_name(slot)));
+                    }
+                }
+            }
+            Observation::Refused { slot, refusal } => {
+                let t_s = now().seconds_after(self.zero);
+                self.operator.line(Some(t_s), &format!("{} refuses: {refusal}", device_name(slot)));
+            }
+        }
+    }
+
+    /// Notes the end of a device that nobody ended.
+    fn on_device_gone(&mut self, index: usize, life: u32) {
+        let slot = if index == Slot::LEFT.index() { Slot::LEFT } else { Slot::RIGHT };
+        if life == self.lives[index] && self.devices[index].take().is_some() {
+            self.on_down(slot);
+            self.died.push(format!("the {} device's process ended by itself", device_name(slot)));
+        }
+    }
+
+    /// Ends the processes, and returns what happened until `end`.
+    pub async fn finish(mut self, end: Instant) -> Result<Finished, HostError> {
+        let until = now() + STOP_WITHIN;
+        // A vehicle that does not listen any more is noticed by its silence below.
+        let _ = self.vehicle.tell(&VehicleLine::Stop).await;
+        loop {
+            match self.next(until).await {
+                Next::Said(Said { who: Who::Vehicle, says: None }) if self.vehicle_is_done => break,
+                Next::Said(said) => self.on_said(said)?,
+                Next::Seen(_) => {}
+                Next::Time => return Err(HostError::Machine("the vehicle process does not stop".to_owned())),
+            }
+        }
+        for device in self.devices.into_iter().flatten() {
+            device.kill().await;
+        }
+        self.vehicle.kill().await;
+        drop(self.cables);
+        let mut log = self.collector.finish();
+        log.events.retain(|(at, _)| *at <= end);
+        Ok(Finished { log, zero: self.zero, end, died: self.died })
+    }
+}
+
+fn common<L>(host: &HostPlan<L>, addresses: &Addresses, records: bool) -> Common {
+    Common {
+        parameters: *host.plan.config,
+        course: (*host.plan.course).clone(),
+        bus: addresses.bus.clone(),
+        readings: addresses.readings.clone(),
+        parent: std::process::id(),
+        records,
+    }
+}

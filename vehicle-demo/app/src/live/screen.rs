@@ -1,0 +1,314 @@
+//! What the live view draws: the course from above, the pair, the strip of output gaps, what happened, the keys.
+//!
+//! It reads a glance and draws; without colours it says the same.
+
+use super::strip::Strip;
+use super::{COLUMNS_MIN, ROWS_MIN, Setting, is_too_small, keys};
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::symbols::Marker;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::canvas::{Canvas, Points};
+use ratatui::widgets::{Block, Paragraph, Wrap};
+use std::collections::VecDeque;
+use std::time::Duration;
+use twinhelm_hal::term::Slot;
+use twinhelm_rigs::host::glance::{DeviceGlance, Glance, Pose};
+use twinhelm_standby::NotReady;
+use twinhelm_vehicle::course::Course;
+use twinhelm_vehicle::dbc::scales::{DRIVE_MPS2_PER_COUNT, STEERING_RAD_PER_COUNT};
+use twinhelm_vehicle::report::device_name;
+
+/// The pair's box: its lines are as wide.
+const PAIR_COLUMNS: u16 = 48;
+/// The strip's rows: a row for each period up to the command timeout.
+const STRIP_ROWS: u16 = 5;
+/// The last lines of what happened; twice as many where there is room.
+const LINES_SHOWN: u16 = 2;
+const ROOMY_ROWS: u16 = 30;
+/// What the pair's box takes.
+const PAIR_ROWS: u16 = 9;
+/// Nothing heard of a device for so many periods is worth a colour.
+const QUIET_PERIODS: u32 = 3;
+
+/// Draws how the run stands.
+pub(super) fn draw(
+    frame: &mut Frame<'_>,
+    setting: &Setting,
+    glance: &Glance,
+    lines: &VecDeque<String>,
+    colours: bool,
+) {
+    let area = frame.area();
+    if is_too_small(area.width, area.height) {
+        let words = format!("make the terminal larger: {COLUMNS_MIN} × {ROWS_MIN} at least (q quits)");
+        frame.render_widget(Paragraph::new(words).wrap(Wrap { trim: true }), area);
+        return;
+    }
+    let ink = Ink { colours };
+    let lines_shown = if area.height >= ROOMY_ROWS { 2 * LINES_SHOWN } else { LINES_SHOWN };
+    let [title, middle, strip, events, help] = Layout::vertical([
+        Constraint::Length(1),
+        Constraint::Min(PAIR_ROWS + 2),
+        Constraint::Length(STRIP_ROWS + 2),
+        Constraint::Length(lines_shown + 2),
+        Constraint::Length(1),
+    ])
+    .areas(area);
+    let [map, pair] = Layout::horizontal([Constraint::Min(20), Constraint::Length(PAIR_COLUMNS + 2)]).areas(middle);
+    draw_title(frame, title, setting, glance);
+    draw_course(frame, map, &setting.course, glance.pose, ink);
+    draw_pair(frame, pair, setting, glance, ink);
+    let block = Block::bordered().title(" time between commands (c cover, T takeover, o opening) ");
+    let inner = block.inner(strip);
+    frame.render_widget(block, strip);
+    let (period, timeout) = (setting.config.period, setting.config.command_timeout);
+    frame.render_widget(Strip { gaps: &glance.gaps, period, timeout, colours }, inner);
+    let shown =
+        lines.iter().skip(lines.len().saturating_sub(lines_shown.into())).map(|line| Line::raw(line.as_str()));
+    frame.render_widget(
+        Paragraph::new(shown.collect::<Vec<_>>()).block(Block::bordered().title(" what happened ")),
+        events,
+    );
+    frame.render_widget(Paragraph::new(keys::HELP).style(ink.of(Color::Cyan)), help);
+}
+
+/// How things are coloured, where there are colours.
+#[derive(Clone, Copy)]
+struct Ink {
+    colours: bool,
+}
+
+impl Ink {
+    fn of(self, colour: Color) -> Style {
+        if self.colours { Style::new().fg(colour) } else { Style::new() }
+    }
+
+    /// What must be seen: without colours it is bold.
+    fn loud(self, colour: Color) -> Style {
+        self.of(colour).add_modifier(Modifier::BOLD)
+    }
+}
+
+fn draw_title(frame: &mut Frame<'_>, area: Rect, setting: &Setting, glance: &Glance) {
+    let seconds = |span: Duration| format!("{:.1} s", span.as_secs_f64());
+    let time = match (glance.passed, glance.of) {
+        (None, _) => "starting".to_owned(),
+        (Some(passed), Some(of)) => format!("{} of {}", seconds(passed), seconds(of)),
+        (Some(passed), None) => seconds(passed),
+    };
+    let until = if setting.open_ended { ", until q" } else { "" };
+    frame.render_widget(Line::raw(format!(" {time}{until}   {}", setting.title)), area);
+}
+
+fn draw_course(frame: &mut Frame<'_>, area: Rect, course: &Course, pose: Option<Pose>, ink: Ink) {
+    let block = Block::bordered().title(" course ");
+    let outline: Vec<(f64, f64)> = course.outline().collect();
+    let inner = block.inner(area);
+    let (x, y) = bounds(&outline, inner);
+    let colour = |colour| if ink.colours { colour } else { Color::Reset };
+    let canvas = Canvas::default().block(block).marker(Marker::Braille).x_bounds(x).y_bounds(y).paint(|context| {
+        context.draw(&Points { coords: &outline, color: colour(Color::DarkGray) });
+        if let Some(pose) = pose {
+            context.print(pose.x_m, pose.y_m, Span::styled("●", ink.loud(Color::Yellow)));
+        }
+    });
+    frame.render_widget(canvas, area);
+}
+
+/// Returns bounds around the points in which a metre is as long to the right as upwards: a cell is 2 dots wide and 4
+/// high, and a dot is about square.
+fn bounds(points: &[(f64, f64)], area: Rect) -> ([f64; 2], [f64; 2]) {
+    let range = |of: fn(&(f64, f64)) -> f64| {
+        let low = points.iter().map(of).fold(f64::INFINITY, f64::min);
+        let high = points.iter().map(of).fold(f64::NEG_INFINITY, f64::max);
+        if low.is_finite() { (f64::midpoint(low, high), high - low) } else { (0.0, 0.0) }
+    };
+    let ((x_m, width_m), (y_m, height_m)) = (range(|point| point.0), range(|point| point.1));
+    let dots = (f64::from(area.width.max(1)) * 2.0, f64::from(area.height.max(1)) * 4.0);
+    // A little room around it.
+    let m_per_dot = 1.1 * (width_m / dots.0).max(height_m / dots.1).max(1e-3);
+    let around = |middle: f64, dots: f64| [middle - m_per_dot * dots / 2.0, middle + m_per_dot * dots / 2.0];
+    (around(x_m, dots.0), around(y_m, dots.1))
+}
+
+fn draw_pair(frame: &mut Frame<'_>, area: Rect, setting: &Setting, glance: &Glance, ink: Ink) {
+    let mut lines = vec![wheel(glance, ink), protection(glance, ink), motion(glance)];
+    let quiet = QUIET_PERIODS * setting.config.period;
+    for slot in [Slot::LEFT, Slot::RIGHT] {
+        lines.extend(device(slot, &glance.devices[slot.index()], quiet, ink));
+    }
+    let Glance { covers, takeovers, missed_deadlines, .. } = glance;
+    let style = if *missed_deadlines > 0 { ink.loud(Color::Red) } else { Style::new() };
+    lines.push(Line::from(vec![
+        Span::raw(format!("covers {covers}   takeovers {takeovers}   ")),
+        Span::styled(format!("missed deadlines {missed_deadlines}"), style),
+    ]));
+    let faults = if glance.faults.is_empty() { "nothing".to_owned() } else { glance.faults.join(", ") };
+    lines.push(Line::raw(format!("wrong now: {faults}")));
+    frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(" pair ")), area);
+}
+
+fn wheel(glance: &Glance, ink: Ink) -> Line<'static> {
+    let Some(term) = glance.term else {
+        return Line::raw("nobody holds the wheel yet");
+    };
+    let holder = device_name(term.slot());
+    if glance.gate_open {
+        Line::raw(format!("{holder} holds the wheel, term {term}   gate open"))
+    } else {
+        Line::styled("the gate is closed: the vehicle is stopped", ink.loud(Color::Red))
+    }
+}
+
+fn protection(glance: &Glance, ink: Ink) -> Line<'static> {
+    if glance.is_protected() {
+        Line::styled("protected: the other could take over now", ink.of(Color::Green))
+    } else {
+        Line::styled("NOT protected: nobody could take over now", ink.loud(Color::Red))
+    }
+}
+
+fn motion(glance: &Glance) -> Line<'static> {
+    let Some(Pose { speed_mps, cross_track_m, .. }) = glance.pose else {
+        return Line::default();
+    };
+    Line::raw(format!("{speed_mps:.2} m/s   {:+.1} cm off the course", cross_track_m * 100.0))
+}
+
+fn device(slot: Slot, device: &DeviceGlance, quiet: Duration, ink: Ink) -> [Line<'static>; 2] {
+    let name = device_name(slot);
+    let Some(role) = device.role.filter(|_| device.runs) else {
+        return [Line::styled(format!("{name:6}down"), ink.loud(Color::Red)), Line::default()];
+    };
+    let heard = device.heard_ago.unwrap_or_default();
+    let style = if heard > quiet { ink.loud(Color::Yellow) } else { Style::new() };
+    let term = device.term.map_or_else(String::new, |term| format!("term {term}  "));
+    let first = Line::from(vec![
+        Span::raw(format!("{name:6}{role}  {term}")),
+        Span::styled(format!("heard {:.0} ms ago", heard.as_secs_f64() * 1e3), style),
+    ]);
+    let divergence = device.divergence.map_or_else(String::new, |span| {
+        let steering_rad = f64::from(span.first) * STEERING_RAD_PER_COUNT;
+        let drive_mps2 = f64::from(span.second) * DRIVE_MPS2_PER_COUNT;
+        format!("apart {steering_rad:.3} rad, {drive_mps2:.2} m/s²")
+    });
+    let second = match device.ready {
+        // The one that drives: everybody knows that it is no standby.
+        Some(Err(NotReady::Role)) | None => Line::default(),
+        Some(Ok(())) => Line::styled(format!("      ready   {divergence}"), ink.of(Color::Green)),
+        Some(Err(why)) => Line::styled(cut(&format!("      {why}")), ink.of(Color::Yellow)),
+    };
+    [first, second]
+}
+
+/// Returns a line that fits into the pair's box.
+fn cut(line: &str) -> String {
+    if line.chars().count() <= PAIR_COLUMNS.into() {
+        return line.to_owned();
+    }
+    line.chars().take(usize::from(PAIR_COLUMNS) - 1).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+    use std::sync::Arc;
+    use twinhelm_hal::gate::How;
+    use twinhelm_hal::term::Term;
+    use twinhelm_rigs::host::glance::Gap;
+    use twinhelm_standby::{Config, Parameters, RoleName};
+
+    fn drawn(glance: &Glance, columns: u16, rows: u16) -> String {
+        let setting = Setting {
+            course: Arc::new(Course::harbour()),
+            config: Config::new(Parameters::at_period(Duration::from_millis(10))).expect("it keeps the promise"),
+            title: "rig host".to_owned(),
+            open_ended: true,
+        };
+        let lines = VecDeque::from(["  5.000 s  kill@5.000s hits left".to_owned()]);
+        let mut terminal = Terminal::new(TestBackend::new(columns, rows)).expect("memory");
+        terminal.draw(|frame| draw(frame, &setting, glance, &lines, false)).expect("memory");
+        terminal.backend().to_string()
+    }
+
+    fn glance() -> Glance {
+        let left = DeviceGlance {
+            runs: true,
+            role: Some(RoleName::Primary),
+            ready: Some(Err(NotReady::Role)),
+            term: Some(Term::new(4)),
+            heard_ago: Some(Duration::from_millis(7)),
+            divergence: None,
+        };
+        let ready = Some(Ok(()));
+        let right = DeviceGlance { role: Some(RoleName::Standby), ready, term: None, ..left };
+        Glance {
+            passed: Some(Duration::from_millis(5_250)),
+            pose: Some(Pose { speed_mps: 2.25, cross_track_m: -0.034, ..Pose::default() }),
+            gate_open: true,
+            term: Some(Term::new(4)),
+            devices: [left, right],
+            covers: 2,
+            gaps: [Gap { length: Duration::from_millis(10), how: How::Holder }].into(),
+            faults: vec!["link-cut@4.000s".to_owned()],
+            ..Glance::default()
+        }
+    }
+
+    #[test]
+    fn everything_is_said_without_colours() {
+        let screen = drawn(&glance(), 100, 30);
+        for words in [
+            "5.2 s, until q",
+            "left holds the wheel, term 4   gate open",
+            "protected: the other could take over now",
+            "2.25 m/s   -3.4 cm off the course",
+            "left  primary  term 4  heard 7 ms ago",
+            "right standby",
+            "covers 2   takeovers 0   missed deadlines 0",
+            "wrong now: link-cut@4.000s",
+            "50 ms timeout",
+            "10 ms period",
+            "kill@5.000s hits left",
+            keys::HELP,
+            "●",
+        ] {
+            assert!(screen.contains(words), "{words} is missing in\n{screen}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_well_is_said() {
+        let mut glance = glance();
+        glance.devices[0] = DeviceGlance::default();
+        glance.devices[1].ready = Some(Err(NotReady::Link));
+        glance.gate_open = false;
+        let screen = drawn(&glance, 80, 24);
+        for words in [
+            "NOT protected",
+            "left  down",
+            "the gate is closed: the vehicle is stopped",
+            "link: no state from the peer",
+        ] {
+            assert!(screen.contains(words), "{words} is missing in\n{screen}");
+        }
+    }
+
+    #[test]
+    fn a_terminal_that_has_become_too_small_is_told_so() {
+        let screen = drawn(&glance(), 60, 24);
+        assert!(screen.contains("make the terminal larger: 80 × 24"), "{screen}");
+    }
+
+    #[test]
+    fn a_metre_is_as_long_to_the_right_as_upwards() {
+        let (x, y) = bounds(&[(0.0, 0.0), (10.0, 2.0)], Rect::new(0, 0, 40, 10));
+        let m_per_dot = [(x[1] - x[0]) / 80.0, (y[1] - y[0]) / 40.0];
+        assert!((m_per_dot[0] - m_per_dot[1]).abs() < 1e-12, "{m_per_dot:?}");
+        assert!(x[0] < 0.0 && x[1] > 10.0 && y[0] < 0.0 && y[1] > 2.0);
+    }
+}

@@ -1,0 +1,38 @@
+//! What the program's tests have in common: starting it, and the independent readers in Python.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Returns the program, to be given arguments.
+pub fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_vehicle-demo"))
+}
+
+/// Runs the program to its end.
+pub fn demo(arguments: &[&str]) -> Output {
+    program().args(arguments).output().expect("the program runs")
+}
+
+/// Returns bytes as text, for messages.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Runs the Python script of this folder with `arguments`; it must end well.
+#[allow(dead_code, reason = "each test is a program of its own, and some need no Python")]
+pub fn python(script: &str, arguments: &[&str]) -> String {
+    // `./dev setup` makes an environment of its own in the target folder.
+    let made = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/venv/bin/python");
+    let usual = if Path::new(made).exists() { made } else { "python3" };
+    let python = std::env::var("TWINHELM_PYTHON").unwrap_or_else(|_| usual.to_owned());
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(script);
+    let output = Command::new(&python)
+        .arg(&script)
+        .args(arguments)
+        .output()
+        .unwrap_or_else(|cause| panic!("starting {python}: {cause}; run `./dev setup`"));
+    let (said, complained) = (text(&output.stdout), text(&output.stderr));
+    assert!(!complained.contains("ModuleNotFoundError"), "{complained}\nrun `./dev setup`, which installs it");
+    assert!(output.status.success(), "{}:\n{said}\n{complained}", script.display());
+    said
+}
