@@ -60,6 +60,22 @@ fn every_built_in_scenario_keeps_its_bounds_and_invariants() {
     }
 }
 
+/// Two faults at once are outside the promise; once both are over, the pair is whole again.
+#[test]
+fn a_claimer_that_cannot_send_does_not_keep_the_pair_from_being_whole() {
+    // The gate closes: the holder's law is stuck and claims in vain, the other one slept, and opens the gate.
+    for seed in 1..=SEEDS {
+        let text = "name = \"two\"\nabout = \"two faults at once\"\nduration_s = 5.0\n\
+            faults = [\"frozen@1s:300ms:left\", \"hang@1000ms:70ms:right\"]\n";
+        let mut scenario = Scenario::parse("two.toml", text).expect("a scenario");
+        scenario.seed = seed;
+        let Outcome { report, violations, .. } = run(&scenario, seed);
+        assert_eq!(violations, [], "seed {seed}");
+        assert!(report.missed_deadlines > 0, "seed {seed}: the gate closed");
+        assert!(report.redundancy_restored, "seed {seed}: {report:#?}");
+    }
+}
+
 #[test]
 fn the_same_seed_gives_the_same_log_and_another_seed_another() {
     for scenario in ["hang", "link-rough", "ce06-both-claim-at-boot"].map(builtin) {

@@ -332,6 +332,11 @@ impl<R: NodeRules> Node<R> {
                     // The gate closed on our term: only a higher one opens it again.
                     course.term = own_next;
                     self.role = Role::Claiming { course };
+                } else if matches!(self.role, Role::Claiming { .. })
+                    && self.all_gates_opened_below(gate.at, course.term)
+                {
+                    // Another device opened them: nothing is left to claim.
+                    self.join(gate.at);
                 }
             }
             Role::Joining { .. } | Role::Fenced { .. } => {}

@@ -8,6 +8,7 @@ use crate::role::{Role, RoleName, Sending};
 use crate::sample::Header;
 use twinhelm_hal::cycle::Cycle;
 use twinhelm_hal::signals::{Signals, Span};
+use twinhelm_hal::term::Term;
 use twinhelm_hal::time::{Instant, nanos};
 
 impl<R: NodeRules> Node<R> {
@@ -37,6 +38,12 @@ impl<R: NodeRules> Node<R> {
     pub(super) fn all_gates_closed(&self, now: Instant) -> bool {
         let mut live = self.ears.live(now, self.config.gate_lease).peekable();
         live.peek().is_some() && live.all(|gate| !gate.open)
+    }
+
+    /// V6: returns whether each live gate is open in another device's term below `claimed`.
+    pub(super) fn all_gates_opened_below(&self, now: Instant, claimed: Term) -> bool {
+        let others = |term: Term| term < claimed && term.slot() != claimed.slot();
+        self.ears.live(now, self.config.gate_lease).all(|gate| gate.open && gate.term.is_some_and(others))
     }
 
     /// V10: judges readiness on a cycle of the holder; between two of them the last judgement stands.

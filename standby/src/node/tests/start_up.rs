@@ -194,6 +194,25 @@ fn a_claimer_chooses_a_new_term_when_a_closed_gate_knows_its_claim() {
 }
 
 #[test]
+fn a_claimer_makes_way_when_the_gate_opens_for_a_lower_term() {
+    // Its law cannot give a command that passes its check, so nothing of its claim reaches the gate.
+    let (mut flight, _) = hears_closed(0, Some(5), 30);
+    assert_eq!(flight.chosen(), Some(8));
+    flight.gate(35.0, 0, open(OURS, 4));
+    assert_eq!(flight.role(), RoleName::Joining);
+}
+
+#[test]
+fn a_claimer_goes_on_while_another_live_gate_is_closed() {
+    let (mut flight, _) = hears_closed(0, Some(5), 30);
+    flight.gate(31.0, 1, closed(None, 0));
+    flight.gate(35.0, 0, open(OURS, 4));
+    assert_eq!(flight.role(), RoleName::Claiming);
+    flight.gate(36.0, 1, open(OURS, 4));
+    assert_eq!(flight.role(), RoleName::Joining);
+}
+
+#[test]
 fn a_closed_gate_that_knows_less_does_not_drive_terms_up() {
     let (mut flight, _) = hears_closed(0, Some(5), 30);
     assert_eq!(flight.chosen(), Some(8));
