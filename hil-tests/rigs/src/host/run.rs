@@ -61,8 +61,6 @@ pub(super) struct Run<'a, L: Controller> {
     is_driving: bool,
     /// What the machine does not allow, in words.
     missing: Option<String>,
-    /// The vehicle has written everything down.
-    vehicle_is_done: bool,
     /// The `fresh` baseline has not started its second process yet.
     fresh_waits: bool,
     look_at: Instant,
@@ -119,7 +117,6 @@ where
             zero: now(),
             is_driving: false,
             missing: None,
-            vehicle_is_done: false,
             fresh_waits: host.plan.standby == Standby::Fresh,
             look_at: now(),
             tape_has_ended: false,
@@ -389,7 +386,9 @@ where
             }
             Some(Says::Failed { why, bad_input: true }) => return Err(HostError::BadInput(why)),
             Some(Says::Failed { why, bad_input: false }) => return Err(HostError::Machine(why)),
-            Some(Says::Done) => self.vehicle_is_done = true,
+            Some(Says::Done) => {
+                return Err(HostError::Machine("the vehicle has stopped before it was asked to".to_owned()));
+            }
             None => match said.who {
                 Who::Vehicle => return Err(HostError::Machine("the vehicle process has ended".to_owned())),
                 Who::Device(index, life) => self.on_device_gone(index, life),
@@ -450,7 +449,8 @@ where
         let _ = self.vehicle.tell(&VehicleLine::Stop).await;
         loop {
             match self.next(until).await {
-                Next::Said(Said { who: Who::Vehicle, says: None }) if self.vehicle_is_done => break,
+                // Its last line. Its end would tell nothing more, and a process can take seconds to die.
+                Next::Said(Said { who: Who::Vehicle, says: Some(Says::Done) }) => break,
                 Next::Said(said) => self.on_said(said)?,
                 Next::Seen(_) => {}
                 Next::Time => return Err(HostError::Machine("the vehicle process does not stop".to_owned())),
