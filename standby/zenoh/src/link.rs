@@ -1,26 +1,21 @@
 //! A device's end of the link: what its control thread holds, and what keeps the session for it.
 
+mod line;
 mod sender;
 
 use crate::counters::{Counters, Tally};
-use crate::intake::Intake;
-use crate::keys::{Kind, key, keys};
-use crate::session::{OpenError, open};
+use crate::session::OpenError;
 use crate::settings::Settings;
 use crate::wire::Carried;
+use line::{Inbox, Line};
 use rtrb::{Consumer, Producer, RingBuffer};
 use sender::Sender;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
 use triple_buffer::{Input, Output, TripleBuffer};
 use twinhelm_hal::term::Slot;
-use twinhelm_linux::clock::now;
 use twinhelm_standby::{HeardSample, Order, Refusal, Sample};
-use zenoh::liveliness::LivelinessToken;
-use zenoh::pubsub::Subscriber;
-use zenoh::sample::Locality;
-use zenoh::{Session, Wait};
 
 /// How many orders wait for the control thread. It takes all in each turn; people give one at a time.
 pub const ORDERS_MAX: usize = 8;
@@ -34,10 +29,6 @@ pub struct Link {
     tally: Arc<Tally>,
     ending: Arc<AtomicBool>,
     sender: Option<JoinHandle<()>>,
-    session: Session,
-    // Each is undeclared when it is dropped.
-    _subscribers: [Subscriber<()>; 2],
-    _alive: LivelinessToken,
 }
 
 /// What the control thread holds of a link. No method allocates, locks or waits.
@@ -66,23 +57,23 @@ impl Link {
         slot: Slot,
         settings: &Settings,
     ) -> Result<(Self, LinkPort<S, M>), OpenError> {
-        let session = open(settings)?;
-        let vehicle = &settings.vehicle;
         let tally = Arc::new(Tally::default());
-        let intake = Intake::new(&tally);
+        let (peer_heard, peer) = TripleBuffer::default().split();
+        let (orders_heard, orders) = RingBuffer::new(ORDERS_MAX);
+        let inbox = Inbox::new(&tally, peer_heard, orders_heard);
+        let line = Line::open(slot, settings, &inbox)?;
 
         let (samples, samples_to_send) = TripleBuffer::default().split();
         let (refusals, refusals_to_send) = RingBuffer::new(REFUSALS_MAX);
-        let sender = Sender::declare(&session, vehicle, slot, samples_to_send, refusals_to_send, &tally)?;
-
-        let (peer_heard, peer) = TripleBuffer::default().split();
-        let states = hear_peer::<S, M>(&session, vehicle, slot, intake.clone(), peer_heard)?;
-        let (orders_heard, orders) = RingBuffer::new(ORDERS_MAX);
-        let given = hear_orders(&session, vehicle, slot, intake, orders_heard, &tally)?;
-
-        let key = key(vehicle, Kind::Alive, slot);
-        let alive = session.liveliness().declare_token(&key).wait().map_err(OpenError::of(&key))?;
-
+        let sender = Sender {
+            slot,
+            settings: settings.clone(),
+            tally: Arc::clone(&tally),
+            inbox,
+            line: Some(line),
+            samples: samples_to_send,
+            refusals: refusals_to_send,
+        };
         let ending = Arc::new(AtomicBool::new(false));
         let until = Arc::clone(&ending);
         let sender = thread::Builder::new()
@@ -98,8 +89,7 @@ impl Link {
             sender: sender.thread().clone(),
             tally: Arc::clone(&tally),
         };
-        let link =
-            Self { tally, ending, sender: Some(sender), session, _subscribers: [states, given], _alive: alive };
+        let link = Self { tally, ending, sender: Some(sender) };
         Ok((link, port))
     }
 
@@ -123,8 +113,6 @@ impl Drop for Link {
             // It has nothing to say, and a panic of its own was printed already.
             drop(sender.join());
         }
-        // A session that cannot be closed is dropped all the same.
-        drop(self.session.close().wait());
     }
 }
 
@@ -156,53 +144,4 @@ impl<S: Carried, M: Carried> LinkPort<S, M> {
             Err(_) => self.tally.dropped.add_one(),
         }
     }
-}
-
-fn hear_peer<S: Carried, M: Carried>(
-    session: &Session,
-    vehicle: &str,
-    slot: Slot,
-    intake: Intake,
-    mut heard: Input<Option<HeardSample<S, M>>>,
-) -> Result<Subscriber<()>, OpenError> {
-    let key = keys(vehicle, Kind::State);
-    session
-        .declare_subscriber(&key)
-        // Zenoh would hand this device its own samples too, on the sender's thread.
-        .allowed_origin(Locality::Remote)
-        // Zenoh locks around it: an old and a new connection of the peer are read by two threads.
-        .callback_mut(move |message| {
-            let at = now();
-            if let Some((_, sample)) = intake.state(&message, Some(slot)) {
-                heard.write(Some(HeardSample { at, sample }));
-            }
-        })
-        .wait()
-        .map_err(OpenError::of(&key))
-}
-
-fn hear_orders(
-    session: &Session,
-    vehicle: &str,
-    slot: Slot,
-    intake: Intake,
-    orders: Producer<Order>,
-    tally: &Arc<Tally>,
-) -> Result<Subscriber<()>, OpenError> {
-    let key = key(vehicle, Kind::Order, slot);
-    let tally = Arc::clone(tally);
-    // Among Zenoh's threads alone: the control thread takes orders out without it.
-    let orders = Mutex::new(orders);
-    session
-        .declare_subscriber(&key)
-        .callback(move |message| {
-            let Some(order) = intake.order(&message, slot) else {
-                return;
-            };
-            if orders.lock().unwrap_or_else(PoisonError::into_inner).push(order).is_err() {
-                tally.dropped.add_one();
-            }
-        })
-        .wait()
-        .map_err(OpenError::of(&key))
 }

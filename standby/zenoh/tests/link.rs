@@ -8,6 +8,7 @@ use std::error::Error;
 use std::fmt::Debug;
 use std::net::TcpListener;
 use std::process;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use twinhelm_hal::cycle::Cycle;
 use twinhelm_hal::signals::Signals;
@@ -18,6 +19,7 @@ use twinhelm_standby::{Header, HeardSample, NotReady, Order, Published, Refusal,
 use twinhelm_zenoh::wire::{BYTES_MAX, VERSION, encode};
 use twinhelm_zenoh::{Counters, Link, OBSERVED_MAX, Observed, OpenError, OrderError, Settings, SettingsError};
 use zenoh::qos::CongestionControl;
+use zenoh::sample::SampleKind;
 use zenoh::{Session, Wait};
 
 type State = [f64; 4];
@@ -247,6 +249,37 @@ impl Intruder {
     fn put_sample(&self, key: &str, sample: &Sample) {
         self.put(key, encode(sample, &mut [0; BYTES_MAX]).unwrap());
     }
+}
+
+/// Zenoh can leave a link with one end that is not heard any more, for good. Only the deaf end can notice.
+#[test]
+fn a_device_that_sees_a_peer_and_hears_nothing_of_it_opens_its_session_anew() {
+    let a = endpoint();
+    let (_link, mut left) =
+        open(LEFT, &Settings { link_lease: Duration::from_millis(100), ..settings(&[&a], &[]) });
+    let mute = Intruder::open(&[&a]);
+    let seen = Arc::new(AtomicU8::new(0));
+    let counted = Arc::clone(&seen);
+    let _tokens = mute
+        .0
+        .liveliness()
+        .declare_subscriber("twinhelm/demo/alive/0")
+        .history(true)
+        .callback(move |token| {
+            if token.kind() == SampleKind::Put {
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+        })
+        .wait()
+        .unwrap();
+    let _peer = mute.0.liveliness().declare_token("twinhelm/demo/alive/1").wait().unwrap();
+    eventually("it comes again", || (seen.load(Ordering::Relaxed) >= 2).then_some(()));
+    let mut cycle = 0;
+    eventually("it hears in its new session", || {
+        cycle += 1;
+        mute.put_sample("state/1", &sample(RIGHT, cycle));
+        left.peer()
+    });
 }
 
 #[test]

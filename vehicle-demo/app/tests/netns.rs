@@ -54,6 +54,26 @@ fn a_link_that_is_cut_in_one_direction_or_both_moves_no_wheel_and_costs_redundan
     }
 }
 
+/// Zenoh can leave a link that was cut for about a link lease with one deaf end (eclipse-zenoh/zenoh#2806).
+#[test]
+fn the_pair_is_whole_again_after_each_cut_of_the_link() {
+    const CUTS: u64 = 10;
+    let folder = tempfile::tempdir().expect("a folder");
+    let json = folder.path().join("figures.json");
+    let arguments = ["failover", "--rig", "netns", "--profile", "1khz", "--fault", "link-cut", "--runs"];
+    let output = program().args(arguments).arg(CUTS.to_string()).arg("--json").arg(&json).output();
+    let output = output.expect("the program runs");
+    let said = text(&output.stderr);
+    if said.contains("needs root") {
+        println!("skipped: {said}");
+        return;
+    }
+    let figures: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(json).expect(&said)).expect("figures");
+    // Each cut waits for a pair that is whole; one that never is again ends the measurement.
+    assert_eq!(figures["faults"][0]["runs"], CUTS, "{}{said}", text(&output.stdout));
+}
+
 #[test]
 fn without_the_right_to_make_namespaces_it_says_what_to_do() {
     let output = Command::new("setpriv")
