@@ -7,6 +7,8 @@ use super::{HostError, machine};
 use crate::netns::{Network, NetworkError, link_address, service_address};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::task::JoinHandle;
 use twinhelm_hal::term::Slot;
 use twinhelm_hil::fault::Cut;
 
@@ -44,7 +46,7 @@ pub(super) enum Cables {
         addresses: Addresses,
     },
     /// Namespaces.
-    Namespaces(Network),
+    Namespaces(Arc<Mutex<Network>>),
 }
 
 /// Where a session listens and connects, and the namespace that it lives in.
@@ -67,7 +69,7 @@ impl Cables {
                 })?;
                 Ok(Self::Loopback { relay, addresses: addresses.clone() })
             }
-            Cabling::Namespaces => Ok(Self::Namespaces(Network::build()?)),
+            Cabling::Namespaces => Ok(Self::Namespaces(Arc::new(Mutex::new(Network::build()?)))),
         }
     }
 
@@ -83,6 +85,7 @@ impl Cables {
                 Plug { listen: vec![endpoint(addresses.right)], connect: Vec::new(), network: None }
             }
             Self::Namespaces(network) => {
+                let network = locked(network);
                 let at = |address| endpoint(SocketAddr::from((address, PORT)));
                 let peer = at(link_address(Slot::RIGHT));
                 Plug {
@@ -100,7 +103,7 @@ impl Cables {
             Self::Loopback { addresses, .. } => ([addresses.left, addresses.right], None),
             Self::Namespaces(network) => {
                 let at = |slot| SocketAddr::from((service_address(slot), PORT));
-                ([Slot::LEFT, Slot::RIGHT].map(at), Some(network.desk()))
+                ([Slot::LEFT, Slot::RIGHT].map(at), Some(locked(network).desk()))
             }
         };
         Plug { listen: Vec::new(), connect: connect.map(endpoint).to_vec(), network }
@@ -117,21 +120,34 @@ impl Cables {
                     relay.set_cut(twinhelm_hil::world::other(slot), on);
                 }
             }
-            Self::Namespaces(network) => network.set_link(slot, cut, on)?,
+            Self::Namespaces(network) => locked(network).set_link(slot, cut, on)?,
         }
         Ok(())
     }
 
     /// Lets the cables of the device in `slot` go dead (`on` is false), or brings them back. On loopback the cable to
     /// the observer stays: what it sees there is no device's business.
-    pub fn set_power(&mut self, slot: Slot, on: bool) -> Result<(), HostError> {
+    ///
+    /// The kernel takes seconds to move a cable to another namespace when its cores are busy, so this is done beside.
+    pub fn set_power(&self, slot: Slot, on: bool) -> JoinHandle<Result<(), HostError>> {
         match self {
-            Self::Loopback { .. } => self.set_link(slot, Cut::Both, !on)?,
-            Self::Namespaces(network) if on => network.restore_power(slot)?,
-            Self::Namespaces(network) => network.cut_power(slot)?,
+            Self::Loopback { .. } => {
+                let done = self.set_link(slot, Cut::Both, !on);
+                tokio::spawn(async move { done })
+            }
+            Self::Namespaces(network) => {
+                let network = Arc::clone(network);
+                tokio::task::spawn_blocking(move || {
+                    let mut network = locked(&network);
+                    Ok(if on { network.restore_power(slot)? } else { network.cut_power(slot)? })
+                })
+            }
         }
-        Ok(())
     }
+}
+
+fn locked(network: &Mutex<Network>) -> MutexGuard<'_, Network> {
+    network.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl From<NetworkError> for HostError {

@@ -95,16 +95,17 @@ where
         match kind {
             Kind::Kill | Kind::Exit => {
                 if on {
-                    self.end_device(slot, matches!(kind, Kind::Exit)).await;
+                    self.end_device(slot, matches!(kind, Kind::Exit)).await?;
                 } else if self.devices[slot.index()].is_none() {
                     self.start_device(slot).await?;
                 }
             }
             Kind::Power => {
                 // The cables first: what dies on a live cable says good-bye.
-                self.cables.set_power(slot, !on)?;
+                let done = self.cables.set_power(slot, !on);
+                self.meanwhile(done).await??;
                 if on {
-                    self.end_device(slot, false).await;
+                    self.end_device(slot, false).await?;
                 } else if self.devices[slot.index()].is_none() {
                     self.start_device(slot).await?;
                 }
@@ -168,16 +169,14 @@ where
         Ok(())
     }
 
-    async fn end_device(&mut self, slot: Slot, by_itself: bool) {
-        if let Some(device) = self.devices[slot.index()].take() {
-            self.stopped[slot.index()] = false;
-            self.on_down(slot);
-            if by_itself {
-                device.end().await;
-            } else {
-                device.kill().await;
-            }
-        }
+    async fn end_device(&mut self, slot: Slot, by_itself: bool) -> Result<(), HostError> {
+        let Some(device) = self.devices[slot.index()].take() else {
+            return Ok(());
+        };
+        self.stopped[slot.index()] = false;
+        self.on_down(slot);
+        let gone = if by_itself { tokio::spawn(device.end()) } else { tokio::spawn(device.kill()) };
+        self.meanwhile(gone).await
     }
 
     async fn tell_vehicle(&mut self, line: &VehicleLine) -> Result<(), HostError> {

@@ -14,6 +14,7 @@ use super::{HostError, HostPlan, machine};
 use crate::tape::Tape;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use twinhelm_control::Controller;
 use twinhelm_hal::term::Slot;
 use twinhelm_hal::time::Instant;
@@ -28,6 +29,8 @@ use twinhelm_vehicle::signals::{Command, State};
 
 /// The pair has to be ready so long after the processes were started.
 const READY_WITHIN: Duration = Duration::from_secs(20);
+/// So much of what the processes say may wait for the runner.
+const SAID_MAX: usize = 4_096;
 /// The vehicle has to be silent so long after it was told to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// How often the operator sees how the run stands, and is asked.
@@ -86,7 +89,7 @@ where
         tape: Option<&'a Tape>,
     ) -> Result<Self, HostError> {
         let addresses = Addresses::of(std::process::id(), host.port);
-        let (says, said) = mpsc::channel(4096);
+        let (says, said) = mpsc::channel(SAID_MAX);
         let config = host.plan.config;
         let cables = Cables::lay(host.cabling, &addresses).await?;
         let common = common(host, &addresses, tape.is_some());
@@ -351,6 +354,18 @@ where
             Some(said) = self.said.recv() => Next::Said(said),
             Some(seen) = self.watch.next() => Next::Seen(seen),
             () = tokio::time::sleep(wait) => Next::Time,
+        }
+    }
+
+    /// Waits for `work`, and goes on listening: a process that nobody listens to loses what it has to say.
+    pub(super) async fn meanwhile<T>(&mut self, mut work: JoinHandle<T>) -> Result<T, HostError> {
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return done.map_err(|error| machine("the runner", &error)),
+                Some(said) = self.said.recv() => self.on_said(said)?,
+                Some(seen) = self.watch.next() => self.on_seen(seen),
+            }
         }
     }
 
