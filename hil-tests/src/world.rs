@@ -95,6 +95,8 @@ pub struct Setup<L> {
 }
 
 type M<V> = <<V as Variant>::Law as Controller>::Memory;
+/// Boxed: the queue moves its entries all the time, and a sample is far larger than the rest.
+type BoxedSample<V> = Box<Sample<State, M<V>>>;
 
 enum Happening<V: Variant> {
     Start(Slot),
@@ -103,8 +105,7 @@ enum Happening<V: Variant> {
     Held(Slot, Frame),
     Bus,
     GateTick(u8),
-    /// Boxed: the queue moves its entries all the time, and a sample is far larger than the rest.
-    Link(Slot, Box<Sample<State, M<V>>>),
+    Link(Slot, BoxedSample<V>),
     FaultStarts(usize),
     FaultEnds(usize),
 }
@@ -140,7 +141,7 @@ pub struct World<V: Variant> {
     order: u64,
     rng: Rng,
     devices: [Device<V>; 2],
-    links: [Direction<Box<Sample<State, M<V>>>>; 2],
+    links: [Direction<BoxedSample<V>>; 2],
     bus: Arbiter,
     bus_at: Option<Instant>,
     vehicle: Vehicle<V::Gate>,

@@ -2,22 +2,35 @@
 
 use mcap::records::MessageHeader;
 use mcap::{WriteOptions, Writer};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
+use std::sync::Arc;
 use std::time::Duration;
+use twinhelm_hil::fault::Fault;
 use twinhelm_hil::recording::{
     Ended, LAYOUT, Part, Recorder, Recording, RecordingError, RunHeader, SCHEMA, explain,
 };
-use twinhelm_standby::Parameters;
+use twinhelm_hil::run::{Plan, Standby, simulate_recorded};
+use twinhelm_standby::{Config, Parameters};
+use twinhelm_vehicle::course::Course;
+use twinhelm_vehicle::law::CourseLaw;
+use twinhelm_vehicle::plant::PlantConfig;
+use twinhelm_vehicle::sensors::SensorConfig;
 
 /// Returns an MCAP file of `library` with one JSON message on `topic`.
 fn file(library: &str, topic: &str, message: &str) -> Vec<u8> {
+    file_of(library, &[(topic, message)])
+}
+
+fn file_of(library: &str, messages: &[(&str, &str)]) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     let options = WriteOptions::new().compression(None).library(library);
     let mut writer: Writer<_> = options.create(&mut bytes).expect("memory");
-    let channel = writer.add_channel(0, topic, "json", &BTreeMap::new()).expect("memory");
-    let header = MessageHeader { channel_id: channel, sequence: 0, log_time: 1, publish_time: 1 };
-    writer.write_to_known_channel(&header, message.as_bytes()).expect("memory");
+    for (topic, message) in messages {
+        let channel = writer.add_channel(0, topic, "json", &BTreeMap::new()).expect("memory");
+        let header = MessageHeader { channel_id: channel, sequence: 0, log_time: 1, publish_time: 1 };
+        writer.write_to_known_channel(&header, message.as_bytes()).expect("memory");
+    }
     writer.finish().expect("memory");
     drop(writer);
     bytes.into_inner()
@@ -79,6 +92,25 @@ fn a_message_that_does_not_read_is_told_with_its_topic() {
 }
 
 #[test]
+fn an_event_of_a_gate_that_does_not_exist_is_refused() {
+    let run = run_message(SCHEMA, &header().parameters);
+    let closed = r#"{"event":{"Closed":{"gate":9}},"words":"closes"}"#;
+    let (error, words) = refused(&file_of("twinhelm 9.9.9", &[("/run", &run), ("/gate/0/decision", closed)]));
+    assert!(matches!(error, RecordingError::Message { .. }), "{error:?}");
+    assert!(words.contains("a message on /gate/0/decision does not read: it tells of something else"), "{words}");
+}
+
+#[test]
+fn a_length_that_no_record_can_have_is_refused() {
+    let begun = Recorder::new(&header()).take();
+    // As a disk that is erased to ones, and as a length beyond all addresses.
+    for tail in [&[0xFF; 64][..], &[&[0x01][..], &[0xFF; 8]].concat()] {
+        let (error, words) = refused(&[&begun, tail].concat());
+        assert!(matches!(error, RecordingError::Broken { .. }), "{error:?} {words}");
+    }
+}
+
+#[test]
 fn a_recording_of_nothing_is_whole_and_tells_nothing() {
     let recording = Recording::read("x.mcap", &Recorder::new(&header()).finish()).expect("ours");
     assert_eq!((recording.run.clone(), recording.ended, recording.lost), (header(), Ended::Whole, 0));
@@ -100,11 +132,37 @@ fn what_is_appended_chunk_by_chunk_reads_at_any_time() {
     }
 }
 
+/// Returns the topics of a simulated run with a takeover.
+fn recorded_topics() -> BTreeSet<String> {
+    let course = Arc::new(Course::harbour());
+    let plan = Plan {
+        config: Config::new(header().parameters).expect("the timing keeps the promise"),
+        seed: 7,
+        law: CourseLaw::new(course.clone()),
+        course,
+        plant: PlantConfig::default(),
+        sensors: SensorConfig::default(),
+        standby: Standby::Hot,
+        duration: Duration::from_secs(2),
+        faults: vec![Fault::parse("kill@1s").expect("a fault")],
+    };
+    let mut recorder = Recorder::new(&header());
+    let _ = simulate_recorded(&plan, &mut recorder);
+    let bytes = recorder.finish();
+    let summary = mcap::Summary::read(&bytes).expect("MCAP").expect("a summary");
+    summary.channels.values().map(|channel| channel.topic.clone()).collect()
+}
+
 #[test]
 fn the_layout_names_topics_that_a_recording_has() {
     let layout: serde_json::Value = serde_json::from_str(LAYOUT).expect("JSON");
     assert!(layout["configById"].as_object().is_some_and(|panels| panels.len() >= 5));
-    for topic in ["/odom", "/drive.drive.steering_angle", "/device/left/role.words", "/diagnostics", "/fault"] {
-        assert!(LAYOUT.contains(topic), "{topic}");
+    let recorded = recorded_topics();
+    // Each text that begins with a slash is a topic, or a topic and a path into its message.
+    let named: BTreeSet<_> = LAYOUT.split('"').filter(|text| text.starts_with('/')).collect();
+    assert!(named.len() >= 10, "{named:?}");
+    for name in named {
+        let topic = name.split('.').next().unwrap_or_default();
+        assert!(recorded.contains(topic), "{name}: {recorded:?}");
     }
 }

@@ -66,7 +66,7 @@ pub enum HostError {
     #[error("{0}")]
     Machine(String),
     /// The run was ended from outside.
-    #[error("interrupted: all processes were ended, nothing was written")]
+    #[error("interrupted: all processes were ended, and there is no report")]
     Interrupted,
 }
 

@@ -52,6 +52,8 @@ pub enum NetworkError {
 pub struct Network {
     devices: [Namespace; 2],
     desk: Namespace,
+    /// How many cuts there are in what each device sends.
+    cuts: [u32; 2],
 }
 
 impl Network {
@@ -60,7 +62,7 @@ impl Network {
     /// # Errors
     /// [`NetworkError`] says what is missing.
     pub fn build() -> Result<Self, NetworkError> {
-        let network = Self { devices: [namespace()?, namespace()?], desk: namespace()? };
+        let network = Self { devices: [namespace()?, namespace()?], desk: namespace()?, cuts: [0; 2] };
         let [left, right] = &network.devices;
         ip(left, &format!("link add {PAIR} type veth peer name {PAIR} netns {}", right.path().display()))?;
         ip(&network.desk, "link set lo up")?;
@@ -95,22 +97,28 @@ impl Network {
     ///
     /// # Errors
     /// When `ip` refuses.
-    pub fn set_link(&self, slot: Slot, cut: Cut, on: bool) -> Result<(), NetworkError> {
+    pub fn set_link(&mut self, slot: Slot, cut: Cut, on: bool) -> Result<(), NetworkError> {
         let senders: &[Slot] = match cut {
             Cut::Tx => &[slot],
             Cut::Rx => &[other(slot)],
             Cut::Both => &[slot, other(slot)],
         };
         for sender in senders {
-            let to = link_address(other(*sender));
-            let line = if on {
-                format!("neigh replace {to} lladdr {NOBODY} dev {PAIR} nud permanent")
-            } else {
-                format!("neigh del {to} dev {PAIR}")
-            };
-            ip(self.device(*sender), &line)?;
+            let cuts = &mut self.cuts[sender.index().min(1)];
+            *cuts = if on { *cuts + 1 } else { cuts.saturating_sub(1) };
+            match (on, *cuts) {
+                (true, 1) => self.mute(*sender)?,
+                (false, 0) => ip(self.device(*sender), &format!("neigh del {} dev {PAIR}", peer_address(*sender)))?,
+                // Another cut was there before, or goes on.
+                (true | false, _) => {}
+            }
         }
         Ok(())
+    }
+
+    fn mute(&self, sender: Slot) -> Result<(), NetworkError> {
+        let to = peer_address(sender);
+        ip(self.device(sender), &format!("neigh replace {to} lladdr {NOBODY} dev {PAIR} nud permanent"))
     }
 
     /// Lets the cables of the device in `slot` go dead.
@@ -132,7 +140,9 @@ impl Network {
         let moved = format!("link set {PAIR} netns {0}\nlink set {DESK} netns {0}", path.display());
         ip(self.device(slot), &moved)?;
         self.devices[slot.index().min(1)] = booted;
-        self.plug_in(slot)
+        self.plug_in(slot)?;
+        // What the new stack does not know of is still cut.
+        if self.cuts[slot.index().min(1)] > 0 { self.mute(slot) } else { Ok(()) }
     }
 
     fn plug_in(&self, slot: Slot) -> Result<(), NetworkError> {
@@ -157,6 +167,10 @@ pub fn link_address(slot: Slot) -> Ipv4Addr {
     Ipv4Addr::new(10, 77, 0, 1 + slot.number())
 }
 
+fn peer_address(slot: Slot) -> Ipv4Addr {
+    link_address(other(slot))
+}
+
 /// Returns where the device in `slot` is found by the observer.
 #[must_use]
 pub fn service_address(slot: Slot) -> Ipv4Addr {
@@ -173,9 +187,9 @@ const fn desk_name(slot: Slot) -> &'static str {
 }
 
 fn namespace() -> Result<Namespace, NetworkError> {
-    Namespace::new().map_err(|error| match error.kind() {
-        io::ErrorKind::PermissionDenied => NetworkError::Rights,
-        _ => NetworkError::Namespace(error),
+    Namespace::new().map_err(|error| {
+        let is_forbidden = error.kind() == io::ErrorKind::PermissionDenied;
+        if is_forbidden { NetworkError::Rights } else { NetworkError::Namespace(error) }
     })
 }
 
@@ -231,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_direction_is_cut_alone_and_healed() {
-        let Some(network) = network() else {
+        let Some(mut network) = network() else {
             return;
         };
         assert!(arrives(&network, Slot::LEFT) && arrives(&network, Slot::RIGHT), "laid");
@@ -245,6 +259,21 @@ mod tests {
         assert!(!arrives(&network, Slot::LEFT) && !arrives(&network, Slot::RIGHT), "nobody can send");
         network.set_link(Slot::RIGHT, Cut::Both, false).expect("healed");
         assert!(arrives(&network, Slot::LEFT) && arrives(&network, Slot::RIGHT), "healed");
+    }
+
+    #[test]
+    fn a_link_that_was_cut_twice_heals_with_the_second_repair() {
+        let Some(mut network) = network() else {
+            return;
+        };
+        for on in [true, true, false, false] {
+            network.set_link(Slot::LEFT, Cut::Both, on).expect("cut and healed");
+        }
+        network.set_link(Slot::LEFT, Cut::Tx, true).expect("cut");
+        network.cut_power(Slot::LEFT).expect("off");
+        network.restore_power(Slot::LEFT).expect("on");
+        // The new network stack is cut as the old one was.
+        network.set_link(Slot::LEFT, Cut::Tx, false).expect("healed");
     }
 
     #[test]

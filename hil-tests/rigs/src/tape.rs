@@ -29,7 +29,7 @@ pub struct Tape {
     notes: SyncSender<Note>,
     lost: Arc<AtomicU64>,
     problem: Arc<OnceLock<String>>,
-    thread: JoinHandle<u64>,
+    thread: JoinHandle<(u64, u64)>,
     path: PathBuf,
 }
 
@@ -47,22 +47,22 @@ pub struct Written {
 }
 
 impl Tape {
-    /// Starts to write `path`; a file of that name is replaced.
+    /// Starts to write `path`. A file of that name is replaced when there is something to write: a run that does not
+    /// even begin leaves the recording of an earlier one alone.
     ///
     /// # Errors
-    /// When the file cannot be made, or its beginning cannot be written.
+    /// When the file cannot be made.
     pub fn start(path: &Path, header: &RunHeader) -> io::Result<Self> {
-        let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
-        let mut recorder = Recorder::new(header);
-        let mut reel = Reel { file, whole: 0, before: 0 };
-        reel.append(&recorder.take())?;
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        let recorder = Recorder::new(header);
+        let reel = Reel { file, whole: 0, before: 0 };
         let (notes, queue) = sync_channel(NOTES_MAX);
         let lost = Arc::new(AtomicU64::new(0));
         let problem = Arc::new(OnceLock::new());
-        let said = problem.clone();
+        let (said, missing) = (problem.clone(), lost.clone());
         let thread = std::thread::Builder::new()
             .name("recording".to_owned())
-            .spawn(move || write(&queue, recorder, reel, &said))?;
+            .spawn(move || write(&queue, recorder, reel, &said, &missing))?;
         Ok(Self { notes, lost, problem, thread, path: path.to_owned() })
     }
 
@@ -91,37 +91,60 @@ impl Tape {
         // A writer that has ended has said why.
         let _ = notes.send(Box::new(last));
         drop(notes);
-        let bytes = thread.join().unwrap_or_default();
-        Written { path, bytes, lost: lost.load(Ordering::Relaxed), problem: problem.get().cloned() }
+        let (bytes, written_down) = thread.join().unwrap_or_default();
+        let lost = written_down + lost.load(Ordering::Relaxed);
+        Written { path, bytes, lost, problem: problem.get().cloned() }
     }
 }
 
-/// Returns how long the file is in the end.
-fn write(queue: &Receiver<Note>, mut recorder: Recorder, mut reel: Reel, problem: &OnceLock<String>) -> u64 {
-    let mut due = now() + WRITE_EVERY;
-    loop {
+/// Returns how long the file is in the end, and how many notes are written down as lost.
+fn write(
+    queue: &Receiver<Note>,
+    mut recorder: Recorder,
+    mut reel: Reel,
+    problem: &OnceLock<String>,
+    lost: &AtomicU64,
+) -> (u64, u64) {
+    let mut written_down = 0;
+    let mut note_lost = |recorder: &mut Recorder| {
+        let count = lost.swap(0, Ordering::Relaxed);
+        written_down += count;
+        if count > 0 {
+            recorder.lost(now(), count);
+        }
+    };
+    // Nothing is written, and nothing that is there is lost, before something has happened.
+    let Ok(first) = queue.recv() else {
+        return (0, 0);
+    };
+    let mut outcome = reel.begin();
+    first(&mut recorder);
+    let mut due = now();
+    while outcome.is_ok() {
         match queue.recv_timeout(due.since(now())) {
             Ok(note) => note(&mut recorder),
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Disconnected) => {
+                note_lost(&mut recorder);
+                outcome = reel.append(&recorder.take()).and_then(|()| reel.append(&recorder.finish()));
+                break;
+            }
         }
-        if now() < due {
-            continue;
-        }
-        due = next_write(due);
-        if let Err(error) = reel.append(&recorder.take()) {
-            // Whoever asks is told; it was not set before.
-            let _ = problem.set(error.to_string());
-            return reel.end();
+        if now() >= due {
+            due = next_write(due);
+            note_lost(&mut recorder);
+            outcome = reel.append(&recorder.take());
         }
     }
-    match reel.append(&recorder.take()).and_then(|()| reel.append(&recorder.finish())) {
+    let bytes = match outcome {
         Ok(()) => reel.whole,
         Err(error) => {
+            // Whoever asks is told; it was not set before.
             let _ = problem.set(error.to_string());
             reel.end()
         }
-    }
+    };
+    (bytes, written_down)
 }
 
 fn next_write(due: Instant) -> Instant {
@@ -138,6 +161,11 @@ struct Reel {
 }
 
 impl Reel {
+    /// Clears the file.
+    fn begin(&self) -> io::Result<()> {
+        self.file.set_len(0)
+    }
+
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all(bytes)?;
         self.before = self.whole;

@@ -17,12 +17,12 @@ use std::collections::BTreeMap;
 use twinhelm_hal::frame::GATES;
 use twinhelm_hal::term::Slot;
 use twinhelm_hal::time::Instant;
-use twinhelm_standby::{Config, Effects, Header, Input};
+use twinhelm_standby::{Config, Effects, Input};
 use twinhelm_vehicle::report::Report;
 use twinhelm_vehicle::report::log::{GateAnswer, GateInput, Log};
 
 /// A file beyond this is not read: all of it lies in memory.
-pub(super) const BYTES_MAX: u64 = 2 << 30;
+pub const BYTES_MAX: u64 = 2 << 30;
 
 /// A recording, read.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,8 +43,6 @@ pub struct Recording {
     pub lives: Vec<Life>,
     /// What each gate was told and answered, in order.
     pub gates: [Vec<Judged>; GATES as usize],
-    /// What the devices published, in order of time.
-    pub samples: Vec<Heard>,
     /// The figures, with the end of the run, if the recording came so far.
     pub report: Option<(Instant, Report)>,
     /// So many notes are known to be missing.
@@ -97,42 +95,27 @@ pub struct Judged {
     pub answer: GateAnswer,
 }
 
-/// What a device published; the law's part in whatever form the law gives it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Heard {
-    /// When it was noted.
-    pub at: Instant,
-    /// What the protocol reads.
-    pub header: Header,
-    /// Readings, memory, command.
-    pub published: Option<serde_json::Value>,
-}
-
-#[derive(Deserialize)]
-struct SampleRead {
-    header: Header,
-    published: Option<serde_json::Value>,
-}
-
 impl Recording {
     /// Reads the recording in `bytes`; `name` is what messages call it.
     ///
     /// # Errors
     /// [`RecordingError`] says what it is instead, or where it is broken, and what to do.
     pub fn read(name: &str, bytes: &[u8]) -> Result<Self, RecordingError> {
-        let length = bytes.len() as u64;
-        if length > BYTES_MAX {
-            return Err(RecordingError::TooLarge { name: name.to_owned(), gib: length >> 30 });
-        }
+        Self::check_length(name, bytes.len() as u64)?;
         let mut reading = Reading { name, head: None, zero: None, found: Found::default(), lives: BTreeMap::new() };
         let outline = records::read(name, bytes, |message| reading.take_in(message))?;
         reading.finish(outline)
     }
 
-    /// Returns the life of a device that is numbered so.
-    #[must_use]
-    pub fn life(&self, slot: Slot, life: u32) -> Option<&Life> {
-        self.lives.iter().find(|one| (one.slot, one.life) == (slot, life))
+    /// Checks that a file of `bytes` bytes can be read: all of it lies in memory.
+    ///
+    /// # Errors
+    /// [`RecordingError::TooLarge`], before anything is read.
+    pub fn check_length(name: &str, bytes: u64) -> Result<(), RecordingError> {
+        if bytes > BYTES_MAX {
+            return Err(RecordingError::TooLarge { name: name.to_owned(), gib: bytes >> 30 });
+        }
+        Ok(())
     }
 }
 
@@ -149,7 +132,6 @@ struct Reading<'a> {
 struct Found {
     log: Log,
     gates: [Vec<Judged>; GATES as usize],
-    samples: Vec<Heard>,
     report: Option<(Instant, Report)>,
     lost: u64,
 }
@@ -188,15 +170,20 @@ impl Reading<'_> {
                 let steps = self.lives.entry((slot, line.life)).or_default();
                 steps.extend(line.steps(at, now));
             }
-            Topic::Device(_, OfDevice::Sample) => {
-                let SampleRead { header, published } = parse(self.name, topic, message)?;
-                found.samples.push(Heard { at, header, published });
-            }
             event if event.is_event() => {
                 let line: EventRead = parse(self.name, topic, message)?;
+                // A gate or a slot that does not exist has no topic.
+                if Topic::of(&line.event) != topic {
+                    return Err(RecordingError::Message {
+                        name: self.name.to_owned(),
+                        topic: topic.name(),
+                        cause: "it tells of something else".to_owned(),
+                    });
+                }
                 found.log.events.push((at, line.event));
             }
-            // The field's messages say again what events and samples say; and one head is enough.
+            // Samples are for other readers: what of them mattered is among the inputs of nodes. The field's messages say
+            // again what events say; and one head is enough.
             Topic::Run
             | Topic::Odom
             | Topic::Drive
@@ -238,9 +225,8 @@ impl Reading<'_> {
         let Some((head, config)) = self.head else {
             return Err(outline.without_run(self.name));
         };
-        let Found { mut log, gates, mut samples, report, lost } = self.found;
+        let Found { mut log, gates, report, lost } = self.found;
         log.sort();
-        samples.sort_by_key(|sample| sample.at);
         let first = log.events.first().map_or(Instant::ZERO, |(at, _)| *at);
         let lives = self.lives.into_iter().map(|((slot, life), steps)| Life { slot, life, steps });
         Ok(Recording {
@@ -252,7 +238,6 @@ impl Reading<'_> {
             log,
             lives: lives.collect(),
             gates,
-            samples,
             report,
             lost,
             ended: if outline.whole { Ended::Whole } else { Ended::Cut },

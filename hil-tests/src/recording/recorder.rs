@@ -130,7 +130,7 @@ impl Recorder {
         match event {
             Event::Truth { x_m, y_m, yaw_rad, speed_mps, motion, battery, .. } => {
                 let state = State { x_m: *x_m, y_m: *y_m, yaw_rad: *yaw_rad, speed_mps: *speed_mps };
-                self.cdr(Topic::Odom, at, &Odometry::new(log_time, &state));
+                self.cdr(Topic::Odom, at, &Odometry::new(log_time, &state, motion.yaw_rate_radps));
                 self.cdr(Topic::Imu, at, &Imu::new(log_time, *yaw_rad, motion));
                 if self.battery_at.is_none_or(|last| at.since(last) >= BATTERY_EVERY) {
                     self.battery_at = Some(at);
@@ -200,7 +200,7 @@ impl Recorder {
             && last.is_none_or(|last| at.since(last) >= ODOMETRY_EVERY)
         {
             *last = Some(at);
-            let odometry = Odometry::new(self.log_time(at), &published.readings);
+            let odometry = Odometry::new(self.log_time(at), &published.readings, 0.0);
             self.cdr(Topic::Device(slot, OfDevice::Odom), at, &odometry);
         }
     }

@@ -78,7 +78,8 @@ pub(super) struct Odometry {
 }
 
 impl Odometry {
-    pub(super) fn new(log_time_ns: u64, state: &State) -> Self {
+    /// `yaw_rate_radps` where it is known: a device's readings have none.
+    pub(super) fn new(log_time_ns: u64, state: &State, yaw_rate_radps: f64) -> Self {
         Self {
             header: Header::new(log_time_ns, FIXED_FRAME),
             child_frame_id: VEHICLE_FRAME,
@@ -86,7 +87,7 @@ impl Odometry {
             orientation: heading(state.yaw_rad),
             pose_covariance: Covariance::default(),
             linear: Vector3 { x: state.speed_mps, ..Vector3::default() },
-            angular: Vector3::default(),
+            angular: Vector3 { z: yaw_rate_radps, ..Vector3::default() },
             twist_covariance: Covariance::default(),
         }
     }
@@ -272,7 +273,7 @@ mod tests {
 
     #[test]
     fn odometry_is_as_long_as_its_fields() {
-        let bytes = bytes(&Odometry::new(0, &State::default()));
+        let bytes = bytes(&Odometry::new(0, &State::default(), 0.0));
         // Stamp, two strings; rounded up to 8 behind the header of 4; 7 + 36 + 6 + 36 numbers.
         let strings: usize = 8 + (4 + 5 + 3) + (4 + 10);
         assert_eq!(bytes.len(), 4 + strings.next_multiple_of(8) + (7 + 36 + 6 + 36) * 8);

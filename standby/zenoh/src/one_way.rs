@@ -12,7 +12,7 @@ use twinhelm_hal::cycle::Cycle;
 use twinhelm_hal::term::Slot;
 use twinhelm_hal::time::{Duration, Instant};
 use twinhelm_linux::clock::{now, sleep_until};
-use twinhelm_standby::Sample;
+use twinhelm_standby::{Header, Sample};
 use zenoh::pubsub::Publisher;
 use zenoh::qos::{CongestionControl, Priority};
 use zenoh::sample::Locality;
@@ -96,6 +96,9 @@ pub fn one_way<S: Carried, M: Carried>(
     Ok(measured)
 }
 
+/// A device that hears nothing of a peer that is there opens its session anew; so the other end says something, too.
+const ANSWER_EVERY: u64 = 64;
+
 /// A link between two devices.
 struct StateWay<S: Send, M: Send> {
     sample: Sample<S, M>,
@@ -132,6 +135,10 @@ impl<S: Carried, M: Carried> StateWay<S, M> {
         let sent = now();
         self.from.publish(&self.sample);
         sleep_until(sent + wait);
+        if cycle.number().is_multiple_of(ANSWER_EVERY) {
+            let header = Header { slot: Slot::RIGHT, ..self.sample.header };
+            self.to.publish(&Sample { header, ..self.sample });
+        }
         let heard = self.to.peer()?;
         (heard.sample?.header.cycle == cycle).then(|| heard.at.since(sent))
     }

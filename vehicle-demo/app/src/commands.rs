@@ -52,7 +52,7 @@ impl Exit {
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub(crate) struct Problem {
-    message: String,
+    pub(crate) message: String,
     pub(crate) is_bad_input: bool,
 }
 

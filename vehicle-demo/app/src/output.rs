@@ -11,6 +11,9 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<(), Problem> {
 
 /// Writes `bytes` to `path`, in the same manner.
 pub(crate) fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
+    if is_special(path) {
+        return std::fs::write(path, bytes).map_err(|error| problem(path, &error));
+    }
     let mut file = temporary(path)?;
     file.write_all(bytes).map_err(|error| problem(path, &error))?;
     file.persist(path).map_err(|error| problem(path, &error.error))?;
@@ -19,7 +22,12 @@ pub(crate) fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
 
 /// Finds out whether `path` could be written; leaves nothing behind.
 pub(crate) fn try_to_write(path: &Path) -> Result<(), Problem> {
-    temporary(path).map(drop)
+    if is_special(path) { Ok(()) } else { temporary(path).map(drop) }
+}
+
+/// A device or a pipe is written to, not replaced.
+fn is_special(path: &Path) -> bool {
+    path.metadata().is_ok_and(|about| !about.is_file() && !about.is_dir())
 }
 
 fn temporary(path: &Path) -> Result<tempfile::NamedTempFile, Problem> {

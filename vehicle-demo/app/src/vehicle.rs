@@ -26,8 +26,10 @@ use twinhelm_vehicle::report::log::{Event, GateAnswer, GateInput, Observer, Stal
 use twinhelm_vehicle::sensors::Sensors;
 use twinhelm_vehicle::vehicle::{PLANT_STEP, Vehicle};
 
-/// So many events may wait for the thread that writes them: more than ten seconds of them.
-const NOTES_MAX: usize = 16_384;
+/// So much may wait for the thread that writes it: ten seconds of events at 1 kHz.
+const NOTES_MAX: usize = 65_536;
+/// So much of it is for events, by which a run is measured; what is for a recording alone leaves it free.
+const EVENTS_RESERVED: usize = NOTES_MAX / 2;
 /// So many of the runner's lines may wait.
 const LINES_MAX: usize = 32;
 /// So many frames may be held back at one time.
@@ -54,6 +56,7 @@ pub(crate) fn run(spec: &VehicleSpec) -> Result<(), Failure> {
     let (notes, written) = RingBuffer::new(NOTES_MAX);
     let (mut lines, told) = RingBuffer::new(LINES_MAX);
     let lost = Arc::new(AtomicU64::new(0));
+    let unrecorded = Arc::new(AtomicU64::new(0));
     let stop = Arc::new(AtomicBool::new(false));
     let sensors = |slot: Slot| Sensors::of_device(spec.sensors, spec.seed, slot);
     let mut road = Road {
@@ -61,7 +64,12 @@ pub(crate) fn run(spec: &VehicleSpec) -> Result<(), Failure> {
         bus,
         sensors: [sensors(Slot::LEFT), sensors(Slot::RIGHT)],
         publisher,
-        notes: Notes { queue: notes, lost: lost.clone(), records: spec.common.records },
+        notes: Notes {
+            queue: notes,
+            lost: lost.clone(),
+            unrecorded: unrecorded.clone(),
+            records: spec.common.records,
+        },
         told,
         stop: stop.clone(),
         tampering: Default::default(),
@@ -75,8 +83,8 @@ pub(crate) fn run(spec: &VehicleSpec) -> Result<(), Failure> {
     say_ready(thread.rights());
     let done = Arc::new(AtomicBool::new(false));
     let writer = {
-        let (done, lost) = (done.clone(), lost.clone());
-        std::thread::spawn(move || write(written, &done, &lost))
+        let done = done.clone();
+        std::thread::spawn(move || write(written, &done, &lost, &unrecorded))
     };
     for line in std::io::stdin().lock().lines() {
         let Ok(line) = line.map_err(|_| ()).and_then(|line| serde_json::from_str(&line).map_err(|_| ())) else {
@@ -98,7 +106,7 @@ pub(crate) fn run(spec: &VehicleSpec) -> Result<(), Failure> {
 }
 
 /// Writes events out until the vehicle has stopped and none is left.
-fn write(mut notes: Consumer<(Instant, Note)>, done: &AtomicBool, lost: &AtomicU64) {
+fn write(mut notes: Consumer<(Instant, Note)>, done: &AtomicBool, lost: &AtomicU64, unrecorded: &AtomicU64) {
     loop {
         let last = done.load(Ordering::Acquire);
         while let Ok((at, note)) = notes.pop() {
@@ -106,6 +114,10 @@ fn write(mut notes: Consumer<(Instant, Note)>, done: &AtomicBool, lost: &AtomicU
                 Note::Happened(event) => say(&Says::Happened(at, event)),
                 Note::Judged(gate, input, answer) => say(&Says::Judged(at, gate, input, answer)),
             }
+        }
+        match unrecorded.swap(0, Ordering::Relaxed) {
+            0 => {}
+            count => say(&Says::Unrecorded(count)),
         }
         if last {
             break;
@@ -130,6 +142,7 @@ enum Note {
 struct Notes {
     queue: Producer<(Instant, Note)>,
     lost: Arc<AtomicU64>,
+    unrecorded: Arc<AtomicU64>,
     records: bool,
 }
 
@@ -148,8 +161,13 @@ impl Observer for Notes {
     }
 
     fn judged(&mut self, at: Instant, gate: u8, input: &GateInput, answer: &GateAnswer) {
-        if self.records {
+        if !self.records {
+            return;
+        }
+        if self.queue.slots() > EVENTS_RESERVED {
             self.push(at, Note::Judged(gate, *input, *answer));
+        } else {
+            self.unrecorded.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

@@ -98,11 +98,13 @@ impl Vehicle {
         self.tell(&VehicleLine::Stop);
         let mut log = Log::default();
         loop {
-            match self.next() {
-                Says::Happened(at, event) => log.events.push((at, event)),
-                Says::Done => break,
-                other => panic!("{other:?}"),
+            let said = self.next();
+            if let Says::Happened(at, event) = said {
+                log.events.push((at, event));
+                continue;
             }
+            assert!(matches!(said, Says::Done), "{said:?}");
+            break;
         }
         self.process.wait().expect("it ends");
         log.sort();

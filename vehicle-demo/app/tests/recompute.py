@@ -36,8 +36,11 @@ def read(path):
             if decoded.message.log_time - run["epoch_ns"] <= end:
                 ros.setdefault(decoded.channel.topic, []).append(decoded.decoded_message)
     events.sort(key=lambda event: event[0])
-    # What was collected behind the run's end is no part of its report; a stall is noted when it is over.
-    events = [event for event in events if event[0] <= end or event[1] == "Stalled"]
+    # What was collected behind the run's end is no part of its report; the watchers' stalls are added later.
+    def counts(at, name, fields):
+        return at <= end or (name == "Stalled" and fields["what"] == "Machine")
+
+    events = [event for event in events if counts(*event)]
     return events, run, zero, report, end, ros
 
 

@@ -119,26 +119,36 @@ fn a_recording_whose_writer_was_killed_is_read() {
     assert!(said.contains("there is no report in it"), "{said}");
 }
 
-#[test]
-fn a_full_disk_ends_the_recording_and_not_the_run() {
+/// Runs `arguments` with `--record` on a file system of half a megabyte, in a mount namespace of its own that ends with
+/// the shell; what was recorded is copied to `kept`. `None` without the right to mount.
+fn on_a_full_disk(arguments: &str, kept: &Path) -> Option<(Option<i32>, String, String)> {
     let folder = tempfile::tempdir().expect("a folder");
-    let (mount, kept) = (folder.path().join("full"), folder.path().join("kept.mcap"));
-    std::fs::create_dir(&mount).expect("a folder");
-    // A file system of half a megabyte, in a mount namespace of its own that ends with the shell.
-    let script = "mount -t tmpfs -o size=512k twinhelm \"$1\" || exit 77
-        \"$0\" run --rig host --duration 4s --record \"$1/run.mcap\"; code=$?
-        cp \"$1/run.mcap\" \"$2\" && exit $code";
+    let script = format!(
+        "mount -t tmpfs -o size=512k twinhelm \"$1\" || exit 77
+        \"$0\" run {arguments} --record \"$1/run.mcap\"; code=$?
+        test ! -e \"$1/run.mcap\" || cp \"$1/run.mcap\" \"$2\" && exit $code"
+    );
     let output = Command::new("unshare")
-        .args(["--mount", "sh", "-c", script, env!("CARGO_BIN_EXE_vehicle-demo")])
-        .args([&mount, &kept])
+        .args(["--mount", "sh", "-c", &script, env!("CARGO_BIN_EXE_vehicle-demo")])
+        .args([folder.path(), kept])
         .output()
         .expect("unshare runs");
     let (shown, said) = (text(&output.stdout), text(&output.stderr));
     if output.status.code() == Some(77) || said.contains("unshare failed") {
         println!("skipped: mounting a file system takes root: {said}");
-        return;
+        return None;
     }
-    assert!(matches!(output.status.code(), Some(0 | 1)) && !shown.contains("FAIL"), "{shown}{said}");
+    Some((output.status.code(), shown, said))
+}
+
+#[test]
+fn a_full_disk_ends_the_recording_and_not_the_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let kept = folder.path().join("kept.mcap");
+    let Some((code, shown, said)) = on_a_full_disk("--rig host --duration 4s", &kept) else {
+        return;
+    };
+    assert!(matches!(code, Some(0 | 1)) && !shown.contains("FAIL"), "{shown}{said}");
     assert_eq!(said.matches("the recording ends here: No space left on device").count(), 1, "{said}");
     assert!(
         said.contains("the run goes on") && shown.contains("(the recording ends before the run"),
@@ -146,6 +156,16 @@ fn a_full_disk_ends_the_recording_and_not_the_run() {
     );
     let story = replay(&kept, &["--from", "0s"]);
     assert!(story.contains("the same decisions again"), "{story}");
+}
+
+#[test]
+fn a_full_disk_costs_a_simulated_run_its_recording_and_not_its_report() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some((code, shown, said)) = on_a_full_disk("--rig sim --duration 4s", &folder.path().join("kept")) else {
+        return;
+    };
+    assert_eq!(code, Some(0), "{shown}{said}");
+    assert!(shown.contains("Handover report") && said.contains("No space left on device"), "{shown}{said}");
 }
 
 #[test]
@@ -179,6 +199,9 @@ fn what_is_no_recording_is_answered_with_what_it_is() {
     assert!(refused(&["replay", &path("broken.mcap")]).contains("broken near byte"));
     let config = path("vehicle.toml");
     std::fs::write(&config, "[timing]\nmargin_ms = 2.5\n").expect("a file");
+    let own = path("own.mcap");
+    record(Path::new(&own), &["--rig", "sim", "--duration", "500ms", "--config", &config]);
+    assert!(replay(Path::new(&own), &["--config", &config]).contains("the same decisions again"));
     let message = refused(&["replay", &run, "--config", &config]);
     assert!(
         message.contains("margin is 2 ms there and 2.5 ms here") && message.contains("replay it with its own"),

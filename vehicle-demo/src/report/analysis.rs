@@ -128,7 +128,7 @@ impl ObserverStalls {
     }
 
     fn max_ms(&self) -> Option<f64> {
-        (!self.longest.is_zero()).then(|| self.longest.as_secs_f64() * 1e3)
+        (!self.longest.is_zero()).then_some(self.longest.as_secs_f64() * 1e3)
     }
 
     fn note(&self) -> Option<String> {

@@ -139,7 +139,8 @@ impl Cables {
                 let network = Arc::clone(network);
                 tokio::task::spawn_blocking(move || {
                     let mut network = locked(&network);
-                    Ok(if on { network.restore_power(slot)? } else { network.cut_power(slot)? })
+                    let done = if on { network.restore_power(slot) } else { network.cut_power(slot) };
+                    Ok(done?)
                 })
             }
         }

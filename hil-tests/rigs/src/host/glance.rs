@@ -3,12 +3,11 @@
 use std::collections::VecDeque;
 use twinhelm_control::deadline::missed;
 use twinhelm_hal::gate::How;
-use twinhelm_hal::signals::{Command as _, Span};
+use twinhelm_hal::signals::Span;
 use twinhelm_hal::term::{Slot, Term};
 use twinhelm_hal::time::{Duration, Instant};
 use twinhelm_standby::{NotReady, RoleName, Sample};
 use twinhelm_vehicle::report::log::Event;
-use twinhelm_vehicle::signals::Command;
 
 /// So many output gaps are kept: more than a wide terminal shows.
 pub const GAPS_MAX: usize = 400;
@@ -26,8 +25,6 @@ pub struct Glance {
     pub gate_open: bool,
     /// The term that the gate has adopted. Its slot holds the wheel.
     pub term: Option<Term>,
-    /// The last command acted on.
-    pub command: Option<Command>,
     /// Left, right.
     pub devices: [DeviceGlance; 2],
     /// Commands of the standby acted on while the holder stayed.
@@ -40,8 +37,6 @@ pub struct Glance {
     pub gaps: VecDeque<Gap>,
     /// What is wrong now, as it was asked for.
     pub faults: Vec<String>,
-    /// The longest that the vehicle's own loop, which measures, stood still.
-    pub observer_stall_max: Duration,
 }
 
 /// Where the vehicle is.
@@ -55,8 +50,6 @@ pub struct Pose {
     pub speed_mps: f64,
     /// Distance from the course in m, left positive.
     pub cross_track_m: f64,
-    /// Way along the course since the start, in m.
-    pub travelled_m: f64,
 }
 
 /// One device at a moment.
@@ -126,7 +119,7 @@ impl Board {
     pub fn on_event(&mut self, at: Instant, event: &Event) {
         let glance = &mut self.glance;
         match event {
-            Event::Acted { gate: 0, how, adopted, signals, .. } => {
+            Event::Acted { gate: 0, how, adopted, .. } => {
                 if let Some(before) = self.acted_at.replace(at) {
                     let length = at.since(before);
                     if glance.gaps.len() >= GAPS_MAX {
@@ -139,7 +132,6 @@ impl Board {
                 glance.takeovers += u64::from(*how == How::Takeover);
                 glance.gate_open = true;
                 glance.term = Some(*adopted);
-                glance.command = Some(Command::decode(*signals));
             }
             Event::Followed { gate: 0, term } => {
                 glance.takeovers += 1;
@@ -150,21 +142,13 @@ impl Board {
                 glance.gate_open = false;
                 glance.term = None;
             }
-            Event::Truth { x_m, y_m, speed_mps, cross_track_m, travelled_m, .. } => {
-                glance.pose = Some(Pose {
-                    x_m: *x_m,
-                    y_m: *y_m,
-                    speed_mps: *speed_mps,
-                    cross_track_m: *cross_track_m,
-                    travelled_m: *travelled_m,
-                });
+            Event::Truth { x_m, y_m, speed_mps, cross_track_m, .. } => {
+                glance.pose =
+                    Some(Pose { x_m: *x_m, y_m: *y_m, speed_mps: *speed_mps, cross_track_m: *cross_track_m });
             }
             Event::Down { slot } => self.glance.devices[slot.index().min(1)] = DeviceGlance::default(),
             Event::Fault { label, request: false, .. } => glance.faults.push(label.clone()),
             Event::FaultEnded { label, .. } => glance.faults.retain(|on| on != label),
-            Event::Stalled { since, .. } => {
-                glance.observer_stall_max = glance.observer_stall_max.max(at.since(*since));
-            }
             Event::Acted { .. }
             | Event::Followed { .. }
             | Event::Closed { .. }
@@ -176,6 +160,7 @@ impl Board {
             | Event::Ready { .. }
             | Event::Fault { .. }
             | Event::Wrong { .. }
+            | Event::Stalled { .. }
             | Event::Phase { .. } => {}
         }
     }

@@ -101,7 +101,10 @@ where
                 }
             }
             Kind::Power => {
-                // The cables first: what dies on a live cable says good-bye.
+                // At once it computes nothing any more. Then the cables: what dies on a live cable says good-bye.
+                if on && let Some(device) = &self.devices[slot.index()] {
+                    device.signal(Signal::STOP);
+                }
                 let done = self.cables.set_power(slot, !on);
                 self.meanwhile(done).await??;
                 if on {

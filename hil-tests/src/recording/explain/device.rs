@@ -64,7 +64,14 @@ fn tell_sent(story: &mut Story<'_>, who: &str, step: &Step, node: &Node, grounds
         let why = because(&grounds);
         story.add(step.at, who, format!("sends for cycle {} in term {}: {why}", grounds.cycle, command.term));
     } else if matches!(step.input, Input::Computed { .. }) && silent_for_a_reason(&grounds) {
-        story.add(step.at, who, format!("does not send for cycle {}: {}", grounds.cycle, because(&grounds)));
+        let why = match grounds.finding::<AsDesigned>() {
+            // Decided to send: then it is what was computed that cannot be sent.
+            Finding::NotReported | Finding::NotHeard => {
+                words::told(&step.input, &|wire| node.align(Cycle::new(wire.into())))
+            }
+            Finding::NotReady(_) | Finding::Blind | Finding::Reported | Finding::Heard => because(&grounds),
+        };
+        story.add(step.at, who, format!("does not send for cycle {}: {why}", grounds.cycle));
     }
 }
 

@@ -74,7 +74,7 @@ pub enum RecordingError {
         source: ConfigError,
     },
     /// More than fits into memory.
-    #[error("reading {name}: {gib} GiB, and at most 2 are read; cut a part out of it with `mcap filter`")]
+    #[error("reading {name}: {gib} GiB, and at most 2 are read; record a shorter run")]
     TooLarge {
         /// The file.
         name: String,

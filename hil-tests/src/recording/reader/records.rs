@@ -1,7 +1,7 @@
 //! A file's messages in the order of the file, as far as it is whole.
 
 use super::super::topic::Topic;
-use super::RecordingError;
+use super::{BYTES_MAX, RecordingError};
 use mcap::records::Record;
 use mcap::sans_io::{LinearReadEvent, LinearReader, LinearReaderOptions};
 use mcap::{MAGIC, McapError, parse_record};
@@ -48,7 +48,9 @@ pub(super) fn read(
         return Err(RecordingError::NotMcap { name: name.to_owned() });
     }
     // A chunk is handed out when all of it is there and its checksum fits: half a chunk is none.
-    let options = LinearReaderOptions::default().with_prevalidate_chunk_crcs(true);
+    let options = LinearReaderOptions::default()
+        .with_prevalidate_chunk_crcs(true)
+        .with_record_length_limit(usize::try_from(BYTES_MAX).unwrap_or(usize::MAX));
     let mut reader = LinearReader::new_with_options(options);
     let mut topics: HashMap<u16, Option<Topic>> = HashMap::new();
     let mut outline = Outline { whole: false, library: None };
@@ -86,7 +88,19 @@ pub(super) fn read(
                 }
             }
             // Schemas are those of our topics; indexes and the summary say again where things are.
-            _ => {}
+            Record::Schema { .. }
+            | Record::Chunk { .. }
+            | Record::MessageIndex(_)
+            | Record::ChunkIndex(_)
+            | Record::Attachment { .. }
+            | Record::AttachmentIndex(_)
+            | Record::Statistics(_)
+            | Record::Metadata(_)
+            | Record::MetadataIndex(_)
+            | Record::SummaryOffset(_)
+            | Record::DataEnd(_)
+            | Record::Footer(_)
+            | Record::Unknown { .. } => {}
         }
     }
     outline.whole = true;

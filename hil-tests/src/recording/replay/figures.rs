@@ -5,7 +5,7 @@ use serde_json::Value;
 use twinhelm_hal::time::Instant;
 use twinhelm_vehicle::report::Report;
 use twinhelm_vehicle::report::analysis::{Setting, analyse};
-use twinhelm_vehicle::report::log::{Event, Log};
+use twinhelm_vehicle::report::log::{Event, Log, Stalled};
 
 /// Compares `report` with what the recorded events give.
 pub(super) fn compare(recording: &Recording, end: Instant, report: &Report) -> Result<(), Box<Difference>> {
@@ -30,8 +30,9 @@ pub(super) fn compare(recording: &Recording, end: Instant, report: &Report) -> R
 }
 
 fn again(recording: &Recording, end: Instant, report: &Report) -> Report {
-    // What the rig collected behind the end is in the file and not in its report; a stall is noted when it is over.
-    let counts = |(at, event): &&(Instant, Event)| *at <= end || matches!(event, Event::Stalled { .. });
+    // What the rig collected behind the end is in the file and not in its report; the watchers' stalls are added later.
+    let is_machines = |event: &Event| matches!(event, Event::Stalled { what: Stalled::Machine, .. });
+    let counts = |(at, event): &&(Instant, Event)| *at <= end || is_machines(event);
     let log = Log { events: recording.log.events.iter().filter(counts).cloned().collect() };
     let run = &recording.run;
     let setting = Setting {

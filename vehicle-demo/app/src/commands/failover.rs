@@ -120,7 +120,14 @@ where
                 (outcome?, driver.injected)
             }
         };
-        let of_fault = of_fault(word, injected, &outcome);
+        let mut of_fault = of_fault(word, injected, &outcome);
+        if of_fault.runs < args.runs as usize {
+            let whole = WHOLE_WITHIN.as_secs();
+            let message = format!("{injected} of {} runs: the pair was not whole within {whole} s", args.runs);
+            output::tell(format_args!("{word}: {message}"));
+            of_fault.broken.push(message);
+            of_fault.verdict = Verdict::Fail;
+        }
         output::print(format_args!("{}", row(&of_fault, figures.period_ms)));
         figures.faults.push(of_fault);
     }

@@ -75,6 +75,11 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<Exit, Problem> {
 }
 
 fn read(path: &Path) -> Result<Recording, Problem> {
+    let name = path.display().to_string();
+    // A file that is not there is told of by the reading.
+    if let Ok(about) = std::fs::metadata(path) {
+        Recording::check_length(&name, about.len()).map_err(Problem::bad_input)?;
+    }
     let bytes = output::read_bytes(path)?;
-    Recording::read(&path.display().to_string(), &bytes).map_err(Problem::bad_input)
+    Recording::read(&name, &bytes).map_err(Problem::bad_input)
 }

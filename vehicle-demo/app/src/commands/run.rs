@@ -80,7 +80,7 @@ where
     };
     let exit = present(args, &plan.course, &outcome)?;
     if let (Some(path), Some(written)) = (&args.record, written) {
-        tell_of(path, &written)?;
+        tell_of(path, &written);
     }
     Ok(exit)
 }
@@ -108,7 +108,11 @@ where
     judge(&mut outcome);
     recorder.report(outcome.setting.end, &outcome.report);
     let bytes = recorder.finish();
-    output::write_bytes(path, &bytes)?;
+    if let Err(problem) = output::write_bytes(path, &bytes) {
+        // The run has its report, whatever becomes of its recording.
+        output::tell(format_args!("nothing is recorded: {}", problem.message));
+        return Ok((outcome, None));
+    }
     let written = Written { path: path.clone(), bytes: bytes.len() as u64, lost: 0, problem: None };
     Ok((outcome, Some(written)))
 }
@@ -224,9 +228,11 @@ fn json(report: &Report) -> Result<String, Problem> {
 }
 
 /// Says what was recorded, and lays the layout for Foxglove beside it.
-fn tell_of(path: &Path, written: &Written) -> Result<(), Problem> {
+fn tell_of(path: &Path, written: &Written) {
     let layout = beside(path, "foxglove.json");
-    output::write(&layout, LAYOUT)?;
+    if let Err(problem) = output::write(&layout, LAYOUT) {
+        output::tell(problem.message);
+    }
     let megabytes = written.bytes as f64 * 1e-6;
     output::print(format_args!("  {} ({megabytes:.1} MB)\n  {}", path.display(), layout.display()));
     if written.lost > 0 {
@@ -235,5 +241,4 @@ fn tell_of(path: &Path, written: &Written) -> Result<(), Problem> {
     if let Some(problem) = &written.problem {
         output::tell(format_args!("the recording ends before the run: {problem}; what is there can be read"));
     }
-    Ok(())
 }

@@ -11,15 +11,18 @@ pub(super) fn ask_of(key: KeyEvent) -> Option<Ask> {
     if key.kind == KeyEventKind::Release {
         return None;
     }
-    match key.code {
+    if key.code == KeyCode::Esc {
+        return Some(Ask::Quit);
+    }
+    match key.code.as_char()? {
         // The terminal is in raw mode: this is no signal any more.
-        KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => Some(Ask::Quit),
-        KeyCode::Char('k') => Some(Ask::kill()),
-        KeyCode::Char('h') => Some(Ask::hang()),
-        KeyCode::Char('l') => Some(Ask::cut_link()),
-        KeyCode::Char('s') => Some(Ask::switch_over()),
-        KeyCode::Char('r') => Some(Ask::Repair),
-        KeyCode::Char('q') | KeyCode::Esc => Some(Ask::Quit),
+        'c' if key.modifiers.contains(KeyModifiers::CONTROL) => Some(Ask::Quit),
+        'k' => Some(Ask::kill()),
+        'h' => Some(Ask::hang()),
+        'l' => Some(Ask::cut_link()),
+        's' => Some(Ask::switch_over()),
+        'r' => Some(Ask::Repair),
+        'q' => Some(Ask::Quit),
         _ => None,
     }
 }

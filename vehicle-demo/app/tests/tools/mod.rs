@@ -1,5 +1,7 @@
 //! What the program's tests have in common: starting it, and the independent readers in Python.
 
+#![allow(dead_code, reason = "each test is a program of its own, and takes what it needs")]
+
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -19,7 +21,6 @@ pub fn text(bytes: &[u8]) -> String {
 }
 
 /// Runs the Python script of this folder with `arguments`; it must end well.
-#[allow(dead_code, reason = "each test is a program of its own, and some need no Python")]
 pub fn python(script: &str, arguments: &[&str]) -> String {
     // `./dev setup` makes an environment of its own in the target folder.
     let made = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/venv/bin/python");
