@@ -31,8 +31,9 @@ use twinhelm_vehicle::signals::{Command, State};
 const READY_WITHIN: Duration = Duration::from_secs(20);
 /// So much of what the processes say may wait for the runner.
 const SAID_MAX: usize = 4_096;
-/// The vehicle has to be silent so long after it was told to stop.
-const STOP_WITHIN: Duration = Duration::from_secs(5);
+/// The vehicle has to have said its last line so long after it was told to stop. The kernel of a busy machine was seen to
+/// hold up a process for 17 s.
+const STOP_WITHIN: Duration = Duration::from_secs(30);
 /// How often the operator sees how the run stands, and is asked.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
