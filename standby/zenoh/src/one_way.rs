@@ -4,7 +4,7 @@
 //! both. The ends share this process and its clock: on two machines there is no such figure without a common clock.
 
 use crate::link::{Link, LinkPort};
-use crate::session::{OpenError, open};
+use crate::session::{OpenError, open, publisher};
 use crate::settings::Settings;
 use crate::wire::{BYTES_MAX, Carried, encode};
 use std::sync::mpsc::{Receiver, channel};
@@ -14,7 +14,6 @@ use twinhelm_hal::time::{Duration, Instant};
 use twinhelm_linux::clock::{now, sleep_until};
 use twinhelm_standby::{Header, Sample};
 use zenoh::pubsub::Publisher;
-use zenoh::qos::{CongestionControl, Priority};
 use zenoh::sample::Locality;
 use zenoh::{Session, Wait};
 
@@ -173,13 +172,7 @@ impl PlainWay {
             .wait()
             .map_err(failed)?;
         // As the link's own.
-        let publisher = connecting
-            .declare_publisher(KEY)
-            .express(false)
-            .congestion_control(CongestionControl::Drop)
-            .priority(Priority::RealTime)
-            .wait()
-            .map_err(failed)?;
+        let publisher = publisher(&connecting, KEY).map_err(failed)?;
         let message = vec![0; bytes.max(NUMBER)];
         Ok(Self { publisher, arrived, message, number: 0, _sessions: [listening, connecting] })
     }

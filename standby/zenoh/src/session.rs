@@ -4,6 +4,8 @@ use crate::settings::{Settings, SettingsError, address};
 use std::error::Error;
 use std::io::{self, ErrorKind};
 use std::net::TcpListener;
+use zenoh::pubsub::Publisher;
+use zenoh::qos::{CongestionControl, Priority};
 use zenoh::{Config, Session, Wait};
 
 /// Why there is no session.
@@ -66,6 +68,17 @@ pub(crate) fn open(settings: &Settings) -> Result<Session, OpenError> {
     let failed = |source| OpenError::Session { vehicle: settings.vehicle.clone(), source };
     let config = Config::from_json5(&settings.to_json()).map_err(failed)?;
     zenoh::open(config).wait().map_err(failed)
+}
+
+/// Declares who publishes samples under `key`: the newest matters, and nobody waits for it to be sent.
+pub(crate) fn publisher(session: &Session, key: &str) -> Result<Publisher<'static>, zenoh::Error> {
+    session
+        .declare_publisher(key.to_owned())
+        // Express messages take a whole batch each, and with two batches the newest are lost first.
+        .express(false)
+        .congestion_control(CongestionControl::Drop)
+        .priority(Priority::RealTime)
+        .wait()
 }
 
 /// Listens for a moment, because Zenoh would say no more than that it failed.

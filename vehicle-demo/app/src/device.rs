@@ -1,12 +1,12 @@
 //! The device program: a controller with its own control loop and its own session. It drives, or stands by.
 
 use crate::ports::{DevicePorts, StepNote, StepQueue};
-use crate::role::{Failure, say, say_ready};
+use crate::role::{Failure, WRITE_EVERY, say, say_ready, say_unrecorded};
 use crate::stage::Surroundings;
 use rtrb::{Consumer, RingBuffer};
 use std::io::BufRead as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use twinhelm_control::Controller;
 use twinhelm_hal::bus::Station;
@@ -26,8 +26,6 @@ use twinhelm_zenoh::{Link, Settings};
 const SEAT_WITHIN: Duration = Duration::from_secs(5);
 /// So many steps may wait for the thread that writes them: seconds of them, at 1 kHz too.
 const STEPS_MAX: usize = 16_384;
-/// How often the writing thread looks for steps.
-const WRITE_EVERY: Duration = Duration::from_millis(5);
 /// So many steps go out in one line.
 const STEPS_IN_A_LINE: usize = 256;
 
@@ -97,16 +95,11 @@ fn write_steps() -> StepQueue {
     let counted = lost.clone();
     // It ends with the process.
     std::thread::spawn(move || {
-        let mut told = 0;
         loop {
             while let Some(line) = next_line(&mut steps) {
                 say(&line);
             }
-            let lost = counted.load(Ordering::Relaxed);
-            if lost > told {
-                say(&Says::Unrecorded(lost - told));
-                told = lost;
-            }
+            say_unrecorded(&counted);
             std::thread::sleep(WRITE_EVERY);
         }
     });

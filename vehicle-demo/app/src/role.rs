@@ -6,6 +6,8 @@ use std::fmt::Display;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use twinhelm_control::Controller;
 use twinhelm_hil::law_faults::Faulty;
 use twinhelm_linux::process::die_with_parent;
@@ -84,6 +86,17 @@ pub(crate) fn say(says: &Says) {
     let mut out = std::io::stdout().lock();
     if let Ok(line) = serde_json::to_string(says) {
         let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    }
+}
+
+/// How often a thread that writes looks for what a real-time thread has left for it, which must not wake anybody.
+pub(crate) const WRITE_EVERY: Duration = Duration::from_millis(5);
+
+/// Says how many notes for the recording were lost since the last call, if any.
+pub(crate) fn say_unrecorded(lost: &AtomicU64) {
+    match lost.swap(0, Ordering::Relaxed) {
+        0 => {}
+        count => say(&Says::Unrecorded(count)),
     }
 }
 

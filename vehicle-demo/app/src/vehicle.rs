@@ -3,7 +3,7 @@
 //! One real-time thread does it all, in the order of time; its notes go to another thread, which writes them out.
 
 use crate::ports::encode_reading;
-use crate::role::{Failure, say, say_ready};
+use crate::role::{Failure, WRITE_EVERY, say, say_ready, say_unrecorded};
 use arrayvec::ArrayVec;
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::io::BufRead as _;
@@ -38,8 +38,6 @@ const HELD_MAX: usize = 4;
 const STALL_MIN: Duration = Duration::from_millis(1);
 /// A gate's own queue towards the bus.
 const GATE_DEPTH: usize = 4;
-/// How often the writing thread looks for events.
-const WRITE_EVERY: Duration = Duration::from_millis(5);
 /// A plant that was not moved for so long (a process that was stopped) does not catch up.
 const CATCH_UP_MAX: Duration = Duration::from_millis(500);
 
@@ -115,10 +113,7 @@ fn write(mut notes: Consumer<(Instant, Note)>, done: &AtomicBool, lost: &AtomicU
                 Note::Judged(gate, input, answer) => say(&Says::Judged(at, gate, input, answer)),
             }
         }
-        match unrecorded.swap(0, Ordering::Relaxed) {
-            0 => {}
-            count => say(&Says::Unrecorded(count)),
-        }
+        say_unrecorded(unrecorded);
         if last {
             break;
         }

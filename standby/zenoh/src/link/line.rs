@@ -3,7 +3,7 @@
 use crate::counters::Tally;
 use crate::intake::Intake;
 use crate::keys::{Kind, key, keys, slot_of};
-use crate::session::{OpenError, open};
+use crate::session::{OpenError, open, publisher};
 use crate::settings::Settings;
 use crate::wire::Carried;
 use rtrb::Producer;
@@ -15,7 +15,6 @@ use twinhelm_linux::clock::now;
 use twinhelm_standby::{HeardSample, Order};
 use zenoh::liveliness::LivelinessToken;
 use zenoh::pubsub::{Publisher, Subscriber};
-use zenoh::qos::{CongestionControl, Priority};
 use zenoh::sample::{Locality, SampleKind};
 use zenoh::{Session, Wait};
 
@@ -140,12 +139,5 @@ impl Drop for Line {
 
 fn speak(session: &Session, vehicle: &str, kind: Kind, slot: Slot) -> Result<Publisher<'static>, OpenError> {
     let key = key(vehicle, kind, slot);
-    session
-        .declare_publisher(key.clone())
-        // Express messages take a whole batch each, and with two batches the newest are lost first.
-        .express(false)
-        .congestion_control(CongestionControl::Drop)
-        .priority(Priority::RealTime)
-        .wait()
-        .map_err(OpenError::of(&key))
+    publisher(session, &key).map_err(OpenError::of(&key))
 }
