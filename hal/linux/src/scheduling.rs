@@ -80,9 +80,10 @@ pub fn lower_to_idle() -> io::Result<()> {
 }
 
 fn set_class(class: libc::c_int, level: u8) -> io::Result<()> {
-    let parameters = libc::sched_param { sched_priority: libc::c_int::from(level) };
-    // SAFETY: the pointer is to a live `sched_param` of the libc crate's layout, and the call only reads it.
-    let answer = unsafe { libc::sched_setscheduler(0, class, &raw const parameters) };
+    let level = libc::c_int::from(level);
+    // By number: musl's own `sched_setscheduler` refuses everything (POSIX means processes, Linux threads).
+    // SAFETY: the kernel reads one `int` there, its `struct sched_param`, and nothing else.
+    let answer = unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, class, &raw const level) };
     if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

@@ -1,0 +1,177 @@
+//! Pulling: every blob of an image that is not here yet, checked, one after the other, no faster than allowed.
+
+use super::digest::Digest;
+use super::error::{At, ImageError, Kind};
+use super::layout::Layout;
+use super::manifest::{self, Blob, Document};
+use super::platform::Platform;
+use super::reference::Reference;
+use super::source::Source;
+use oci_spec::image::MediaType;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// What is to be pulled.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The image, in each place where it may be, in the order in which they are tried.
+    pub from: &'a [Reference],
+    /// The platforms that the device runs, best first: one manifest is pulled. Empty: all that there are.
+    pub runs: &'a [Platform],
+    /// So many bytes a second at most.
+    pub rate: Option<u64>,
+    /// The tag under which it is listed here.
+    pub tag: Option<&'a str>,
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// So many bytes are here.
+    pub done: u64,
+    /// Of so many.
+    pub all: u64,
+}
+
+/// What was pulled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pulled {
+    /// The image.
+    pub image: Digest,
+    /// The manifest for the device, when one was asked for.
+    pub manifest: Option<Digest>,
+    /// So many bytes came from elsewhere.
+    pub fetched: u64,
+    /// So many bytes were here already.
+    pub kept: u64,
+    /// Where they came from.
+    pub from: Reference,
+}
+
+/// Pulls an image into `to`.
+///
+/// # Errors
+/// No place has it whole: the error names each, and why. What was fetched is kept, and the next call goes on there.
+pub fn pull(to: &Layout, request: &Request<'_>, tell: &mut dyn FnMut(Progress)) -> Result<Pulled, ImageError> {
+    let mut failures: Vec<ImageError> = Vec::new();
+    for reference in request.from {
+        match pull_from(to, request, reference, tell) {
+            Ok(pulled) => return Ok(pulled),
+            // Another place does not make room.
+            Err(error) if error.kind == Kind::Full => return Err(error),
+            Err(error) => failures.push(error),
+        }
+    }
+    let Some(mut last) = failures.pop() else {
+        let at = At { image: &"the image", step: "pulling" };
+        return Err(at.error(Kind::Missing, "no place is named to pull it from", "name one in `sources`"));
+    };
+    if !failures.is_empty() {
+        let others = failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; and before that: ");
+        last.problem = format!("{} (and before that: {others})", last.problem);
+    }
+    Err(last)
+}
+
+fn pull_from(
+    to: &Layout,
+    request: &Request<'_>,
+    reference: &Reference,
+    tell: &mut dyn FnMut(Progress),
+) -> Result<Pulled, ImageError> {
+    let at = At { image: reference, step: "pulling" };
+    let source = Source::open(&reference.place)?;
+    let image = source.resolve(at, reference)?;
+    let bytes = source.document(at, &image)?;
+    let mut documents = Vec::new();
+    let mut blobs = Vec::new();
+    let mut chosen = None;
+    let media_type = match manifest::read_document(at, &image, &bytes)? {
+        Document::Index(index) => {
+            let manifests = if request.runs.is_empty() {
+                index.manifests().iter().map(|entry| manifest::blob(at, entry)).collect::<Result<Vec<_>, _>>()?
+            } else {
+                let one = manifest::choose(at, &index, request.runs)?.manifest;
+                chosen = Some(one.digest.clone());
+                vec![one]
+            };
+            for blob in manifests {
+                let text = source.document(at, &blob.digest)?;
+                blobs.extend(manifest::blobs(at, &manifest::read_manifest(at, &blob.digest, &text)?)?);
+                documents.push((blob, text));
+            }
+            MediaType::ImageIndex
+        }
+        Document::Manifest(manifest) => {
+            blobs = manifest::blobs(at, &manifest)?;
+            chosen = (!request.runs.is_empty()).then(|| image.clone());
+            MediaType::ImageManifest
+        }
+    };
+    let mut seen = std::collections::BTreeSet::new();
+    blobs.retain(|blob| seen.insert(blob.digest.clone()));
+    let mut pace = Pace::new(request.rate);
+    let all = blobs.iter().map(|blob| blob.size).sum();
+    let (mut done, mut fetched) = (0, 0);
+    for blob in &blobs {
+        if !to.has(&blob.digest) {
+            fetched += fetch(at, to, &source, blob, &mut pace, &mut |part| tell(Progress { done: done + part, all }))?;
+        }
+        done += blob.size;
+        tell(Progress { done, all });
+    }
+    // What names others comes last: whoever finds it finds all.
+    for (blob, text) in documents {
+        to.put(at, blob.media_type, &text)?;
+    }
+    let top = to.put(at, media_type, &bytes)?;
+    to.list_as(request.tag, &Blob { size: bytes.len() as u64, ..top })?;
+    Ok(Pulled { image, manifest: chosen, fetched, kept: all - fetched, from: reference.clone() })
+}
+
+/// Fetches one blob, or the rest of it; returns how many bytes came.
+fn fetch(
+    at: At<'_>,
+    to: &Layout,
+    source: &Source,
+    blob: &Blob,
+    pace: &mut Pace,
+    tell: &mut dyn FnMut(u64),
+) -> Result<u64, ImageError> {
+    let partial = std::cell::RefCell::new(to.begin(at, blob)?);
+    let offset = partial.borrow().offset();
+    let fetched = std::cell::Cell::new(0);
+    if offset < blob.size {
+        source.blob(at, blob, offset, &mut || partial.borrow_mut().restart(at), &mut |bytes| {
+            let mut partial = partial.borrow_mut();
+            partial.write(at, bytes)?;
+            fetched.set(fetched.get() + bytes.len() as u64);
+            tell(partial.offset());
+            pace.wait(bytes.len() as u64);
+            Ok(())
+        })?;
+    }
+    partial.into_inner().finish(at)?;
+    Ok(fetched.get())
+}
+
+/// Keeps to a rate by waiting, in pieces that a network does not notice.
+#[derive(Debug)]
+struct Pace {
+    rate: Option<u64>,
+    since: Instant,
+    bytes: u64,
+}
+
+impl Pace {
+    fn new(rate: Option<u64>) -> Self {
+        Self { rate, since: Instant::now(), bytes: 0 }
+    }
+
+    fn wait(&mut self, bytes: u64) {
+        let Some(rate) = self.rate.filter(|rate| *rate > 0) else { return };
+        self.bytes += bytes;
+        let due = Duration::from_secs_f64(self.bytes as f64 / rate as f64);
+        thread::sleep(due.saturating_sub(self.since.elapsed()));
+    }
+}

@@ -1,0 +1,80 @@
+//! Pushing: every blob of an image that the other side has not, and what names them last.
+
+use super::digest::Digest;
+use super::error::{At, ImageError, Kind};
+use super::layout::Layout;
+use super::manifest::{self, Blob, Document};
+use super::pull::Progress;
+use super::reference::{Place, Reference};
+use super::registry::Registry;
+use super::source::find;
+use oci_spec::image::MediaType;
+
+/// What was pushed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pushed {
+    /// The image.
+    pub image: Digest,
+    /// So many bytes were sent.
+    pub sent: u64,
+    /// So many bytes were there already.
+    pub kept: u64,
+}
+
+/// Pushes an image of `from`, named by tag or digest, to the registry that `to` names; under `to`'s tag, if it has one.
+///
+/// # Errors
+/// The image is not whole here, `to` is no registry, or the registry does not take it.
+pub fn push(
+    from: &Layout,
+    image: &Reference,
+    to: &Reference,
+    tell: &mut dyn FnMut(Progress),
+) -> Result<Pushed, ImageError> {
+    let at = At { image: to, step: "pushing" };
+    let Place::Registry { host, repository } = &to.place else {
+        let remedy = "name docker://HOST/REPOSITORY:TAG; to copy into a folder, pull from the other one";
+        return Err(at.error(Kind::Format, "it is not in a registry", remedy));
+    };
+    let registry = Registry::new(host, repository)?;
+    let digest = match &image.digest {
+        Some(digest) => digest.clone(),
+        None => find(At { image, step: "pushing" }, from, image.tag.as_deref())?,
+    };
+    let here = At { image, step: "pushing" };
+    let bytes = from.read(here, &digest)?;
+    let mut documents = Vec::new();
+    let mut blobs = Vec::new();
+    let media_type = match manifest::read_document(here, &digest, &bytes)? {
+        Document::Index(index) => {
+            for entry in index.manifests() {
+                let blob = manifest::blob(here, entry)?;
+                let text = from.read(here, &blob.digest)?;
+                blobs.extend(manifest::blobs(here, &manifest::read_manifest(here, &blob.digest, &text)?)?);
+                documents.push((blob, text));
+            }
+            MediaType::ImageIndex
+        }
+        Document::Manifest(manifest) => {
+            blobs = manifest::blobs(here, &manifest)?;
+            MediaType::ImageManifest
+        }
+    };
+    let mut seen = std::collections::BTreeSet::new();
+    blobs.retain(|blob| seen.insert(blob.digest.clone()));
+    let all = blobs.iter().map(|blob| blob.size).sum();
+    let (mut sent, mut done) = (0, 0);
+    for blob in &blobs {
+        if registry.push_blob(at, from, blob)? {
+            sent += blob.size;
+        }
+        done += blob.size;
+        tell(Progress { done, all });
+    }
+    for (blob, text) in documents {
+        registry.push_document(at, text, &blob, None)?;
+    }
+    let top = Blob { digest: digest.clone(), size: bytes.len() as u64, media_type };
+    registry.push_document(at, bytes, &top, to.tag.as_deref())?;
+    Ok(Pushed { image: digest, sent, kept: all - sent })
+}

@@ -1,0 +1,274 @@
+//! Verifying: that each blob has its digest, that each layer unpacks to what the configuration says, and that nothing in it
+//! reaches out of the root.
+//!
+//! Nothing is written. [`unpack`](super::unpack) does this before it writes anything.
+
+use super::digest::{Digest, Tee};
+use super::error::{At, ImageError, Kind};
+use super::layout::Layout;
+use super::manifest::{self, Blob, Document};
+use super::platform::Platform;
+use flate2::read::GzDecoder;
+use oci_spec::image::{ImageConfiguration, ImageManifest, MediaType};
+use serde::{Deserialize, Serialize};
+use std::io::{self, Read};
+use std::path::{Component, Path, PathBuf};
+use tar::EntryType;
+
+/// What an image may come to when it is unpacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// So many bytes, headers and padding included.
+    pub bytes_max: u64,
+    /// So many files, folders and links.
+    pub entries_max: u64,
+}
+
+impl Default for Limits {
+    /// A gigabyte and a hundred thousand files: a mission has one program and some data.
+    fn default() -> Self {
+        Self { bytes_max: 1 << 30, entries_max: 100_000 }
+    }
+}
+
+/// What one platform's image was found to be.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// The manifest.
+    pub manifest: Digest,
+    /// The platform, as the configuration says.
+    pub platform: Option<Platform>,
+    /// What to execute, and how.
+    pub config: ImageConfiguration,
+    /// The layers, lowest first.
+    pub layers: Vec<Blob>,
+    /// So many bytes when it is unpacked.
+    pub unpacked: u64,
+    /// So many entries.
+    pub entries: u64,
+}
+
+/// Verifies the image `digest` in `layout`: the one manifest that a device which `runs` these platforms would use, or every
+/// one that there is when `runs` is empty.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn verify(
+    layout: &Layout,
+    digest: &Digest,
+    runs: &[Platform],
+    limits: Limits,
+) -> Result<Vec<Verified>, ImageError> {
+    let name = format!("oci:{}@{digest}", layout.folder().display());
+    let at = At { image: &name, step: "verifying" };
+    match layout.document(at, digest)? {
+        Document::Manifest(manifest) => Ok(vec![of_manifest(at, layout, digest, &manifest, limits)?]),
+        Document::Index(index) => {
+            let chosen = if runs.is_empty() {
+                index.manifests().iter().map(|entry| manifest::blob(at, entry)).collect::<Result<Vec<_>, _>>()?
+            } else {
+                vec![manifest::choose(at, &index, runs)?.manifest]
+            };
+            let one = |blob: &Blob| {
+                let manifest = manifest::read_manifest(at, &blob.digest, &layout.read(at, &blob.digest)?)?;
+                of_manifest(at, layout, &blob.digest, &manifest, limits)
+            };
+            chosen.iter().map(one).collect()
+        }
+    }
+}
+
+fn of_manifest(
+    at: At<'_>,
+    layout: &Layout,
+    digest: &Digest,
+    manifest: &ImageManifest,
+    limits: Limits,
+) -> Result<Verified, ImageError> {
+    let described = manifest::blob(at, manifest.config())?;
+    let config = manifest::read_config(at, &described, &layout.read(at, &described.digest)?)?;
+    let layers = manifest.layers().iter().map(|layer| manifest::blob(at, layer)).collect::<Result<Vec<_>, _>>()?;
+    let names = config.rootfs().diff_ids();
+    if names.len() != layers.len() {
+        let problem = format!("{} layers, and {} names for what is in them", layers.len(), names.len());
+        return Err(at.error(Kind::Format, problem, "build the image again"));
+    }
+    let mut spent = Spent { limits, bytes: 0, entries: 0 };
+    for (layer, name) in layers.iter().zip(names) {
+        let expected = name.parse::<Digest>();
+        let expected = expected.map_err(|error| at.error(Kind::Format, error, "build the image again"))?;
+        of_layer(at, layout, layer, &expected, &mut spent)?;
+    }
+    let platform = Platform::of(
+        &config.os().to_string(),
+        &config.architecture().to_string(),
+        config.variant().as_deref(),
+    );
+    let Spent { bytes: unpacked, entries, .. } = spent;
+    Ok(Verified { manifest: digest.clone(), platform, config, layers, unpacked, entries })
+}
+
+/// How much of what is allowed is spent.
+struct Spent {
+    limits: Limits,
+    bytes: u64,
+    entries: u64,
+}
+
+fn of_layer(
+    at: At<'_>,
+    layout: &Layout,
+    layer: &Blob,
+    expected: &Digest,
+    spent: &mut Spent,
+) -> Result<(), ImageError> {
+    let mut blob = Tee::new(layout.open_blob(at, layer)?);
+    let rest = spent.limits.bytes_max.saturating_sub(spent.bytes);
+    let gzip = match &layer.media_type {
+        MediaType::ImageLayerGzip => true,
+        MediaType::ImageLayer => false,
+        MediaType::Other(name) if name == "application/vnd.docker.image.rootfs.diff.tar.gzip" => true,
+        other => {
+            let problem = format!("layer {} is {other}", layer.digest);
+            return Err(at.error(Kind::Format, problem, "pack it as tar+gzip: skopeo copy --dest-compress-format gzip"));
+        }
+    };
+    let hasher = {
+        let unpacked: Box<dyn Read + '_> =
+            if gzip { Box::new(GzDecoder::new(&mut blob)) } else { Box::new(&mut blob) };
+        let mut unpacked = Tee::new(Limited { inner: unpacked, rest });
+        look_at_entries(at, layer, &mut unpacked, spent)?;
+        // The padding behind the last entry belongs to both digests.
+        io::copy(&mut unpacked, &mut io::sink()).map_err(|error| broken(at, layer, spent.limits, &error))?;
+        unpacked.hasher
+    };
+    spent.bytes += hasher.bytes();
+    let content = hasher.finish();
+    io::copy(&mut blob, &mut io::sink()).map_err(at.io(format_args!("layer {}", layer.digest)))?;
+    let found = blob.hasher.finish();
+    if found != layer.digest {
+        return Err(at.digest("a layer", &layer.digest, &found));
+    }
+    if content == *expected {
+        return Ok(());
+    }
+    Err(at.digest("what is in a layer", expected, &content))
+}
+
+fn look_at_entries(at: At<'_>, layer: &Blob, tar: &mut dyn Read, spent: &mut Spent) -> Result<(), ImageError> {
+    let limits = spent.limits;
+    let broken = |error: &io::Error| broken(at, layer, limits, error);
+    let mut archive = tar::Archive::new(tar);
+    for entry in archive.entries().map_err(|error| broken(&error))? {
+        let entry = entry.map_err(|error| broken(&error))?;
+        spent.entries += 1;
+        if spent.entries > limits.entries_max {
+            let problem = format!("it unpacks to more than {} files", limits.entries_max);
+            return Err(at.error(Kind::Limit, problem, "raise `entries_max`, if you trust the image"));
+        }
+        let path = entry.path().map_err(|error| broken(&error))?.into_owned();
+        let link = entry.link_name().map_err(|error| broken(&error))?.map(std::borrow::Cow::into_owned);
+        if let Some(why) = objection(&path, entry.header().entry_type(), link.as_deref()) {
+            let problem = format!("layer {}: {}: {why}", layer.digest, path.display());
+            return Err(at.error(Kind::Unsafe, problem, "nothing of it is unpacked; build the image again without it"));
+        }
+    }
+    Ok(())
+}
+
+/// Returns what is wrong with an entry of a layer, if something is.
+fn objection(path: &Path, kind: EntryType, link: Option<&Path>) -> Option<String> {
+    if path.is_absolute() {
+        return Some("an absolute path".to_owned());
+    }
+    if depth(path, 0).is_none() {
+        return Some("a path that leads out of the root".to_owned());
+    }
+    match kind {
+        EntryType::Regular | EntryType::Continuous | EntryType::Directory => None,
+        EntryType::GNULongName | EntryType::GNULongLink | EntryType::XHeader | EntryType::XGlobalHeader => None,
+        EntryType::Symlink => {
+            let target = link?;
+            let folder = path.parent().unwrap_or(Path::new(""));
+            // An absolute one means the container's root when it is followed there.
+            let below = if target.is_absolute() { PathBuf::new() } else { folder.to_owned() };
+            let start = depth(&below, 0)?;
+            depth(target, start).is_none().then(|| format!("a symbolic link out of the root, to {}", target.display()))
+        }
+        EntryType::Link => {
+            let target = link?;
+            let leaves = target.is_absolute() || depth(target, 0).is_none();
+            leaves.then(|| format!("a hard link out of the root, to {}", target.display()))
+        }
+        EntryType::Char | EntryType::Block => Some("a device node".to_owned()),
+        EntryType::Fifo => Some("a pipe".to_owned()),
+        other => Some(format!("an entry of kind {:?}", other.as_byte() as char)),
+    }
+}
+
+/// Returns how deep `path` leads below a root when one begins `depth` deep, `None` when it leads out of it on the way.
+fn depth(path: &Path, start: usize) -> Option<usize> {
+    path.components().try_fold(start, |depth, component| match component {
+        Component::ParentDir => depth.checked_sub(1),
+        Component::Normal(_) => Some(depth + 1),
+        Component::RootDir | Component::CurDir | Component::Prefix(_) => Some(depth),
+    })
+}
+
+/// What is read from here ends in an error beyond a limit.
+struct Limited<R> {
+    inner: R,
+    rest: u64,
+}
+
+/// What [`Limited`] says, for [`broken`] to find again.
+const TOO_LARGE: &str = "too large";
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let length = self.inner.read(into)?;
+        self.rest = self.rest.checked_sub(length as u64).ok_or_else(|| io::Error::other(TOO_LARGE))?;
+        Ok(length)
+    }
+}
+
+fn broken(at: At<'_>, layer: &Blob, limits: Limits, error: &io::Error) -> ImageError {
+    if error.to_string().contains(TOO_LARGE) {
+        let problem = format!("it unpacks to more than {} bytes", limits.bytes_max);
+        return at.error(Kind::Limit, problem, "raise `unpacked_mib_max`, if you trust the image");
+    }
+    let problem = format!("layer {} cannot be read: {error}", layer.digest);
+    at.error(Kind::Format, problem, "it is truncated or was packed badly; build the image again")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_leads_out_of_the_root_is_refused() {
+        let object = |path: &str, kind, link: Option<&str>| objection(Path::new(path), kind, link.map(Path::new));
+        for path in ["/etc/passwd", "../x", "a/../../x", "./../x"] {
+            assert!(object(path, EntryType::Regular, None).is_some(), "{path}");
+        }
+        for (path, link) in [("a", "../x"), ("a/b", "../../x"), ("a", "/../x"), ("a/b", "c/../../../x")] {
+            assert!(object(path, EntryType::Symlink, Some(link)).is_some(), "{path} -> {link}");
+        }
+        for link in ["/etc/passwd", "../x", "a/../../x"] {
+            assert!(object("a", EntryType::Link, Some(link)).is_some(), "{link}");
+        }
+        for kind in [EntryType::Char, EntryType::Block, EntryType::Fifo] {
+            assert!(object("dev/x", kind, None).is_some(), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn what_stays_below_the_root_is_not() {
+        let object = |path: &str, kind, link: Option<&str>| objection(Path::new(path), kind, link.map(Path::new));
+        assert_eq!(object("./bin/mission", EntryType::Regular, None), None);
+        assert_eq!(object("a/../b", EntryType::Directory, None), None);
+        assert_eq!(object("lib/x.so", EntryType::Symlink, Some("../usr/lib/x.so")), None);
+        assert_eq!(object("bin", EntryType::Symlink, Some("/usr/bin")), None);
+        assert_eq!(object("b", EntryType::Link, Some("a/c")), None);
+    }
+}
