@@ -9,8 +9,8 @@ use crate::term::{SLOTS, Slot};
 use crate::time::{Duration, Instant};
 use arrayvec::ArrayVec;
 
-/// How many stations fit on one bus: each slot's device and each gate.
-pub const STATIONS: usize = (SLOTS + GATES) as usize;
+/// How many stations fit on one bus: each slot's device, each gate, and each slot's agent.
+pub const STATIONS: usize = (2 * SLOTS + GATES) as usize;
 /// How many frames a station may have waiting for the wire.
 pub const QUEUE_MAX: usize = 4;
 /// How many identifiers a bus can keep apart.
@@ -41,6 +41,13 @@ impl Station {
     pub const fn of_gate(number: u8) -> Self {
         assert!(number < GATES, "a gate's number is 0 to 3");
         Self(SLOTS + number)
+    }
+
+    /// Returns the station of the agent of the device in `slot`, behind those of the gates. It listens, and sends nothing:
+    /// on a real bus it would be a second socket of the same controller.
+    #[must_use]
+    pub const fn of_agent(slot: Slot) -> Self {
+        Self(SLOTS + GATES + slot.number())
     }
 
     /// Returns the station's number as an index.

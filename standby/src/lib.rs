@@ -19,18 +19,22 @@
 
 pub mod config;
 pub mod input;
+pub mod ladder;
 pub mod node;
 pub mod pilot;
 pub mod readiness;
 pub mod role;
 pub mod sample;
 mod turn;
+pub mod watch;
 
 pub use config::{Config, ConfigError, OnDispute, Parameters};
 pub use input::{Effect, Effects, Input, Order, Refusal};
+pub use ladder::{AgentReport, Readiness};
 pub use node::Node;
 pub use pilot::Pilot;
 pub use readiness::NotReady;
 pub use role::{FencedBy, Role, RoleName};
 pub use sample::{Header, HeardSample, Published, Relayed, Sample};
 pub use turn::{Ports, turn};
+pub use watch::Watch;

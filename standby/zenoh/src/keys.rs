@@ -13,6 +13,8 @@ pub(crate) enum Kind {
     Refused,
     /// A liveliness token, shown to people.
     Alive,
+    /// What a device's agent says of itself.
+    Agent,
 }
 
 impl Kind {
@@ -22,6 +24,7 @@ impl Kind {
             Self::Order => "order",
             Self::Refused => "refused",
             Self::Alive => "alive",
+            Self::Agent => "agent",
         }
     }
 }

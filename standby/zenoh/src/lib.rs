@@ -29,6 +29,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod agents;
 mod counters;
 mod intake;
 mod keys;

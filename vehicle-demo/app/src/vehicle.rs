@@ -241,7 +241,10 @@ impl Road {
     fn obey(&mut self, line: VehicleLine) {
         match line {
             VehicleLine::Cable { slot, to_bus, from_bus } => {
-                self.bus.set_cable(now(), Station::of_device(slot), Cable { to_bus, from_bus });
+                // One connector has both of them.
+                for station in [Station::of_device(slot), Station::of_agent(slot)] {
+                    self.bus.set_cable(now(), station, Cable { to_bus, from_bus });
+                }
             }
             VehicleLine::Repeat { slot, on } => self.tampering[slot.index()].repeats = on,
             VehicleLine::Hold { slot, after } => self.tampering[slot.index()].hold = Some(after),

@@ -1,0 +1,166 @@
+//! What the devices' agents say of themselves, and what they overhear: the state of whoever drives, to hand it on.
+//!
+//! None of this is in the control path. An agent's report is bytes here: what they say is between agents and those who ask.
+
+use crate::keys::{Kind, key, keys, slot_of};
+use crate::session::{OpenError, open};
+use crate::settings::Settings;
+use crate::wire::{BYTES_MAX, VERSION};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use twinhelm_hal::term::{SLOTS, Slot};
+use twinhelm_hal::time::Duration;
+use twinhelm_standby::Header;
+use zenoh::pubsub::{Publisher, Subscriber};
+use zenoh::query::Queryable;
+use zenoh::{Session, Wait};
+
+/// A sample of each slot, as it came over the wire.
+type Heard = Arc<Mutex<[Option<Vec<u8>>; SLOTS as usize]>>;
+
+/// An agent's line to whoever asks, and its ear to those who drive. Dropping it closes its session.
+#[derive(Debug)]
+pub struct AgentLine {
+    slot: Slot,
+    session: Session,
+    publisher: Publisher<'static>,
+    report: Arc<Mutex<Vec<u8>>>,
+    heard: Heard,
+    _asked: Queryable<()>,
+    _states: Subscriber<()>,
+}
+
+impl AgentLine {
+    /// Opens the line of the agent of the device in `slot`, and returns at once whether or not anybody is there.
+    ///
+    /// # Errors
+    /// The settings are wrong, a listening endpoint is in use or not this machine's, or Zenoh fails.
+    pub fn open(slot: Slot, settings: &Settings) -> Result<Self, OpenError> {
+        let session = open(settings)?;
+        let key = key(&settings.vehicle, Kind::Agent, slot);
+        let report = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&report);
+        let asked_key = key.clone();
+        let asked = session
+            .declare_queryable(key.clone())
+            .callback(move |query| {
+                let report = told.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                // Whoever asked may be gone.
+                drop(query.reply(asked_key.clone(), report).wait());
+            })
+            .wait()
+            .map_err(OpenError::of(&key))?;
+        let publisher = session.declare_publisher(key.clone()).wait().map_err(OpenError::of(&key))?;
+        let heard = Heard::default();
+        let hears = Arc::clone(&heard);
+        let states = keys(&settings.vehicle, Kind::State);
+        let subscriber = session
+            .declare_subscriber(&states)
+            .callback(move |message| {
+                let bytes = message.payload().to_bytes();
+                if let Some(slot) = slot_of(message.key_expr().as_str()).filter(|_| was_sent(&bytes)) {
+                    hears.lock().unwrap_or_else(PoisonError::into_inner)[slot.index()] = Some(bytes.into_owned());
+                }
+            })
+            .wait()
+            .map_err(OpenError::of(&states))?;
+        Ok(Self { slot, session, publisher, report, heard, _asked: asked, _states: subscriber })
+    }
+
+    /// Tells everybody how the agent stands, and whoever asks from now on.
+    pub fn tell(&self, report: Vec<u8>) {
+        *self.report.lock().unwrap_or_else(PoisonError::into_inner) = report.clone();
+        // A report that does not arrive is followed by the next.
+        drop(self.publisher.put(report).wait());
+    }
+
+    /// Returns the last sample that another device published in a cycle in which it drove, as it came over the wire.
+    #[must_use]
+    pub fn last_state(&self) -> Option<Vec<u8>> {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = heard.iter().enumerate().filter(|(index, _)| *index != self.slot.index());
+        // Of two that have driven, the one in the higher term did so later.
+        others.filter_map(|(_, bytes)| bytes.clone()).max_by_key(|bytes| header(bytes).and_then(|header| header.term))
+    }
+}
+
+impl Drop for AgentLine {
+    fn drop(&mut self) {
+        // A session that cannot be closed is dropped all the same.
+        drop(self.session.close().wait());
+    }
+}
+
+/// Returns whether these bytes are the sample of a device that handed its command to the bus.
+fn was_sent(bytes: &[u8]) -> bool {
+    bytes.len() <= BYTES_MAX && header(bytes).is_some_and(|header| header.sent)
+}
+
+/// Reads the header of a sample whose rest may be any law's.
+fn header(bytes: &[u8]) -> Option<Header> {
+    let body = bytes.strip_prefix(&[VERSION])?;
+    postcard::take_from_bytes::<Header>(body).ok().map(|(header, _)| header)
+}
+
+/// Listens to all agents of a vehicle.
+#[derive(Debug)]
+pub struct AgentWatch {
+    session: Session,
+    told: Receiver<(Slot, Vec<u8>)>,
+    vehicle: String,
+    _reports: Subscriber<()>,
+}
+
+impl AgentWatch {
+    /// Opens a session that hears what the agents say from now on.
+    ///
+    /// # Errors
+    /// The settings are wrong, or Zenoh fails.
+    pub fn open(settings: &Settings) -> Result<Self, OpenError> {
+        let session = open(settings)?;
+        let (tell, told) = channel();
+        let reports = keys(&settings.vehicle, Kind::Agent);
+        let subscriber = session
+            .declare_subscriber(&reports)
+            .callback(move |message| {
+                if let Some(slot) = slot_of(message.key_expr().as_str()) {
+                    // Nobody listens any more when the watch is being dropped.
+                    let _ = tell.send((slot, message.payload().to_bytes().into_owned()));
+                }
+            })
+            .wait()
+            .map_err(OpenError::of(&reports))?;
+        Ok(Self { session, told, vehicle: settings.vehicle.clone(), _reports: subscriber })
+    }
+
+    /// Returns the next report that an agent tells, `None` when none comes within `wait`.
+    #[must_use]
+    pub fn next(&self, wait: Duration) -> Option<(Slot, Vec<u8>)> {
+        self.told.recv_timeout(wait).ok()
+    }
+
+    /// Asks all agents how they stand; returns what came within `wait`, in the order of slots.
+    ///
+    /// # Errors
+    /// Zenoh does not take the question.
+    pub fn ask(&self, wait: Duration) -> Result<Vec<(Slot, Vec<u8>)>, OpenError> {
+        let reports = keys(&self.vehicle, Kind::Agent);
+        let replies = self.session.get(&reports).timeout(wait).wait().map_err(OpenError::of(&reports))?;
+        let mut told = Vec::new();
+        while let Ok(reply) = replies.recv() {
+            let Ok(sample) = reply.result() else { continue };
+            if let Some(slot) = slot_of(sample.key_expr().as_str()) {
+                told.push((slot, sample.payload().to_bytes().into_owned()));
+            }
+        }
+        told.sort_by_key(|(slot, _)| *slot);
+        Ok(told)
+    }
+}
+
+impl Drop for AgentWatch {
+    fn drop(&mut self) {
+        // A session that cannot be closed is dropped all the same.
+        drop(self.session.close().wait());
+    }
+}
