@@ -79,6 +79,18 @@ pub fn lower_to_idle() -> io::Result<()> {
     set_class(libc::SCHED_IDLE, 0)
 }
 
+/// Reads and writes the calling thread's files only when nobody else wants the disk (`ioprio_set`, class idle).
+///
+/// # Errors
+/// The kernel's.
+pub fn lower_io_to_idle() -> io::Result<()> {
+    const WHO_PROCESS: libc::c_int = 1;
+    const CLASS_IDLE: libc::c_int = 3 << 13;
+    // SAFETY: three numbers, and the kernel changes nothing but the thread's priority.
+    let answer = unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, CLASS_IDLE) };
+    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 fn set_class(class: libc::c_int, level: u8) -> io::Result<()> {
     let level = libc::c_int::from(level);
     // By number: musl's own `sched_setscheduler` refuses everything (POSIX means processes, Linux threads).

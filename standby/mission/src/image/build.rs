@@ -13,6 +13,7 @@
 use super::error::{At, ImageError, Kind};
 use super::platform::Platform;
 use std::ffi::OsString;
+use std::fmt;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -43,6 +44,18 @@ pub enum Way {
         /// The compiler that has its source.
         rustc: PathBuf,
     },
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Installed => f.write_str("rustup's standard library, zig's linker and C library"),
+            Self::Native { target } => write!(f, "this machine's compiler for {target}, glibc linked statically"),
+            Self::FromSource { rustc } => {
+                write!(f, "{} and its standard library from source, zig's linker and C library", rustc.display())
+            }
+        }
+    }
 }
 
 /// A platform that cannot be built for on this machine.

@@ -11,7 +11,11 @@
 use super::digest::{Digest, Hasher};
 use super::error::{At, ImageError, Kind};
 use super::manifest::{self, Blob, DOCUMENT_MAX, Document};
+use super::platform::Platform;
+use super::reference::Reference;
+use super::source::find;
 use oci_spec::image::{Descriptor, DescriptorBuilder, ImageIndex, ImageIndexBuilder, MediaType, Sha256Digest};
+use serde::Serialize;
 use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufReader, Read, Write};
@@ -39,6 +43,32 @@ pub struct Listed {
     pub tag: Option<String>,
     /// Its index, or its one manifest.
     pub blob: Blob,
+}
+
+/// One platform's part of an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Part {
+    /// The platform, as `linux/arm/v6`.
+    pub platform: String,
+    /// Its manifest.
+    pub manifest: Digest,
+    /// It is in this folder.
+    pub here: bool,
+    /// Its layers, lowest first.
+    pub layers: Vec<PartLayer>,
+    /// What it executes.
+    pub entrypoint: Vec<String>,
+}
+
+/// A layer of an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PartLayer {
+    /// Its name.
+    pub digest: Digest,
+    /// How large it is, compressed.
+    pub bytes: u64,
+    /// What it is.
+    pub media_type: String,
 }
 
 impl Layout {
@@ -244,6 +274,54 @@ impl Layout {
         Ok(partial)
     }
 
+    /// Returns the digest of the image that `image` names in this folder.
+    ///
+    /// # Errors
+    /// There is none of that name, or several and none is named.
+    pub fn resolve(&self, image: &Reference) -> Result<Digest, ImageError> {
+        match &image.digest {
+            Some(digest) => Ok(digest.clone()),
+            None => find(At { image, step: "finding" }, self, image.tag.as_deref()),
+        }
+    }
+
+    /// Returns what an image is made of.
+    ///
+    /// # Errors
+    /// A document of it is not what its digest says.
+    pub fn inspect(&self, digest: &Digest) -> Result<Vec<Part>, ImageError> {
+        let at = self.at("inspecting");
+        let (manifests, named) = match self.document(at, digest)? {
+            Document::Index(index) => {
+                let entries = index.manifests().iter();
+                let blobs = entries.clone().map(|entry| Ok(manifest::blob(at, entry)?.digest)).collect::<Result<_, _>>()?;
+                (blobs, entries.map(manifest::platform).collect())
+            }
+            Document::Manifest(_) => (vec![digest.clone()], vec![None]),
+        };
+        manifests.into_iter().zip::<Vec<_>>(named).map(|(digest, platform)| self.part(at, digest, platform)).collect()
+    }
+
+    fn part(&self, at: At<'_>, digest: Digest, platform: Option<Platform>) -> Result<Part, ImageError> {
+        let name = |platform: Option<Platform>| platform.map_or_else(|| "another".to_owned(), |known| known.to_string());
+        if !self.has(&digest) {
+            let platform = name(platform);
+            return Ok(Part { platform, manifest: digest, here: false, layers: Vec::new(), entrypoint: Vec::new() });
+        }
+        let described = manifest::read_manifest(at, &digest, &self.read(at, &digest)?)?;
+        let config = manifest::blob(at, described.config())?;
+        let config = manifest::read_config(at, &config, &self.read(at, &config.digest)?)?;
+        let architecture = config.architecture().to_string();
+        let own = Platform::of(&config.os().to_string(), &architecture, config.variant().as_deref());
+        let layers = described.layers().iter().map(|layer| {
+            let Blob { digest, size, media_type } = manifest::blob(at, layer)?;
+            Ok(PartLayer { digest, bytes: size, media_type: media_type.to_string() })
+        });
+        let entrypoint = config.config().as_ref().and_then(|config| config.entrypoint().clone()).unwrap_or_default();
+        let layers = layers.collect::<Result<_, _>>()?;
+        Ok(Part { platform: name(platform.or(own)), manifest: digest, here: true, layers, entrypoint })
+    }
+
     /// Takes an image off the list, and removes every blob that no listed image needs. Returns how many bytes that were.
     ///
     /// # Errors
@@ -357,7 +435,7 @@ pub(crate) fn descriptor(blob: &Blob) -> Descriptor {
 }
 
 /// Returns the OCI's description of a manifest for a platform.
-pub(crate) fn descriptor_for(blob: &Blob, platform: super::Platform) -> Result<Descriptor, oci_spec::OciSpecError> {
+pub(crate) fn descriptor_for(blob: &Blob, platform: Platform) -> Result<Descriptor, oci_spec::OciSpecError> {
     let (architecture, variant) = platform.architecture();
     let mut described = oci_spec::image::PlatformBuilder::default().os("linux").architecture(architecture);
     if let Some(variant) = variant {

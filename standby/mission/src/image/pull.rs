@@ -8,6 +8,7 @@ use super::platform::Platform;
 use super::reference::Reference;
 use super::source::Source;
 use oci_spec::image::MediaType;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,8 +19,8 @@ pub struct Request<'a> {
     pub from: &'a [Reference],
     /// The platforms that the device runs, best first: one manifest is pulled. Empty: all that there are.
     pub runs: &'a [Platform],
-    /// So many bytes a second at most.
-    pub rate: Option<u64>,
+    /// How fast at most.
+    pub rate: &'a Rate,
     /// The tag under which it is listed here.
     pub tag: Option<&'a str>,
 }
@@ -135,7 +136,7 @@ fn fetch(
     to: &Layout,
     source: &Source,
     blob: &Blob,
-    pace: &mut Pace,
+    pace: &mut Pace<'_>,
     tell: &mut dyn FnMut(u64),
 ) -> Result<u64, ImageError> {
     let partial = std::cell::RefCell::new(to.begin(at, blob)?);
@@ -155,21 +156,48 @@ fn fetch(
     Ok(fetched.get())
 }
 
+/// How many bytes a second may be pulled at most. It can be lifted while a pull goes on.
+#[derive(Debug)]
+pub struct Rate(AtomicU64);
+
+impl Rate {
+    /// Returns a rate; `None` is as fast as it goes.
+    #[must_use]
+    pub const fn new(bytes_a_second: Option<u64>) -> Self {
+        Self(AtomicU64::new(match bytes_a_second {
+            Some(rate) => rate,
+            None => 0,
+        }))
+    }
+
+    /// Lets it go as fast as it can from now on.
+    pub fn lift(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Option<u64> {
+        match self.0.load(Ordering::Relaxed) {
+            0 => None,
+            rate => Some(rate),
+        }
+    }
+}
+
 /// Keeps to a rate by waiting, in pieces that a network does not notice.
 #[derive(Debug)]
-struct Pace {
-    rate: Option<u64>,
+struct Pace<'a> {
+    rate: &'a Rate,
     since: Instant,
     bytes: u64,
 }
 
-impl Pace {
-    fn new(rate: Option<u64>) -> Self {
+impl<'a> Pace<'a> {
+    fn new(rate: &'a Rate) -> Self {
         Self { rate, since: Instant::now(), bytes: 0 }
     }
 
     fn wait(&mut self, bytes: u64) {
-        let Some(rate) = self.rate.filter(|rate| *rate > 0) else { return };
+        let Some(rate) = self.rate.get() else { return };
         self.bytes += bytes;
         let due = Duration::from_secs_f64(self.bytes as f64 / rate as f64);
         thread::sleep(due.saturating_sub(self.since.elapsed()));

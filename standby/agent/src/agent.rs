@@ -1,0 +1,475 @@
+//! The device agent: carries out what the [`Keeper`] decides, and tells how it stands.
+//!
+//! One thread takes everything in, in the order in which it happens: the ends of tasks, what the runner tells, what the
+//! mission says, what the watch on the bus has seen. It is never in the control path: a mission that runs needs no agent,
+//! until it has to be started.
+
+mod mailbox;
+mod store;
+mod watching;
+
+use crate::config::Config;
+use crate::output::{Problem, tell};
+use mailbox::Mailbox;
+use mission_wire::{ContainerId, Signal};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
+use store::Store;
+use twinhelm_hal::time::Instant;
+use twinhelm_linux::clock::now;
+use twinhelm_linux::scheduling::{lower_io_to_idle, lower_to_idle};
+use twinhelm_mission::bundle::{Bundle, Recipe};
+use twinhelm_mission::container::{Container, Created, Failed, Paused, Running};
+use twinhelm_mission::image::pull::{Progress, Rate};
+use twinhelm_mission::image::unpack::Unpacked;
+use twinhelm_mission::image::{ImageError, Platform};
+use twinhelm_mission::runner::{Runner, RunnerError, RunnerEvent, beside_this_program};
+use twinhelm_standby::ladder::{Keeper, News, Step, Task};
+use twinhelm_standby::{AgentReport, Readiness};
+use twinhelm_zenoh::agents::AgentLine;
+
+/// How often the report is renewed when nothing happens.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// A mission that is asked to end by itself has so long.
+const END_WITHIN: Duration = Duration::from_secs(2);
+
+/// Something that the agent's thread has to know.
+#[derive(Debug)]
+enum Happened {
+    /// The mission's container, or the runner with all of them.
+    Runner(RunnerEvent),
+    /// The mission says that it is up.
+    Up,
+    /// Nobody drives, since then.
+    NobodyDrives(Instant),
+    /// How far the image is.
+    Pulling(Progress),
+    /// The image was pulled and unpacked, or not; how long each took.
+    Pulled(Result<Box<(Unpacked, [Duration; 2])>, Box<ImageError>>),
+    /// Somebody wants the agent to end.
+    Stop,
+}
+
+/// A container, as it stands.
+#[derive(Debug)]
+enum Held {
+    Created(Container<Created>),
+    Running(Container<Running>),
+    Paused(Container<Paused>),
+    /// It stays as it was when something failed, until it is removed.
+    Broken(Box<dyn Removable>),
+}
+
+/// A container in whatever state.
+trait Removable: std::fmt::Debug + Send {
+    fn remove(self: Box<Self>) -> Result<(), RunnerError>;
+}
+
+impl<S: std::fmt::Debug + Send + 'static> Removable for Container<S> {
+    fn remove(self: Box<Self>) -> Result<(), RunnerError> {
+        (*self).delete()
+    }
+}
+
+impl Held {
+    fn remove(self) -> Result<(), RunnerError> {
+        match self {
+            Self::Created(container) => container.delete(),
+            Self::Running(container) => container.delete(),
+            Self::Paused(container) => container.delete(),
+            Self::Broken(container) => container.remove(),
+        }
+    }
+
+    fn broken<S: std::fmt::Debug + Send + 'static>(failed: Failed<S>) -> (Self, RunnerError) {
+        (Self::Broken(Box::new(failed.container)), failed.source)
+    }
+}
+
+/// Runs an agent until it is told to end.
+pub(crate) fn run(config: Config) -> Result<ExitCode, Problem> {
+    let (happen, happened) = channel();
+    let mut agent = Agent::start(config, happen)?;
+    agent.serve(&happened);
+    agent.stop();
+    Ok(ExitCode::SUCCESS)
+}
+
+struct Agent {
+    config: Arc<Config>,
+    platform: Platform,
+    store: Arc<Store>,
+    mailbox: Mailbox,
+    line: AgentLine,
+    happen: Sender<Happened>,
+    program: PathBuf,
+    runner: Option<Runner>,
+    rate: Arc<Rate>,
+    keeper: Keeper,
+    unpacked: Option<Unpacked>,
+    held: Option<Held>,
+    id: Option<ContainerId>,
+    pid: Option<u32>,
+    lives: u64,
+    pulled: Option<(u64, u64)>,
+    problem: Option<String>,
+    steps: Vec<Step>,
+    libcrun: String,
+}
+
+impl Agent {
+    fn start(config: Config, happen: Sender<Happened>) -> Result<Self, Problem> {
+        let platform = Platform::of_this_machine().ok_or_else(|| {
+            Problem::machine(format_args!("missions are not built for {}", std::env::consts::ARCH))
+        })?;
+        let store = Store::open(&config.store)?;
+        let program = beside_this_program()
+            .map_err(|error| Problem::machine(format_args!("finding mission-runner: {error}")))?;
+        let mailbox = Mailbox::open(&config.run, {
+            let happen = happen.clone();
+            // An agent that ends hears nothing.
+            move || drop(happen.send(Happened::Up))
+        });
+        let mailbox =
+            mailbox.map_err(|error| Problem::machine(format_args!("{}: {error}", config.run.display())))?;
+        let line = AgentLine::open(config.slot, &config.link).map_err(|error| Problem::bad_input(chain(&error)))?;
+        let mut agent = Self {
+            platform,
+            store: Arc::new(store),
+            mailbox,
+            line,
+            happen: happen.clone(),
+            program,
+            runner: None,
+            rate: Arc::new(Rate::new(config.rate)),
+            keeper: Keeper::new(config.readiness),
+            unpacked: None,
+            held: None,
+            id: None,
+            pid: None,
+            lives: 0,
+            pulled: None,
+            problem: None,
+            steps: Vec::new(),
+            libcrun: String::new(),
+            config: Arc::new(config),
+        };
+        // Now, so that a machine that cannot have containers is told of it, and not when nobody drives.
+        agent.runner().map_err(|error| Problem::machine(&error))?;
+        stop_on_signals(happen.clone())?;
+        if agent.config.readiness < Readiness::Shadow {
+            watching::start(&agent.config, happen)?;
+        }
+        Ok(agent)
+    }
+
+    fn serve(&mut self, happened: &Receiver<Happened>) {
+        let mut news = News::Look;
+        loop {
+            let mut next = self.keeper.step(now(), news);
+            while let Some(task) = next {
+                match self.carry_out(task) {
+                    // Its end is told.
+                    None => break,
+                    Some(news) => next = self.keeper.step(now(), news),
+                }
+            }
+            self.report();
+            news = match happened.recv_timeout(self.patience()) {
+                Ok(Happened::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(happened) => self.take_in(happened),
+                Err(RecvTimeoutError::Timeout) => News::Look,
+            };
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        self.keeper.next_wake().map_or(REPORT_EVERY, |at| at.since(now()).min(REPORT_EVERY))
+    }
+
+    fn take_in(&mut self, happened: Happened) -> News {
+        match happened {
+            Happened::Up => News::Up,
+            Happened::NobodyDrives(at) => {
+                self.rate.lift();
+                self.steps.clear();
+                self.note("noticed", at, Duration::ZERO);
+                tell(format_args!("nobody drives: {} is started", self.config.device));
+                News::Start
+            }
+            Happened::Pulling(Progress { done, all }) => {
+                self.pulled = Some((done, all));
+                News::Look
+            }
+            Happened::Pulled(Ok(done)) => {
+                let (unpacked, [pull, unpack]) = *done;
+                let at = now();
+                self.note("pulled", at, pull);
+                self.note("unpacked", at, unpack);
+                (self.unpacked, self.pulled, self.problem) = (Some(unpacked), None, None);
+                News::Done
+            }
+            Happened::Pulled(Err(error)) => self.failed(&error),
+            Happened::Runner(RunnerEvent::Ended(id, exit)) => {
+                if self.id.as_ref() != Some(&id) {
+                    return News::Look;
+                }
+                self.pid = None;
+                self.problem = Some(format!("the mission's process is gone: {exit}"));
+                tell(format_args!("container {id}: {exit}"));
+                News::Ended
+            }
+            Happened::Runner(RunnerEvent::Gone) => {
+                // It has taken its containers with it.
+                (self.runner, self.held, self.pid) = (None, None, None);
+                self.problem = Some("mission-runner was gone".to_owned());
+                tell("mission-runner is gone, and the mission with it: both are started anew");
+                News::Ended
+            }
+            // `serve` has looked for it.
+            Happened::Stop => News::Look,
+        }
+    }
+
+    /// Does what is to be done. `None`: its end will be told.
+    fn carry_out(&mut self, task: Task) -> Option<News> {
+        let begun = now();
+        let done = match task {
+            Task::Pull => {
+                self.pull();
+                return None;
+            }
+            Task::Create => self.create(),
+            Task::Start => self.change(|held| match held {
+                Held::Created(container) => container.start().map(Held::Running).map_err(Held::broken),
+                other => Ok(other),
+            }),
+            Task::Pause => self.change(|held| match held {
+                Held::Running(container) => container.pause().map(Held::Paused).map_err(Held::broken),
+                other => Ok(other),
+            }),
+            Task::Resume => self.change(|held| match held {
+                Held::Paused(container) => container.resume().map(Held::Running).map_err(Held::broken),
+                other => Ok(other),
+            }),
+            Task::Remove => self.held.take().map_or(Ok(()), Held::remove),
+        };
+        match done {
+            Ok(()) => {
+                let name = match task {
+                    Task::Create => "created",
+                    Task::Start => "started",
+                    Task::Pause => "paused",
+                    Task::Resume => "resumed",
+                    Task::Remove => "removed",
+                    Task::Pull => "pulled",
+                };
+                let at = now();
+                self.note(name, at, at.since(begun));
+                if task != Task::Remove {
+                    self.problem = None;
+                }
+                Some(News::Done)
+            }
+            Err(error) => Some(self.failed(&error)),
+        }
+    }
+
+    fn change(&mut self, change: impl FnOnce(Held) -> Result<Held, (Held, RunnerError)>) -> Result<(), RunnerError> {
+        if self.keeper.is_urged() && let Some(state) = self.line.last_state() {
+            // The mission goes on with it, and does not begin anew.
+            self.mailbox.hand(&state);
+        }
+        let Some(held) = self.held.take() else { return Err(RunnerError::Gone) };
+        match change(held) {
+            Ok(held) => {
+                self.held = Some(held);
+                Ok(())
+            }
+            Err((held, error)) => {
+                self.held = Some(held);
+                Err(error)
+            }
+        }
+    }
+
+    fn pull(&mut self) {
+        let (config, store, rate, happen) =
+            (self.config.clone(), self.store.clone(), self.rate.clone(), self.happen.clone());
+        let (platform, is_urged) = (self.platform, self.keeper.is_urged());
+        let work = move || {
+            if !is_urged {
+                // Where the kernel refuses, it is still slow by its rate.
+                let _ = lower_to_idle();
+                let _ = lower_io_to_idle();
+            }
+            let progress = happen.clone();
+            let pulled = store.fetch(&config, platform, &rate, &mut move |progress_made| {
+                drop(progress.send(Happened::Pulling(progress_made)));
+            });
+            drop(happen.send(Happened::Pulled(pulled.map(Box::new).map_err(Box::new))));
+        };
+        if let Err(error) = thread::Builder::new().name("pull".to_owned()).spawn(work) {
+            tell(format_args!("starting the thread that pulls: {error}"));
+        }
+    }
+
+    fn create(&mut self) -> Result<(), RunnerError> {
+        let runner = self.runner()?;
+        self.lives += 1;
+        let (device, life) = (&self.config.device, self.lives);
+        let refused = |id: &ContainerId, why: String| RunnerError::Refused { id: id.clone(), step: "create", why };
+        let id = match ContainerId::new(format!("{device}-{}-{life}", std::process::id())) {
+            Ok(id) => id,
+            Err(error) => unreachable!("the device's name was checked: {error}"),
+        };
+        let Some(unpacked) = &self.unpacked else {
+            return Err(refused(&id, "its image is not unpacked".to_owned()));
+        };
+        let config = unpacked.verified.config.config();
+        let mut args = config.as_ref().and_then(|config| config.entrypoint().clone()).unwrap_or_default();
+        args.extend(self.config.args.iter().cloned());
+        if args.is_empty() {
+            return Err(refused(&id, "neither the image nor mission.args says what to execute".to_owned()));
+        }
+        let mut environment = config.as_ref().and_then(|config| config.env().clone()).unwrap_or_default();
+        environment.extend(self.mailbox.environment());
+        let recipe = Recipe {
+            id: &id,
+            root: &unpacked.root,
+            args,
+            environment,
+            run: self.mailbox.folder(),
+            data: self.config.data.as_deref(),
+            allowance: &self.config.allowance,
+        };
+        let bundle = Bundle::write(&self.config.run.join("bundle"), &recipe);
+        let bundle = bundle.map_err(|error| refused(&id, error.to_string()))?;
+        self.mailbox.clear();
+        let stdio = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
+        let container = Container::create(&runner, id.clone(), &bundle, stdio)?;
+        (self.id, self.pid) = (Some(id), Some(container.pid()));
+        self.held = Some(Held::Created(container));
+        Ok(())
+    }
+
+    /// Returns the runner; one that is gone is started anew.
+    fn runner(&mut self) -> Result<Runner, RunnerError> {
+        if let Some(runner) = &self.runner {
+            return Ok(runner.clone());
+        }
+        let happen = self.happen.clone();
+        let state = self.config.run.join("runner");
+        let runner = Runner::start(&self.program, &state, move |event| drop(happen.send(Happened::Runner(event))))?;
+        runner.libcrun().clone_into(&mut self.libcrun);
+        self.runner = Some(runner.clone());
+        Ok(runner)
+    }
+
+    fn failed(&mut self, error: &dyn std::error::Error) -> News {
+        let text = chain(error);
+        if self.problem.as_ref() != Some(&text) {
+            tell(format_args!("{}: {text}", self.config.device));
+        }
+        self.problem = Some(text);
+        News::Failed
+    }
+
+    fn note(&mut self, name: &str, at: Instant, took: Duration) {
+        self.steps.push(Step { name: name.to_owned(), at, took_ms: took.as_secs_f64() * 1e3 });
+        // A mission that crashes again and again would fill it.
+        if self.steps.len() > STEPS_MAX {
+            self.steps.remove(0);
+        }
+    }
+
+    fn report(&self) {
+        let report = AgentReport {
+            device: self.config.device.clone(),
+            slot: self.config.slot.number(),
+            image: self.config.image.to_string(),
+            wanted: self.keeper.target(),
+            holds: self.keeper.holds(),
+            ready: self.keeper.is_ready(),
+            urged: self.keeper.is_urged(),
+            busy: self.keeper.busy(),
+            pulled: self.pulled,
+            pid: self.pid,
+            restarts: self.keeper.restarts(),
+            problem: self.problem.clone(),
+            steps: self.steps.clone(),
+            resident_bytes: resident_bytes(),
+            libcrun: self.libcrun.clone(),
+        };
+        match serde_json::to_vec(&report) {
+            Ok(text) => self.line.tell(text),
+            Err(error) => tell(format_args!("writing the report: {error}")),
+        }
+    }
+
+    fn stop(self) {
+        let wants_to_end = self.unpacked.as_ref().and_then(|unpacked| unpacked.verified.config.config().as_ref());
+        let signal = wants_to_end.and_then(|config| config.stop_signal().clone());
+        if let Some(Held::Running(container)) = &self.held
+            && signal.as_deref() != Some("SIGKILL")
+            && container.kill(Signal::Term).is_ok()
+        {
+            let until = now() + END_WITHIN;
+            while container.status().is_ok_and(|status| status == mission_wire::Status::Running) && now() < until {
+                thread::sleep(Duration::from_millis(10));
+            }
+        }
+        if let Some(Err(error)) = self.held.map(Held::remove) {
+            tell(format_args!("removing the container: {error}; mission-runner tries again"));
+        }
+    }
+}
+
+/// So many steps are kept.
+const STEPS_MAX: usize = 64;
+
+/// Returns an error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let more = cause.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        next = cause.source();
+    }
+    text
+}
+
+fn resident_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kib.unwrap_or_default() * 1024
+}
+
+fn stop_on_signals(happen: Sender<Happened>) -> Result<(), Problem> {
+    let failed = |error: std::io::Error| Problem::machine(format_args!("listening to signals: {error}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let listen = move || {
+        runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let (Ok(mut terminate), Ok(mut interrupt)) =
+                (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+            else {
+                return;
+            };
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            drop(happen.send(Happened::Stop));
+        });
+    };
+    thread::Builder::new().name("signals".to_owned()).spawn(listen).map(drop).map_err(failed)
+}

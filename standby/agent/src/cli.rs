@@ -1,0 +1,241 @@
+//! The command line.
+
+use crate::config::{Config, EXAMPLE};
+use crate::output::{Problem, print, tell};
+use crate::{agent, image, status};
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use twinhelm_linux::process::die_with_parent;
+use twinhelm_mission::image::{Platform, Reference};
+use twinhelm_standby::Readiness;
+
+/// Images of missions, the agent of a device, and how the devices' agents stand.
+#[derive(Debug, Parser)]
+#[command(name = "twinhelm", version, after_help = AFTER)]
+struct Cli {
+    #[command(subcommand)]
+    what: What,
+}
+
+const AFTER: &str = "Try:
+  twinhelm image build --platform linux/amd64,linux/arm/v6 --out oci:images:mission
+  twinhelm image push oci:images:mission docker://127.0.0.1:5000/vehicle/mission:1
+  twinhelm agent --example > agent.toml && twinhelm agent --config agent.toml
+  twinhelm status --connect tcp/127.0.0.1:7449 --watch
+
+Images are named as skopeo names them: oci:FOLDER[:TAG][@sha256:…], docker://HOST/REPOSITORY[:TAG][@sha256:…].
+
+Exit codes: 0 done, 1 an image is not what it should be, 2 bad input, 3 this machine or the other side cannot.";
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Keeps a device's mission on its rung of readiness, until it is told to end
+    Agent(AgentArgs),
+    /// Shows how the agents of a vehicle stand
+    Status(StatusArgs),
+    /// Builds, moves and looks at images
+    #[command(subcommand)]
+    Image(ImageWhat),
+}
+
+#[derive(Debug, Args)]
+struct AgentArgs {
+    /// The agent's configuration
+    #[arg(long, value_name = "FILE", required_unless_present = "example")]
+    config: Option<PathBuf>,
+    /// Which rung to hold, instead of the configuration's: cold, pulled, created, paused or shadow
+    #[arg(long, value_name = "RUNG")]
+    readiness: Option<Readiness>,
+    /// Reads the configuration, says what is wrong with it, and ends
+    #[arg(long)]
+    check: bool,
+    /// Prints an annotated configuration to start from
+    #[arg(long)]
+    example: bool,
+    /// Ends with this process
+    #[arg(long, hide = true, value_name = "PID")]
+    parent: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// Where agents listen; may be repeated
+    #[arg(long, default_value = "tcp/127.0.0.1:7449", value_name = "ENDPOINT")]
+    pub connect: Vec<String>,
+    /// The vehicle
+    #[arg(long, default_value = "demo")]
+    pub vehicle: String,
+    /// How long to wait for answers, in seconds
+    #[arg(long, default_value_t = 1.0, value_name = "SECONDS")]
+    pub wait: f64,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Again and again, each time that something changes; with --json a line each
+    #[arg(long)]
+    pub watch: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum ImageWhat {
+    /// Builds the mission's program for each platform, and packs one image of all of them
+    Build(BuildArgs),
+    /// Sends an image to a registry
+    Push {
+        /// The image, in a folder: oci:FOLDER[:TAG][@DIGEST]
+        from: Reference,
+        /// Where to: docker://HOST/REPOSITORY[:TAG]
+        to: Reference,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fetches an image into a folder, and goes on where it was interrupted
+    Pull {
+        /// The image: docker://HOST/REPOSITORY[:TAG][@DIGEST] or oci:FOLDER[:TAG][@DIGEST]
+        from: Reference,
+        /// Where to: oci:FOLDER[:TAG]
+        to: Reference,
+        /// Only what a device of this platform runs [default: all of it]
+        #[arg(long, value_name = "PLATFORM")]
+        platform: Option<Platform>,
+        /// So many MiB a second at most
+        #[arg(long, value_name = "MIB")]
+        rate: Option<f64>,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Lists the images of a folder
+    Ls {
+        /// The folder
+        folder: PathBuf,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows what an image is made of
+    Inspect {
+        /// The image, in a folder: oci:FOLDER[:TAG][@DIGEST]
+        image: Reference,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Checks each byte of an image against its digest, and that nothing in it leads out of its root
+    Verify {
+        /// The image, in a folder: oci:FOLDER[:TAG][@DIGEST]
+        image: Reference,
+        /// Only what a device of this platform runs [default: all of it]
+        #[arg(long, value_name = "PLATFORM")]
+        platform: Option<Platform>,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Removes an image, and every blob that no other image needs
+    Rm {
+        /// The image, in a folder: oci:FOLDER[:TAG][@DIGEST]
+        image: Reference,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BuildArgs {
+    /// For which platforms, by commas [default: all five, except those that cannot be built here]
+    #[arg(long, value_delimiter = ',', value_name = "PLATFORM")]
+    pub platform: Vec<Platform>,
+    /// A static program that was built otherwise, as PLATFORM=FILE; may be repeated
+    #[arg(long, value_parser = parse_binary, value_name = "PLATFORM=FILE")]
+    pub binary: Vec<(Platform, PathBuf)>,
+    /// A file to ship in the image, at /etc/mission; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub data: Vec<PathBuf>,
+    /// The package, and the program of the same name
+    #[arg(long, default_value = "vehicle-demo")]
+    pub package: String,
+    /// The folder of the workspace
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    pub workspace: PathBuf,
+    /// Where to: oci:FOLDER:TAG
+    #[arg(long, default_value = "oci:images:mission", value_name = "IMAGE")]
+    pub out: Reference,
+    /// Says what can be built on this machine, and how, and ends
+    #[arg(long)]
+    pub ways: bool,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn parse_binary(text: &str) -> Result<(Platform, PathBuf), String> {
+    let (platform, file) = text.split_once('=').ok_or("write PLATFORM=FILE, as in linux/amd64=target/mission")?;
+    Ok((platform.parse().map_err(|error: twinhelm_mission::image::platform::BadPlatform| error.to_string())?, file.into()))
+}
+
+/// Does what the command line says.
+pub(crate) fn main() -> ExitCode {
+    let done = match Cli::parse().what {
+        What::Agent(args) => be_agent(&args),
+        What::Status(args) => status::status(&args).map(|()| ExitCode::SUCCESS),
+        What::Image(what) => on_images(what).map(|()| ExitCode::SUCCESS),
+    };
+    done.unwrap_or_else(|problem| {
+        tell(format_args!("error: {problem}"));
+        problem.exit()
+    })
+}
+
+fn be_agent(args: &AgentArgs) -> Result<ExitCode, Problem> {
+    let Some(path) = args.config.as_ref().filter(|_| !args.example) else {
+        print(EXAMPLE.trim_end());
+        return Ok(ExitCode::SUCCESS);
+    };
+    let mut config = Config::read(path)?;
+    if let Some(readiness) = args.readiness {
+        config.readiness = readiness;
+    }
+    if args.check {
+        print(format_args!("{}: ok", path.display()));
+        print(format_args!("  {} holds {} at {}", config.device, config.image, config.readiness));
+        for place in config.places() {
+            print(format_args!("  from {place}"));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(parent) = args.parent {
+        die_with_parent(parent).map_err(|error| Problem::machine(&error))?;
+    }
+    agent::run(config)
+}
+
+fn on_images(what: ImageWhat) -> Result<(), Problem> {
+    match what {
+        ImageWhat::Build(args) => image::build(&args),
+        ImageWhat::Push { from, to, json } => image::push(&from, &to, json),
+        ImageWhat::Pull { from, to, platform, rate, json } => image::pull(&from, &to, platform, rate, json),
+        ImageWhat::Ls { folder, json } => image::ls(&folder, json),
+        ImageWhat::Inspect { image, json } => image::inspect(&image, json),
+        ImageWhat::Verify { image, platform, json } => image::verify(&image, platform, json),
+        ImageWhat::Rm { image } => image::rm(&image),
+    }
+}
+
+/// Returns so many seconds.
+pub(crate) fn seconds(seconds: f64) -> Result<Duration, Problem> {
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|_| Problem::bad_input(format_args!("{seconds} seconds cannot be: write 0 or more")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,287 @@
+//! An agent's configuration: one TOML file.
+
+use crate::output::Problem;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use twinhelm_hal::term::Slot;
+use twinhelm_mission::bundle::Allowance;
+use twinhelm_mission::image::verify::Limits;
+use twinhelm_mission::image::{Digest, Place, Reference};
+use twinhelm_standby::Readiness;
+use twinhelm_zenoh::Settings;
+
+/// What an agent is told.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub device: String,
+    pub slot: Slot,
+    pub store: PathBuf,
+    pub run: PathBuf,
+    pub image: Digest,
+    pub sources: Vec<Reference>,
+    pub readiness: Readiness,
+    pub args: Vec<String>,
+    pub data: Option<PathBuf>,
+    pub allowance: Allowance,
+    pub limits: Limits,
+    /// So many bytes a second at most, while nobody waits for it.
+    pub rate: Option<u64>,
+    pub bus: String,
+    pub gate_lease: Duration,
+    pub link: Settings,
+}
+
+/// An example, for `--help` and to start from.
+pub(crate) const EXAMPLE: &str = r#"# A device agent's configuration. Paths are absolute, sizes and times have their unit in the name.
+device = "right"                    # how people call the device; letters, digits, dashes
+vehicle = "demo"                    # the vehicle's name, a part of each Zenoh key
+slot = 1                            # 0 to 3, unique on the vehicle's bus: the pair has 0 and 1
+store = "/var/lib/twinhelm/store"   # where images are kept: an OCI layout, and what is unpacked of it
+run = "/run/twinhelm/right"         # where the agent keeps what it needs while it runs
+
+[mission]
+image = "sha256:0000000000000000000000000000000000000000000000000000000000000000"  # which, by its digest
+sources = ["oci:/srv/images", "docker://127.0.0.1:5000/vehicle/mission"]           # where from, in this order
+readiness = "shadow"                # cold, pulled, created, paused or shadow
+args = ["role", "--spec", "/data/role.json"]   # what the image's program is told
+data = "/etc/twinhelm/mission"      # a folder for the mission to read, at /data; may be left out
+
+[limits]
+memory_mib = 512
+pids = 128
+realtime_us = 300000                # of each second, for the mission's real-time threads
+devices = []                        # device files that the mission may open, as "/dev/i2c-1"
+# network = "/run/netns/right"      # a network namespace; without it the mission has the host's network
+unpacked_mib_max = 1024             # an image that unpacks to more is refused
+entries_max = 100000
+pull_mib_s = 10                     # so fast at most while the image is pulled ahead; 0: as fast as it goes
+
+[bus]
+name = "demo"                       # the vehicle's bus
+gate_lease_ms = 30                  # as in the vehicle's configuration
+
+[link]
+listen = ["tcp/0.0.0.0:7449"]
+connect = ["tcp/10.0.0.1:7447"]     # the other device, whose state is handed on to the mission
+link_lease_ms = 500
+keep_alive = 4
+"#;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    device: String,
+    vehicle: String,
+    slot: u8,
+    store: PathBuf,
+    run: PathBuf,
+    mission: Mission,
+    #[serde(default)]
+    limits: LimitsTable,
+    bus: Bus,
+    link: Link,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mission {
+    image: String,
+    sources: Vec<String>,
+    #[serde(default = "shadow")]
+    readiness: String,
+    #[serde(default)]
+    args: Vec<String>,
+    data: Option<PathBuf>,
+}
+
+fn shadow() -> String {
+    Readiness::Shadow.name().to_owned()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LimitsTable {
+    memory_mib: u64,
+    pids: u32,
+    realtime_us: u32,
+    devices: Vec<PathBuf>,
+    network: Option<PathBuf>,
+    unpacked_mib_max: u64,
+    entries_max: u64,
+    pull_mib_s: f64,
+}
+
+impl Default for LimitsTable {
+    fn default() -> Self {
+        let Limits { bytes_max, entries_max } = Limits::default();
+        Self {
+            memory_mib: 512,
+            pids: 128,
+            realtime_us: 300_000,
+            devices: Vec::new(),
+            network: None,
+            unpacked_mib_max: bytes_max >> 20,
+            entries_max,
+            pull_mib_s: 10.0,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Bus {
+    name: String,
+    gate_lease_ms: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Link {
+    #[serde(default)]
+    listen: Vec<String>,
+    #[serde(default)]
+    connect: Vec<String>,
+    #[serde(default = "half_a_second")]
+    link_lease_ms: u64,
+    #[serde(default = "four")]
+    keep_alive: u32,
+}
+
+const fn half_a_second() -> u64 {
+    500
+}
+
+const fn four() -> u32 {
+    4
+}
+
+impl Config {
+    /// Reads `path`.
+    pub fn read(path: &Path) -> Result<Self, Problem> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Problem::bad_input(format_args!("{}: {error}", path.display())))?;
+        Self::parse(&path.display().to_string(), &text)
+    }
+
+    /// Reads `text`, which is called `name` in errors.
+    pub fn parse(name: &str, text: &str) -> Result<Self, Problem> {
+        let bad = |what: String| Problem::bad_input(format_args!("{name}: {what}"));
+        // Its message has line and column, and shows the place.
+        let file: File = toml::from_str(text).map_err(|error| bad(error.to_string().trim_end().to_owned()))?;
+        let File { device, vehicle, slot, store, run, mission, limits, bus, link } = file;
+        mission_wire::ContainerId::new(&device).map_err(|error| bad(format!("device: {error}")))?;
+        let slot = Slot::new(slot).ok_or_else(|| bad(format!("slot = {slot} cannot be: write 0 to 3")))?;
+        for (key, path) in [("store", &store), ("run", &run)] {
+            if path.is_relative() {
+                return Err(bad(format!("{key} = {:?} is relative: write a path from / on", path.display())));
+            }
+        }
+        let image: Digest = mission.image.parse().map_err(|error| bad(format!("mission.image: {error}")))?;
+        if mission.sources.is_empty() {
+            let example = "write [\"oci:/srv/images\"], or a registry's docker://HOST/REPOSITORY";
+            return Err(bad(format!("mission.sources is empty: {example}")));
+        }
+        let sources = mission.sources.iter().map(|source| {
+            let reference: Reference = source.parse().map_err(|error| bad(format!("mission.sources: {error}")))?;
+            match reference.digest {
+                Some(_) => Err(bad(format!("mission.sources: {source:?} names a digest: mission.image does that"))),
+                None => Ok(Reference { tag: None, digest: Some(image.clone()), ..reference }),
+            }
+        });
+        let sources = sources.collect::<Result<Vec<_>, _>>()?;
+        let readiness = mission.readiness.parse().map_err(|error| bad(format!("mission.readiness: {error}")))?;
+        let fits = |key, value: u64, least: u64, most: u64| {
+            if (least..=most).contains(&value) {
+                Ok(value)
+            } else {
+                Err(bad(format!("limits.{key} = {value} cannot be: write {least} to {most}")))
+            }
+        };
+        fits("realtime_us", limits.realtime_us.into(), 0, 950_000)?;
+        let allowance = Allowance {
+            memory_bytes: fits("memory_mib", limits.memory_mib, 8, 1 << 20)? << 20,
+            pids_max: limits.pids.max(1),
+            realtime_us: limits.realtime_us,
+            devices: limits.devices,
+            network: limits.network,
+        };
+        if !(0.0..=1e6).contains(&limits.pull_mib_s) {
+            return Err(bad(format!("limits.pull_mib_s = {} cannot be: write 0 or more", limits.pull_mib_s)));
+        }
+        if !(bus.gate_lease_ms > 0.0 && bus.gate_lease_ms <= 10_000.0) {
+            return Err(bad(format!("bus.gate_lease_ms = {} cannot be: write the vehicle's", bus.gate_lease_ms)));
+        }
+        let link = Settings {
+            vehicle,
+            listen: link.listen,
+            connect: link.connect,
+            link_lease: Duration::from_millis(link.link_lease_ms),
+            keep_alive: link.keep_alive,
+        };
+        link.check().map_err(|error| bad(format!("link: {error}")))?;
+        Ok(Self {
+            device,
+            slot,
+            store,
+            run,
+            image,
+            sources,
+            readiness,
+            args: mission.args,
+            data: mission.data,
+            allowance,
+            limits: Limits {
+                bytes_max: fits("unpacked_mib_max", limits.unpacked_mib_max, 1, 1 << 20)? << 20,
+                entries_max: limits.entries_max,
+            },
+            rate: (limits.pull_mib_s > 0.0).then_some((limits.pull_mib_s * f64::from(1 << 20)) as u64),
+            bus: bus.name,
+            gate_lease: Duration::from_secs_f64(bus.gate_lease_ms / 1e3),
+            link,
+        })
+    }
+
+    /// Returns the places where the image may be, as people wrote them.
+    pub fn places(&self) -> impl Iterator<Item = &Place> {
+        self.sources.iter().map(|source| &source.place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(from: &str, to: &str) -> String {
+        assert!(EXAMPLE.contains(from), "{from}");
+        let text = EXAMPLE.replacen(from, to, 1);
+        Config::parse("agent.toml", &text).expect_err("it cannot be").to_string()
+    }
+
+    #[test]
+    fn the_example_is_a_configuration() {
+        let config = Config::parse("agent.toml", EXAMPLE).expect("it can be read");
+        assert_eq!((config.device.as_str(), config.slot, config.readiness), ("right", Slot::RIGHT, Readiness::Shadow));
+        assert_eq!(config.places().count(), 2);
+        assert_eq!(config.rate, Some(10 << 20));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_with_what_to_write() {
+        for (from, to, says) in [
+            ("slot = 1 ", "slot = 4 ", "agent.toml: slot = 4 cannot be: write 0 to 3"),
+            ("\"shadow\"", "\"warm\"", "mission.readiness: \"warm\" is no readiness: write cold, pulled"),
+            ("\"sha256:0", "\"sha256:", "mission.image: \"sha256:"),
+            ("\"oci:/srv/images\"", "\"/srv/images\"", "mission.sources: \"/srv/images\" names no image"),
+            ("\"/run/twinhelm/right\"", "\"run\"", "run = \"run\" is relative"),
+            ("memory_mib = 512", "memory_mib = 1", "limits.memory_mib = 1 cannot be: write 8 to"),
+            ("gate_lease_ms = 30", "gate_lease_ms = 0", "bus.gate_lease_ms = 0 cannot be"),
+            ("\"right\" ", "\"../right\" ", "device: \"../right\" cannot name a container"),
+            ("pids = 128", "pidz = 128", "unknown field `pidz`"),
+            ("keep_alive = 4", "keep_alive = 1", "link: keep_alive is 1"),
+        ] {
+            let error = refused(from, to);
+            assert!(error.contains(says), "{error}\nshould say\n{says}");
+        }
+    }
+}

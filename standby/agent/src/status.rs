@@ -1,0 +1,104 @@
+//! `status`: what the agents say of themselves.
+
+use crate::cli::{StatusArgs, seconds};
+use crate::output::{Problem, bytes, print, print_json};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use twinhelm_standby::AgentReport;
+use twinhelm_zenoh::Settings;
+use twinhelm_zenoh::agents::AgentWatch;
+
+const LINK_LEASE: Duration = Duration::from_secs(1);
+/// Sessions that connect need a moment; the first question may find nobody.
+const QUESTIONS: u32 = 5;
+
+/// `status`
+pub(crate) fn status(args: &StatusArgs) -> Result<(), Problem> {
+    let settings = Settings {
+        vehicle: args.vehicle.clone(),
+        listen: Vec::new(),
+        connect: args.connect.clone(),
+        link_lease: LINK_LEASE,
+        keep_alive: 4,
+    };
+    let watch = AgentWatch::open(&settings).map_err(|error| Problem::bad_input(&error))?;
+    let wait = seconds(args.wait)?;
+    let mut reports = BTreeMap::new();
+    for _ in 0..QUESTIONS {
+        let told = watch.ask(wait / QUESTIONS).map_err(|error| Problem::machine(&error))?;
+        reports.extend(told.into_iter().filter_map(|(slot, text)| Some((slot, read(&text)?))));
+        if reports.len() >= args.connect.len() {
+            break;
+        }
+        // It answers at once when nobody is there.
+        if let Some((slot, text)) = watch.next(wait / QUESTIONS) {
+            reports.extend(read(&text).map(|report| (slot, report)));
+        }
+    }
+    if reports.is_empty() && !args.watch {
+        let message = format!(
+            "no agent of vehicle {:?} answers at {}: is one running, and does it listen there?",
+            args.vehicle,
+            args.connect.join(", ")
+        );
+        return Err(Problem::machine(message));
+    }
+    show(args, reports.values().collect())?;
+    while args.watch {
+        let Some((slot, text)) = watch.next(Duration::from_secs(3600)) else { continue };
+        let Some(report) = read(&text) else { continue };
+        let is_news = reports.get(&slot).is_none_or(|old: &AgentReport| {
+            // Memory changes all the time, and says nothing new.
+            AgentReport { resident_bytes: report.resident_bytes, ..old.clone() } != report
+        });
+        reports.insert(slot, report);
+        if is_news {
+            show(args, reports.values().collect())?;
+        }
+    }
+    Ok(())
+}
+
+fn read(text: &[u8]) -> Option<AgentReport> {
+    serde_json::from_slice(text).ok()
+}
+
+fn show(args: &StatusArgs, reports: Vec<&AgentReport>) -> Result<(), Problem> {
+    if args.json && args.watch {
+        let line = serde_json::to_string(&reports);
+        print(line.map_err(|error| Problem::machine(&error))?);
+        return Ok(());
+    }
+    if args.json {
+        return print_json(&reports);
+    }
+    print(format_args!(
+        "{:<12} {:>4}  {:<8} {:<8} {:<18} {:>8} {:>8} {:>10}  image",
+        "device", "slot", "holds", "wanted", "", "pid", "restarts", "memory"
+    ));
+    for report in reports {
+        let doing = match (&report.busy, report.pulled) {
+            (_, Some((done, all))) => format!("pulls {}%", (100 * done).checked_div(all).unwrap_or(100)),
+            (Some(task), None) => task.name().to_owned(),
+            (None, None) if report.ready => "ready".to_owned(),
+            (None, None) => "waits".to_owned(),
+        };
+        let pid = report.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string());
+        print(format_args!(
+            "{:<12} {:>4}  {:<8} {:<8} {:<18} {:>8} {:>8} {:>10}  {}",
+            report.device,
+            report.slot,
+            report.holds,
+            report.wanted,
+            doing,
+            pid,
+            report.restarts,
+            bytes(report.resident_bytes),
+            report.image.get(..19).unwrap_or(&report.image),
+        ));
+        if let Some(problem) = &report.problem {
+            print(format_args!("             {problem}"));
+        }
+    }
+    Ok(())
+}
