@@ -5,6 +5,7 @@
 
 pub mod analysis;
 pub mod figure;
+pub mod ladder;
 pub mod log;
 mod quantiles;
 pub mod text;
@@ -74,7 +75,7 @@ pub struct Report {
     pub output_gap_ms: Quantiles,
     /// Each change of holder after a fault or a request.
     pub handovers: Vec<Handover>,
-    /// The steps of the `fresh` baseline, as they were reached.
+    /// The steps of the `fresh` baseline, or of an agent that starts a mission, as they were reached.
     pub phases: Vec<Phase>,
     /// The vehicle's fault tolerant time interval.
     pub ftti_ms: f64,
@@ -131,7 +132,7 @@ pub struct Handover {
     pub stalled: bool,
 }
 
-/// A step of the `fresh` baseline.
+/// A step of the `fresh` baseline, or of an agent that starts a mission.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Phase {
     /// Which.

@@ -10,6 +10,7 @@ mod cables;
 pub mod child;
 pub mod collect;
 mod conclude;
+mod contained;
 pub mod glance;
 mod inject;
 mod observe;
@@ -20,6 +21,7 @@ pub mod spec;
 
 pub use cables::Cabling;
 pub use conclude::judge_by_default;
+pub use contained::Containers;
 
 use crate::tape::Tape;
 use operator::Operator;
@@ -42,6 +44,8 @@ pub struct HostPlan<L> {
     pub cabling: Cabling,
     /// The program that has the process roles: usually the one that calls.
     pub program: PathBuf,
+    /// How the devices are run in containers; `None`: as plain processes.
+    pub containers: Option<Containers>,
     /// The demo law's gains, for the roles.
     pub tuning: Tuning,
     /// The first of three ports on 127.0.0.1, 0 for addresses of its own.

@@ -11,6 +11,7 @@ use twinhelm_hil::fault::Fault;
 use twinhelm_hil::fault::parse::span;
 use twinhelm_hil::run::Standby;
 use twinhelm_rigs::host::Cabling;
+use twinhelm_standby::Readiness;
 use twinhelm_vehicle::signals::{Command, State};
 
 /// Two controllers drive a model electric vehicle; when one fails, the other drives on.
@@ -46,6 +47,8 @@ enum What {
     Replay(ReplayArgs),
     /// Measures how long the gate goes without a command when a fault hits, again and again
     Failover(FailoverArgs),
+    /// Kills the driving device again and again, and lets the other one take over from each rung of readiness
+    Ladder(LadderArgs),
     /// Measures how long a device's state takes to the other, beside plain Zenoh, in turn
     Link(LinkArgs),
     /// Checks a configuration file and says whether its timing can keep the promise
@@ -67,7 +70,11 @@ enum What {
     },
     /// Is one of the processes of a run; the runner starts these
     #[command(hide = true)]
-    Role,
+    Role {
+        /// Who it is, instead of the first line of its input
+        #[arg(long, value_name = "FILE")]
+        spec: Option<PathBuf>,
+    },
 }
 
 /// What to run.
@@ -84,6 +91,15 @@ pub(crate) struct RunArgs {
     /// Which standby [default: hot]
     #[arg(long, value_enum)]
     pub(crate) standby: Option<StandbyArg>,
+    /// What the devices' controllers run as: in containers kept by agents (needs root), or as plain processes
+    #[arg(long, value_enum, default_value_t = Runtime::Process)]
+    pub(crate) runtime: Runtime,
+    /// In containers: how far the right device is prepared; cold, pulled, created, paused or shadow
+    #[arg(long, default_value = "shadow", value_name = "RUNG")]
+    pub(crate) readiness: Readiness,
+    /// In containers: the folder of images that has the mission's [default: beside this program]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) image: Option<PathBuf>,
     /// Course, devices, faults and bounds: a file, or a name out of `vehicle-demo scenarios`
     #[arg(long, value_name = "FILE or NAME")]
     pub(crate) scenario: Option<String>,
@@ -140,6 +156,22 @@ pub(crate) struct FailoverArgs {
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) runs: u32,
     /// Writes the figures as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+/// What to climb.
+#[derive(Debug, Args)]
+pub(crate) struct LadderArgs {
+    #[command(flatten)]
+    pub(crate) vehicle: Vehicle,
+    /// How often from each rung
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) runs: u32,
+    /// The folder of images that has the mission's [default: beside this program, where `./dev image` packs it]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) image: Option<PathBuf>,
+    /// Writes the figures as JSON, and a picture beside them
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
 }
@@ -202,6 +234,15 @@ impl Rig {
     }
 }
 
+/// What the devices' controllers run as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Runtime {
+    /// Plain processes
+    Process,
+    /// Containers, each kept by an agent
+    Container,
+}
+
 /// Which standby a run has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum StandbyArg {
@@ -240,11 +281,12 @@ where
     F: Fn(&Setup) -> L,
 {
     let done = match Cli::parse().what {
-        What::Role => return role::run(factory),
+        What::Role { spec } => return role::run(spec.as_deref(), factory),
         What::Run(args) => commands::run(&args, factory),
         What::Report { files } => commands::report(&files),
         What::Replay(args) => commands::replay(&args),
         What::Failover(args) => commands::failover(&args, factory),
+        What::Ladder(args) => commands::ladder(&args, factory),
         What::Link(args) => commands::link(&args, factory),
         What::Check { config, period, profile } => commands::check(config.as_deref(), period, profile.as_deref()),
         What::Scenarios { json } => commands::scenarios(json),

@@ -1,12 +1,15 @@
 //! What the subcommands do.
 
+mod containers;
 mod failover;
+mod ladder;
 mod link;
 mod replay;
 mod report;
 mod run;
 
 pub(crate) use failover::failover;
+pub(crate) use ladder::ladder;
 pub(crate) use link::link;
 pub(crate) use replay::replay;
 pub(crate) use report::{check, report, scenarios};
@@ -107,6 +110,7 @@ where
         plan,
         cabling,
         program,
+        containers: None,
         tuning: settings.tuning(),
         port: link.port,
         keep_alive: link.keep_alive,

@@ -1,10 +1,12 @@
 //! The device program: a controller with its own control loop and its own session. It drives, or stands by.
 
+use crate::handed::{self, MISSION_STATE};
 use crate::ports::{DevicePorts, StepNote, StepQueue};
 use crate::role::{Failure, WRITE_EVERY, say, say_ready, say_unrecorded};
 use crate::stage::Surroundings;
 use rtrb::{Consumer, RingBuffer};
 use std::io::BufRead as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -70,7 +72,18 @@ where
     // It comes up in its first turn: so its steps, as they are recorded, are all that there is to know of it.
     let mut node = None;
     let slot = spec.slot;
+    let mut handed = match std::env::var_os(MISSION_STATE) {
+        Some(path) => {
+            let failure = |error| format!("opening {}: {error}", path.display());
+            Some(handed::listen(Path::new(&path)).map_err(|error| Failure::machine(&failure(error)))?)
+        }
+        None => None,
+    };
     let control = realtime::spawn("control", Priority::CONTROL, move |now| {
+        while let Some(published) = handed.as_mut().and_then(|handed| handed.pop().ok()) {
+            // What does not reproduce here is not adopted, as with a state that comes over the link.
+            let _ = pilot.adopt(&published);
+        }
         ports.clock.change(now);
         let local = ports.clock.local(now);
         let node = node.get_or_insert_with(|| Node::<AsDesigned>::new(local, slot, config));
@@ -79,6 +92,8 @@ where
     });
     let control = control.map_err(|error| Failure::machine(&error))?;
     say_ready(control.rights());
+    // Whoever keeps this process, an agent or systemd, may want to know; nobody may be there.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     for line in std::io::stdin().lock().lines() {
         match line {
             Ok(line) => input.on_line(&line),

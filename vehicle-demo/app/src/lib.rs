@@ -15,6 +15,7 @@
 mod cli;
 mod commands;
 mod device;
+mod handed;
 mod live;
 mod machine;
 mod output;

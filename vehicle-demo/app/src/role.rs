@@ -4,6 +4,7 @@ use crate::stage::{Surroundings, law_faults};
 use crate::{Setup, device, output, vehicle};
 use std::fmt::Display;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,8 +32,8 @@ impl Failure {
     }
 }
 
-/// Reads who this process is, and is that until its input ends.
-pub(crate) fn run<L, F>(factory: &F) -> ExitCode
+/// Reads who this process is, from `spec` or else from its input, and is that until its input ends.
+pub(crate) fn run<L, F>(spec: Option<&Path>, factory: &F) -> ExitCode
 where
     L: Controller<State = State, Command = Command> + Clone + Send + 'static,
     F: Fn(&Setup) -> L,
@@ -43,9 +44,14 @@ where
         output::tell(panic);
         std::process::abort();
     }));
-    let mut first = String::new();
-    let read = std::io::stdin().read_line(&mut first).map_err(|error| error.to_string());
-    let role = read.and_then(|_| serde_json::from_str::<Role>(&first).map_err(|error| error.to_string()));
+    let read = match spec {
+        Some(path) => std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display())),
+        None => {
+            let mut first = String::new();
+            std::io::stdin().read_line(&mut first).map(|_| first).map_err(|error| error.to_string())
+        }
+    };
+    let role = read.and_then(|text| serde_json::from_str::<Role>(&text).map_err(|error| error.to_string()));
     let result = match role {
         Ok(Role::Device(spec)) => tied(spec.common.parent).and_then(|()| be_device(&spec, factory)),
         Ok(Role::Vehicle(spec)) => tied(spec.common.parent).and_then(|()| vehicle::run(&spec)),
@@ -63,8 +69,8 @@ where
     }
 }
 
-fn tied(parent: u32) -> Result<(), Failure> {
-    die_with_parent(parent).map_err(|error| Failure::machine(&error))
+fn tied(parent: Option<u32>) -> Result<(), Failure> {
+    parent.map_or(Ok(()), die_with_parent).map_err(|error| Failure::machine(&error))
 }
 
 fn be_device<L, F>(spec: &DeviceSpec, factory: &F) -> Result<(), Failure>

@@ -19,23 +19,27 @@ pub struct Addresses {
     pub right: SocketAddr,
     /// Where the relay between them listens.
     pub relay: SocketAddr,
+    /// Where the devices' agents listen, when there are any.
+    pub agents: [SocketAddr; 2],
 }
 
 impl Addresses {
     /// Returns the addresses of the run of process `pid`; `port` 0 means ports of its own, any other number the
-    /// first of three consecutive ports on 127.0.0.1.
+    /// first of five consecutive ports on 127.0.0.1.
     #[must_use]
     pub fn of(pid: u32, port: u16) -> Self {
         let [low, middle, high, _] = pid.to_le_bytes();
         let own = |last: u8| SocketAddr::from((Ipv4Addr::new(127, middle, low, last), 7_447 + u16::from(high)));
         let fixed = |offset: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port.saturating_add(offset)));
-        let [left, right, relay] = if port == 0 { [1, 2, 3].map(own) } else { [0, 1, 2].map(fixed) };
+        let all = if port == 0 { [1, 2, 3, 4, 5].map(own) } else { [0, 1, 2, 3, 4].map(fixed) };
+        let [left, right, relay, left_agent, right_agent] = all;
         Self {
             bus: format!("twinhelm-{pid}-bus"),
             readings: format!("twinhelm-{pid}-readings"),
             left,
             right,
             relay,
+            agents: [left_agent, right_agent],
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The processes of a run: started, spoken to, stopped, killed.
 
 use super::spec::{Role, Says};
+use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
 use std::path::Path;
 use std::process::Stdio;
@@ -34,6 +35,8 @@ pub struct Said {
 pub struct Process {
     child: Child,
     input: ChildStdin,
+    /// What is to be hit when the device is: its mission's process in a container, instead of the agent's.
+    mission: Option<u32>,
 }
 
 impl Process {
@@ -42,8 +45,25 @@ impl Process {
     /// # Errors
     /// When the program cannot be started.
     pub async fn start(program: &Path, who: Who, role: &Role, said: mpsc::Sender<Said>) -> std::io::Result<Self> {
-        let mut child = Command::new(program)
-            .arg("role")
+        let mut command = Command::new(program);
+        command.arg("role");
+        let mut process = Self::spawn(command, who, said)?;
+        process.tell(role).await?;
+        Ok(process)
+    }
+
+    /// Starts the agent `program` with its configuration, and hands what its mission says to `said`.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub fn start_agent(program: &Path, config: &Path, who: Who, said: mpsc::Sender<Said>) -> std::io::Result<Self> {
+        let mut command = Command::new(program);
+        command.arg("agent").arg("--config").arg(config).arg("--parent").arg(std::process::id().to_string());
+        Self::spawn(command, who, said)
+    }
+
+    fn spawn(mut command: Command, who: Who, said: mpsc::Sender<Said>) -> std::io::Result<Self> {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -69,9 +89,12 @@ impl Process {
             // Nobody listens any more when the run is over.
             let _ = said.send(Said { who, says: None }).await;
         });
-        let mut process = Self { child, input };
-        process.tell(role).await?;
-        Ok(process)
+        Ok(Self { child, input, mission: None })
+    }
+
+    /// Takes note of the mission's process in its container.
+    pub const fn has_mission(&mut self, pid: Option<u32>) {
+        self.mission = pid;
     }
 
     /// Sends the process a line.
@@ -85,18 +108,14 @@ impl Process {
         self.input.flush().await
     }
 
-    /// Sends a signal to the process.
-    pub fn signal(&self, signal: rustix::process::Signal) {
-        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw);
-        if let Some(pid) = pid {
-            // A process that has ended by itself needs no signal.
-            let _ = rustix::process::kill_process(pid, signal);
-        }
+    /// Sends a signal to the device's process: to the mission's, if it is in a container.
+    pub fn signal(&self, signal: Signal) {
+        send(self.mission.or_else(|| self.child.id()), signal);
     }
 
     /// Asks the process to end by itself, and waits for it; one that does not is killed.
     pub async fn end(mut self) {
-        self.signal(rustix::process::Signal::TERM);
+        send(self.child.id(), Signal::TERM);
         if tokio::time::timeout(END_WITHIN, self.child.wait()).await.is_err() {
             self.kill().await;
         }
@@ -104,7 +123,18 @@ impl Process {
 
     /// Kills the process and waits until it is gone.
     pub async fn kill(mut self) {
+        // First the one that drives. Its container goes when nobody keeps it any more.
+        if self.mission.is_some() {
+            self.signal(Signal::KILL);
+        }
         // It may have ended already; either way it is waited for.
         let _ = self.child.kill().await;
+    }
+}
+
+fn send(pid: Option<u32>, signal: Signal) {
+    if let Some(pid) = pid.and_then(|pid| Pid::from_raw(pid.cast_signed())) {
+        // A process that has ended by itself needs no signal.
+        let _ = kill_process(pid, signal);
     }
 }

@@ -9,8 +9,9 @@ use tokio::sync::mpsc;
 use twinhelm_hal::term::Slot;
 use twinhelm_hal::time::Instant;
 use twinhelm_linux::network::enter;
-use twinhelm_standby::{Order, Refusal, Sample};
+use twinhelm_standby::{AgentReport, Order, Refusal, Sample};
 use twinhelm_vehicle::signals::State;
+use twinhelm_zenoh::agents::AgentWatch;
 use twinhelm_zenoh::wire::Carried;
 use twinhelm_zenoh::{Observed, Observer, Settings};
 
@@ -23,6 +24,13 @@ pub enum Observation<M> {
         at: Instant,
         /// What.
         sample: Sample<State, M>,
+    },
+    /// A device's agent tells how it stands.
+    Agent {
+        /// Whose.
+        slot: Slot,
+        /// How.
+        report: Box<AgentReport>,
     },
     /// A device refused an order.
     Refused {
@@ -46,8 +54,20 @@ impl<M: Carried> Watch<M> {
     ///
     /// # Errors
     /// In words, when it cannot be opened.
-    pub(super) fn start(plug: Plug, link_lease: Duration, keep_alive: u32) -> Result<Self, String> {
+    pub(super) fn start(
+        plug: Plug,
+        agents: &[String],
+        link_lease: Duration,
+        keep_alive: u32,
+    ) -> Result<Self, String> {
         let Plug { listen, connect, network } = plug;
+        let to_agents = (!agents.is_empty()).then(|| Settings {
+            vehicle: "demo".to_owned(),
+            listen: Vec::new(),
+            connect: agents.to_vec(),
+            link_lease,
+            keep_alive,
+        });
         let settings = Settings { vehicle: "demo".to_owned(), listen, connect, link_lease, keep_alive };
         let (send, seen) = mpsc::channel(4096);
         let (orders, ordered) = blocking::channel::<(Slot, Order)>();
@@ -62,8 +82,10 @@ impl<M: Carried> Watch<M> {
                 let entered = entered.map_err(|error| format!("entering the desk's network: {error}"));
                 let observer =
                     entered.and_then(|()| Observer::<State, M>::open(&settings).map_err(|error| error.to_string()));
-                let observer = match observer {
-                    Ok(observer) => observer,
+                let agents = to_agents.map(|settings| AgentWatch::open(&settings).map_err(|error| error.to_string()));
+                let opened_both = observer.and_then(|observer| Ok((observer, agents.transpose()?)));
+                let (observer, agents) = match opened_both {
+                    Ok(both) => both,
                     Err(error) => {
                         // Whoever asked has gone: then nobody needs to know.
                         let _ = opened.send(Err(error));
@@ -77,6 +99,12 @@ impl<M: Carried> Watch<M> {
                     // Nobody there yet: the session is still connecting, and the order is tried again.
                     if waiting.is_some_and(|(slot, order)| observer.order(slot, order).is_ok()) {
                         waiting = None;
+                    }
+                    while let Some((slot, text)) = agents.as_ref().and_then(|agents| agents.next(Duration::ZERO)) {
+                        let Ok(report) = serde_json::from_slice(&text) else { continue };
+                        if send.blocking_send(Observation::Agent { slot, report }).is_err() {
+                            return;
+                        }
                     }
                     let seen = match observer.next(Duration::from_millis(5)) {
                         Some(Observed::State { at, sample: Some(sample), .. }) => {

@@ -1,7 +1,7 @@
 //! One run of real processes: started, waited for, followed, ended.
 
-use super::addresses::Addresses;
-use super::cables::{Cables, Plug};
+use super::addresses::{Addresses, endpoint};
+use super::cables::{Cables, Cabling, Plug};
 use super::child::{Process, Said, Who};
 use super::collect::Collector;
 use super::conclude::Finished;
@@ -10,9 +10,10 @@ use super::inject::{Action, Active, Agenda, fallible};
 use super::observe::{Observation, Watch};
 use super::operator::{Ask, Operator, fault_of};
 use super::spec::{Common, DeviceLine, DeviceSpec, LinkTrouble, Role, Says, Step, VehicleLine, VehicleSpec};
-use super::{HostError, HostPlan, machine};
+use super::{HostError, HostPlan, contained, machine};
 use crate::tape::Tape;
 use std::time::Duration;
+use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use twinhelm_control::Controller;
@@ -21,7 +22,7 @@ use twinhelm_hal::time::Instant;
 use twinhelm_hil::fault::Fault;
 use twinhelm_hil::run::{HEARTBEAT_TIMEOUT, Standby};
 use twinhelm_linux::clock::now;
-use twinhelm_standby::RoleName;
+use twinhelm_standby::{AgentReport, Readiness, RoleName};
 use twinhelm_vehicle::report::device_name;
 use twinhelm_vehicle::report::log::Event;
 use twinhelm_vehicle::report::witness::Witness;
@@ -65,6 +66,12 @@ pub(super) struct Run<'a, L: Controller> {
     is_driving: bool,
     /// What the machine does not allow, in words.
     missing: Option<String>,
+    /// What the agents say of themselves, when the devices are in containers.
+    agents: [Option<AgentReport>; 2],
+    /// So many steps of an agent that was urged have been noted.
+    steps_noted: [usize; 2],
+    /// What the agents of this run need on the disk; gone with it.
+    folder: Option<TempDir>,
     /// The `fresh` baseline has not started its second process yet.
     fresh_waits: bool,
     look_at: Instant,
@@ -98,7 +105,17 @@ where
         let vehicle = Process::start(&host.program, Who::Vehicle, &Role::Vehicle(spec), says.clone())
             .await
             .map_err(|error| machine("starting the vehicle process", &error))?;
-        let watch = Watch::start(cables.desk(), config.link_lease, host.keep_alive).map_err(HostError::Machine)?;
+        let folder = match &host.containers {
+            None => None,
+            Some(_) if host.cabling == Cabling::Namespaces => {
+                let message = "containers run on the rig host: use --rig host, or --runtime process";
+                return Err(HostError::BadInput(message.to_owned()));
+            }
+            Some(_) => Some(TempDir::new().map_err(|error| machine("making a folder for the agents", &error))?),
+        };
+        let agents = if folder.is_some() { addresses.agents.map(endpoint).to_vec() } else { Vec::new() };
+        let watch = Watch::start(cables.desk(), &agents, config.link_lease, host.keep_alive);
+        let watch = watch.map_err(HostError::Machine)?;
         let witness = Witness::new(host.plan.law.clone(), config.period, config.divergence_max);
         let mut run = Self {
             host,
@@ -121,6 +138,9 @@ where
             zero: now(),
             is_driving: false,
             missing: None,
+            agents: [None, None],
+            steps_noted: [0; 2],
+            folder,
             fresh_waits: host.plan.standby == Standby::Fresh,
             look_at: now(),
             tape_has_ended: false,
@@ -163,9 +183,18 @@ where
             network,
         };
         let who = Who::Device(index, self.lives[index]);
-        let mut process = Process::start(&self.host.program, who, &Role::Device(spec), self.says.clone())
-            .await
-            .map_err(|error| machine("starting a device process", &error))?;
+        let mut process = match (&self.host.containers, &self.folder) {
+            (Some(containers), Some(folder)) => {
+                self.agents[index] = None;
+                let config = contained::write(containers, folder.path(), &self.addresses, &spec);
+                let config = config.map_err(|error| machine("writing the agent's configuration", &error))?;
+                Process::start_agent(&containers.agent, &config, who, self.says.clone())
+                    .map_err(|error| machine("starting a device's agent", &error))?
+            }
+            _ => Process::start(&self.host.program, who, &Role::Device(spec), self.says.clone())
+                .await
+                .map_err(|error| machine("starting a device process", &error))?,
+        };
         if self.trouble != LinkTrouble::default() {
             // One that has ended already is noticed by its silence.
             let _ = process.tell(&DeviceLine::Link(self.trouble)).await;
@@ -181,7 +210,7 @@ where
         }
         let until = now() + READY_WITHIN;
         let hot = self.host.plan.standby == Standby::Hot;
-        while self.collector.first_acted().is_none() || (hot && !self.collector.is_protected()) {
+        while self.collector.first_acted().is_none() || (hot && !self.is_as_ready_as_wanted()) {
             match self.next(until.min(now() + LOOK_EVERY)).await {
                 Next::Said(said) => {
                     self.on_said(said)?;
@@ -211,6 +240,18 @@ where
         let ready = if hot { "the pair is ready" } else { "the vehicle drives, without a standby" };
         self.operator.line(Some(0.0), ready);
         Ok(())
+    }
+
+    /// Returns whether the standby could take over, or its agent holds the rung below that is wanted.
+    fn is_as_ready_as_wanted(&self) -> bool {
+        let lower = self.host.containers.as_ref().map(|containers| containers.readiness);
+        match lower.filter(|rung| *rung < Readiness::Shadow) {
+            None => self.collector.is_protected(),
+            Some(rung) => {
+                let report = self.agents[Slot::RIGHT.index()].as_ref();
+                report.is_some_and(|report| report.ready && report.holds == rung)
+            }
+        }
     }
 
     /// Follows the run to its end, and does what the agenda and the operator say. Returns when it ended.
@@ -385,7 +426,10 @@ where
                 }
             }
             Some(Says::Ready { .. }) => {
-                if said.who == Who::Device(1, 1) && self.host.plan.standby == Standby::Fresh {
+                let right = Slot::RIGHT.index();
+                let is_urged = self.agents[right].as_ref().is_some_and(|report| report.urged);
+                let fresh = self.host.plan.standby == Standby::Fresh;
+                if said.who == Who::Device(right, 1) && (fresh || is_urged) {
                     let name = "session open".to_owned();
                     self.on_event(now(), &Event::Phase { name });
                 }
@@ -442,11 +486,41 @@ where
                     }
                 }
             }
+            Observation::Agent { slot, report } => self.on_agent(slot, *report),
             Observation::Refused { slot, refusal } => {
                 let t_s = now().seconds_after(self.zero);
                 self.operator.line(Some(t_s), &format!("{} refuses: {refusal}", device_name(slot)));
             }
         }
+    }
+
+    /// Takes in what an agent says of itself.
+    fn on_agent(&mut self, slot: Slot, report: AgentReport) {
+        let index = slot.index();
+        let Some(Some(process)) = self.devices.get_mut(index) else { return };
+        process.has_mission(report.pid);
+        let before = self.agents[index].as_ref();
+        let is_new = |then: Option<&String>| report.problem.as_ref() != then && report.problem.is_some();
+        let t_s = self.is_driving.then(|| now().seconds_after(self.zero));
+        if is_new(before.and_then(|before| before.problem.as_ref())) {
+            let problem = report.problem.clone().unwrap_or_default();
+            self.operator.line(t_s, &format!("{}'s agent: {problem}", device_name(slot)));
+        }
+        if before.is_none_or(|before| before.holds != report.holds) {
+            self.operator.line(t_s, &format!("{}'s agent holds {}", device_name(slot), report.holds));
+        }
+        if report.urged {
+            // It counts anew from the moment at which it noticed that nobody drives.
+            for step in report.steps.iter().skip(self.steps_noted[index]) {
+                self.operator.line(Some(step.at.seconds_after(self.zero)), &step.name);
+            }
+            let steps = report.steps[self.steps_noted[index].min(report.steps.len())..].to_vec();
+            self.steps_noted[index] = report.steps.len();
+            for step in steps {
+                self.on_event(step.at, &Event::Phase { name: step.name });
+            }
+        }
+        self.agents[index] = Some(report);
     }
 
     /// Notes the end of a device that nobody ended.
@@ -473,7 +547,8 @@ where
             }
         }
         for device in self.devices.into_iter().flatten() {
-            device.kill().await;
+            // An agent removes its container; a plain device has nothing to put in order.
+            if self.folder.is_some() { device.end().await } else { device.kill().await }
         }
         self.vehicle.kill().await;
         drop(self.cables);
@@ -489,7 +564,7 @@ fn common<L>(host: &HostPlan<L>, addresses: &Addresses, records: bool) -> Common
         course: (*host.plan.course).clone(),
         bus: addresses.bus.clone(),
         readings: addresses.readings.clone(),
-        parent: std::process::id(),
+        parent: Some(std::process::id()),
         records,
     }
 }

@@ -33,8 +33,8 @@ pub struct Common {
     pub bus: String,
     /// The name under which the vehicle publishes sensor readings.
     pub readings: String,
-    /// The runner's process id: when it dies, the role dies.
-    pub parent: u32,
+    /// The runner's process id: when it dies, the role dies. `None` in a container, which its own runner removes.
+    pub parent: Option<u32>,
     /// The run is recorded: the process says what its node or its gates were told and answered.
     pub records: bool,
 }

@@ -81,7 +81,7 @@ const PROFILE: &str = "image";
 /// There is none: what is missing, and the commands that would make it possible.
 pub fn way(platform: Platform) -> Result<Way, Impossible> {
     let target = platform.target();
-    let zig = runs("cargo-zigbuild", &["zigbuild", "--version"]);
+    let zig = runs("cargo-zigbuild", &["--version"]);
     let rustup = output("rustc", &["--print", "target-libdir", "--target", target]);
     if zig && rustup.is_some_and(|folder| has_standard_library(Path::new(&folder))) {
         return Ok(Way::Installed);

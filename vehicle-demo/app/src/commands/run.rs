@@ -1,7 +1,7 @@
 //! `run`: drives the course once, watched and recorded if asked for.
 
-use super::{Exit, Problem, beside, exit_of, host_plan, of_law, settings_of};
-use crate::cli::RunArgs;
+use super::{Exit, Problem, beside, containers, exit_of, host_plan, of_law, settings_of};
+use crate::cli::{RunArgs, Runtime};
 use crate::live::{self, LiveView};
 use crate::plain::Plain;
 use crate::{Setup, output};
@@ -17,6 +17,7 @@ use twinhelm_hil::world::ORIGIN;
 use twinhelm_linux::clock;
 use twinhelm_rigs::host::{self, HostPlan};
 use twinhelm_rigs::tape::{Tape, Written};
+use twinhelm_standby::Readiness;
 use twinhelm_vehicle::course::Course;
 use twinhelm_vehicle::report::{Report, figure, text};
 use twinhelm_vehicle::signals::{Command, State};
@@ -60,6 +61,7 @@ where
         let message = format!("fault `{}` comes after the run has ended ({end} s); raise --duration", late.label);
         return Err(Problem::bad_input(message));
     }
+    refuse_what_has_no_container(args, plan.standby)?;
     prepare_output(args)?;
     let (outcome, written) = match args.vehicle.rig.cabling() {
         None => in_virtual_time(args, &plan, named)?,
@@ -74,7 +76,11 @@ where
             if open_ended {
                 plan.duration = OPEN_ENDED_MAX;
             }
-            let host = HostPlan { open_ended, ..host_plan(plan.clone(), &settings, cabling)? };
+            let containers = match args.runtime {
+                Runtime::Process => None,
+                Runtime::Container => Some(containers::find(args.image.as_deref(), args.readiness)?),
+            };
+            let host = HostPlan { open_ended, containers, ..host_plan(plan.clone(), &settings, cabling)? };
             on_this_machine(args, &host, watched.is_ok(), named)?
         }
     };
@@ -83,6 +89,19 @@ where
         tell_of(path, &written);
     }
     Ok(exit)
+}
+
+/// Readiness is a container's, and a container is a real process'.
+fn refuse_what_has_no_container(args: &RunArgs, standby: Standby) -> Result<(), Problem> {
+    let in_containers = args.runtime == Runtime::Container;
+    if in_containers && args.vehicle.rig.cabling().is_none() {
+        return Err(Problem::bad_input("there are no containers in virtual time: use --rig host, or --runtime process"));
+    }
+    if args.readiness < Readiness::Shadow && !(in_containers && standby == Standby::Hot) {
+        let message = "--readiness is for containers: add --runtime container, with --standby hot";
+        return Err(Problem::bad_input(message));
+    }
+    Ok(())
 }
 
 fn in_virtual_time<L>(

@@ -1,0 +1,76 @@
+//! Devices whose controller runs in a container: each has a device agent, which the runner starts in the device's place.
+//!
+//! The agent gets its configuration, and the mission its role, as files in a folder of the run. What the mission reads and
+//! writes are the agent's own input and output, so the runner speaks to a mission in a container as to any other.
+
+use super::addresses::{Addresses, endpoint};
+use super::spec::{DeviceSpec, Role};
+use serde_json::json;
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use twinhelm_hal::term::Slot;
+use twinhelm_hil::world::other;
+use twinhelm_standby::Readiness;
+use twinhelm_vehicle::report::device_name;
+
+/// How devices are run in containers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Containers {
+    /// The program `twinhelm`.
+    pub agent: PathBuf,
+    /// A folder of images, in the OCI's layout.
+    pub images: PathBuf,
+    /// The digest of the mission's image.
+    pub image: String,
+    /// Which rung the right device holds; the left one drives.
+    pub readiness: Readiness,
+}
+
+/// Writes what the agent of `spec`'s device is told into `folder`, and returns its configuration's path.
+pub(super) fn write(
+    containers: &Containers,
+    folder: &Path,
+    addresses: &Addresses,
+    spec: &DeviceSpec,
+) -> io::Result<PathBuf> {
+    let slot = spec.slot;
+    let home = folder.join(device_name(slot));
+    let data = home.join("data");
+    fs::create_dir_all(&data)?;
+    let mut spec = spec.clone();
+    spec.common.parent = None;
+    fs::write(data.join("role.json"), serde_json::to_vec(&Role::Device(spec.clone()))?)?;
+    // The vehicle starts with the left one, whatever the right one's rung.
+    let readiness = if slot == Slot::LEFT { Readiness::Shadow } else { containers.readiness };
+    let peer = if other(slot) == Slot::LEFT { addresses.left } else { addresses.right };
+    let images = format!("oci:{}", containers.images.display());
+    let gate_lease_ms = spec.common.parameters.gate_lease.as_secs_f64() * 1e3;
+    // Strings of JSON are strings of TOML.
+    let mut text = String::new();
+    let lines = [
+        ("device", json!(device_name(slot))),
+        ("vehicle", json!("demo")),
+        ("slot", json!(slot.number())),
+        ("store", json!(home.join("store"))),
+        ("run", json!(home.join("run"))),
+        ("mission.image", json!(containers.image)),
+        ("mission.sources", json!([images])),
+        ("mission.readiness", json!(readiness.name())),
+        ("mission.args", json!(["role", "--spec", "/data/role.json"])),
+        ("mission.data", json!(data)),
+        ("limits.pull_mib_s", json!(0.0)),
+        ("bus.name", json!(spec.common.bus)),
+        ("bus.gate_lease_ms", json!(gate_lease_ms)),
+        ("link.listen", json!([endpoint(addresses.agents[slot.index()])])),
+        ("link.connect", json!([endpoint(peer)])),
+    ];
+    for (key, value) in lines {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{key} = {value}");
+    }
+    let path = home.join("agent.toml");
+    fs::write(&path, text)?;
+    Ok(path)
+}

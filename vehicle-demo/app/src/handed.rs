@@ -1,0 +1,58 @@
+//! What a device's agent hands to a mission that it starts or lets go on: the state of the device that drove last, so that
+//! the mission goes on and does not begin anew.
+
+use rtrb::{Consumer, Producer, RingBuffer};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+use std::thread;
+use twinhelm_standby::{Published, Sample};
+use twinhelm_vehicle::signals::State;
+use twinhelm_zenoh::Carried;
+use twinhelm_zenoh::wire::{BYTES_MAX, Decoded, decode};
+
+/// The environment's word for where it is handed over.
+pub(crate) const MISSION_STATE: &str = "MISSION_STATE";
+/// So many may wait for the control thread; the last one counts.
+const STATES_MAX: usize = 4;
+
+/// Listens on the pipe at `path`, and returns where the states come out.
+///
+/// # Errors
+/// The pipe cannot be opened.
+pub(crate) fn listen<M: Carried>(path: &Path) -> io::Result<Consumer<Published<State, M>>> {
+    // The agent holds the other end open, so this does not wait for anybody.
+    let pipe = File::open(path)?;
+    let (states, handed) = RingBuffer::new(STATES_MAX);
+    thread::Builder::new().name("handed".to_owned()).spawn(move || pass_on(pipe, states))?;
+    Ok(handed)
+}
+
+fn pass_on<M: Carried>(mut pipe: File, mut states: Producer<Published<State, M>>) {
+    // It ends with the agent, and the mission ends with it, too.
+    while let Ok(bytes) = next(&mut pipe) {
+        match decode::<Sample<State, M>>(&bytes) {
+            Decoded::Read(Sample { published: Some(published), .. }) => {
+                if states.push(published).is_err() {
+                    eprintln!("a state was handed over that nobody takes");
+                }
+            }
+            Decoded::Read(_) | Decoded::OtherVersion | Decoded::Malformed => {
+                eprintln!("a state was handed over that cannot be read: the mission begins where it finds itself");
+            }
+        }
+    }
+}
+
+/// Reads one state: its length in two bytes, and its bytes.
+fn next(pipe: &mut File) -> io::Result<Vec<u8>> {
+    let mut length = [0; 2];
+    pipe.read_exact(&mut length)?;
+    let length = usize::from(u16::from_le_bytes(length));
+    if length > BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "a state that is too long"));
+    }
+    let mut bytes = vec![0; length];
+    pipe.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
