@@ -279,8 +279,13 @@ impl Agent {
         }
     }
 
-    fn change(&mut self, change: impl FnOnce(Held) -> Result<Held, (Held, RunnerError)>) -> Result<(), RunnerError> {
-        if self.keeper.is_urged() && let Some(state) = self.line.last_state() {
+    fn change(
+        &mut self,
+        change: impl FnOnce(Held) -> Result<Held, (Held, RunnerError)>,
+    ) -> Result<(), RunnerError> {
+        if self.keeper.is_urged()
+            && let Some(state) = self.line.last_state()
+        {
             // The mission goes on with it, and does not begin anew.
             self.mailbox.hand(&state);
         }

@@ -172,7 +172,10 @@ pub(crate) struct BuildArgs {
 
 fn parse_binary(text: &str) -> Result<(Platform, PathBuf), String> {
     let (platform, file) = text.split_once('=').ok_or("write PLATFORM=FILE, as in linux/amd64=target/mission")?;
-    Ok((platform.parse().map_err(|error: twinhelm_mission::image::platform::BadPlatform| error.to_string())?, file.into()))
+    Ok((
+        platform.parse().map_err(|error: twinhelm_mission::image::platform::BadPlatform| error.to_string())?,
+        file.into(),
+    ))
 }
 
 /// Does what the command line says.

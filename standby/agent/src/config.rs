@@ -261,7 +261,10 @@ mod tests {
     #[test]
     fn the_example_is_a_configuration() {
         let config = Config::parse("agent.toml", EXAMPLE).expect("it can be read");
-        assert_eq!((config.device.as_str(), config.slot, config.readiness), ("right", Slot::RIGHT, Readiness::Shadow));
+        assert_eq!(
+            (config.device.as_str(), config.slot, config.readiness),
+            ("right", Slot::RIGHT, Readiness::Shadow)
+        );
         assert_eq!(config.places().count(), 2);
         assert_eq!(config.rate, Some(10 << 20));
     }

@@ -20,7 +20,11 @@ pub(crate) fn build(args: &BuildArgs) -> Result<(), Problem> {
     };
     let tag = args.out.tag.as_deref().unwrap_or("mission");
     let mut programs: BTreeMap<Platform, std::path::PathBuf> = args.binary.iter().cloned().collect();
-    let asked = if args.platform.is_empty() && programs.is_empty() { Platform::ALL.to_vec() } else { args.platform.clone() };
+    let asked = if args.platform.is_empty() && programs.is_empty() {
+        Platform::ALL.to_vec()
+    } else {
+        args.platform.clone()
+    };
     let (mut ways, mut impossible) = (Vec::new(), Vec::new());
     for platform in asked.into_iter().filter(|platform| !programs.contains_key(platform)) {
         match build::way(platform) {
@@ -211,9 +215,9 @@ pub(crate) fn rm(image: &Reference) -> Result<(), Problem> {
 fn folder_of(image: &Reference) -> Result<&Path, Problem> {
     match &image.place {
         Place::Layout(folder) => Ok(folder),
-        Place::Registry { .. } => {
-            Err(Problem::bad_input(format_args!("{image} is in a registry: name oci:FOLDER[:TAG], or pull it first")))
-        }
+        Place::Registry { .. } => Err(Problem::bad_input(format_args!(
+            "{image} is in a registry: name oci:FOLDER[:TAG], or pull it first"
+        ))),
     }
 }
 

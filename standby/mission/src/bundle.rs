@@ -163,7 +163,11 @@ fn describe(recipe: &Recipe<'_>, cgroup: &str) -> Result<String, BundleError> {
     }
     let resources = LinuxResourcesBuilder::default()
         .devices(rules)
-        .memory(LinuxMemoryBuilder::default().limit(i64::try_from(allowance.memory_bytes).unwrap_or(i64::MAX)).build()?)
+        .memory(
+            LinuxMemoryBuilder::default()
+                .limit(i64::try_from(allowance.memory_bytes).unwrap_or(i64::MAX))
+                .build()?,
+        )
         .pids(LinuxPidsBuilder::default().limit(i64::from(allowance.pids_max)).build()?)
         .cpu(LinuxCpuBuilder::default().shares(CPU_SHARES_MAX).build()?)
         .build()?;
@@ -185,7 +189,8 @@ fn describe(recipe: &Recipe<'_>, cgroup: &str) -> Result<String, BundleError> {
 }
 
 fn namespaces(network: Option<&Path>) -> Result<Vec<LinuxNamespace>, OciSpecError> {
-    let own = [LinuxNamespaceType::Pid, LinuxNamespaceType::Ipc, LinuxNamespaceType::Uts, LinuxNamespaceType::Mount];
+    let own =
+        [LinuxNamespaceType::Pid, LinuxNamespaceType::Ipc, LinuxNamespaceType::Uts, LinuxNamespaceType::Mount];
     let mut namespaces = Vec::new();
     for typ in own {
         namespaces.push(LinuxNamespaceBuilder::default().typ(typ).build()?);

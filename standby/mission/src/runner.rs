@@ -109,7 +109,9 @@ impl Runner {
             .spawn(move || listen(&heard, &send_answer, tell))
             .map_err(failed)?;
         let shared = match answers.recv_timeout(READY_WITHIN) {
-            Ok(Says::Ready { libcrun }) => Shared { socket: ours, answers: Mutex::new(answers), guard: guard.into(), libcrun },
+            Ok(Says::Ready { libcrun }) => {
+                Shared { socket: ours, answers: Mutex::new(answers), guard: guard.into(), libcrun }
+            }
             Ok(Says::Unable { why }) => return Err(RunnerError::Unable { why }),
             Ok(_) | Err(RecvTimeoutError::Disconnected) => return Err(RunnerError::Gone),
             Err(RecvTimeoutError::Timeout) => return Err(RunnerError::Silent { waited: READY_WITHIN }),

@@ -136,7 +136,8 @@ fn a_mission_has_no_more_processes_and_memory_than_it_may() {
     }
     let ground = Ground::new();
     let id = ground.id("limits");
-    let (created, output) = ground.create(&id, "for i in 1 2 3 4 5 6 7 8 9 0 a b c d e f g h i; do sleep 1000 & done; wait");
+    let (created, output) =
+        ground.create(&id, "for i in 1 2 3 4 5 6 7 8 9 0 a b c d e f g h i; do sleep 1000 & done; wait");
     let running = created.expect("it is made").start().expect("it starts");
     // The shell gives up when it cannot fork.
     ground.end_of(&id);

@@ -80,7 +80,9 @@ impl AgentLine {
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let others = heard.iter().enumerate().filter(|(index, _)| *index != self.slot.index());
         // Of two that have driven, the one in the higher term did so later.
-        others.filter_map(|(_, bytes)| bytes.clone()).max_by_key(|bytes| header(bytes).and_then(|header| header.term))
+        others
+            .filter_map(|(_, bytes)| bytes.clone())
+            .max_by_key(|bytes| header(bytes).and_then(|header| header.term))
     }
 }
 

@@ -65,10 +65,8 @@ pub struct RungPhase {
 pub fn rung_run(report: &Report) -> Option<RungRun> {
     let handover = report.handovers.first()?;
     let after = |t_s: f64| (t_s - handover.fault_t_s) * 1e3;
-    let phases = report.phases.iter().map(|phase| RungPhase {
-        name: phase.name.clone(),
-        after_fault_ms: after(phase.t_s),
-    });
+    let phases =
+        report.phases.iter().map(|phase| RungPhase { name: phase.name.clone(), after_fault_ms: after(phase.t_s) });
     let mut phases: Vec<RungPhase> = phases.collect();
     if phases.is_empty() {
         phases.push(RungPhase { name: "first command acted on".to_owned(), after_fault_ms: handover.fhti_ms });
@@ -207,7 +205,10 @@ fn draw(svg: &mut String, ladder: &Ladder) -> Result<(), Box<dyn std::error::Err
         let at = right * (index as f64) / (names.len() as f64);
         let colour = COLOURS[index % COLOURS.len()];
         let style = ("sans-serif", 12).into_font().color(&BLACK);
-        chart.draw_series([Rectangle::new([(at, rows + 0.25), (at + right * 0.012, rows + 0.45)], colour.filled())])?;
+        chart.draw_series([Rectangle::new(
+            [(at, rows + 0.25), (at + right * 0.012, rows + 0.45)],
+            colour.filled(),
+        )])?;
         chart.draw_series([Text::new(name.clone(), (at + right * 0.016, rows + 0.48), style)])?;
     }
     area.present()?;

@@ -82,7 +82,8 @@ impl<M: Carried> Watch<M> {
                 let entered = entered.map_err(|error| format!("entering the desk's network: {error}"));
                 let observer =
                     entered.and_then(|()| Observer::<State, M>::open(&settings).map_err(|error| error.to_string()));
-                let agents = to_agents.map(|settings| AgentWatch::open(&settings).map_err(|error| error.to_string()));
+                let agents =
+                    to_agents.map(|settings| AgentWatch::open(&settings).map_err(|error| error.to_string()));
                 let opened_both = observer.and_then(|observer| Ok((observer, agents.transpose()?)));
                 let (observer, agents) = match opened_both {
                     Ok(both) => both,

@@ -22,16 +22,20 @@ pub fn run(state: &Path) -> ExitCode {
 fn prepare(state: &Path) -> Result<(), String> {
     std::fs::create_dir_all(state).map_err(|error| format!("making {}: {error}", state.display()))?;
     // Containers whose worker is gone become the guard's children, and it can wait for them.
-    set_child_subreaper(Some(rustix::process::getpid())).map_err(|error| format!("becoming a subreaper: {error}"))?;
+    set_child_subreaper(Some(rustix::process::getpid()))
+        .map_err(|error| format!("becoming a subreaper: {error}"))?;
     cgroups::live_apart().map_err(|error| {
-        format!("preparing the cgroups in a mount namespace of its own: {error}; containers need root (CAP_SYS_ADMIN)")
+        format!(
+            "preparing the cgroups in a mount namespace of its own: {error}; containers need root (CAP_SYS_ADMIN)"
+        )
     })
 }
 
 fn start(state: &Path) -> Result<(), String> {
     // As it was called: what is executed is a copy that libcrun's constructor has made, without a name.
     let program = std::env::args_os().next().ok_or("this program was called without its name")?;
-    let socket = rustix::stdio::stdin().try_clone_to_owned().map_err(|error| format!("taking the socket: {error}"))?;
+    let socket =
+        rustix::stdio::stdin().try_clone_to_owned().map_err(|error| format!("taking the socket: {error}"))?;
     // The worker's standard output says nothing: when nobody reads it any more, the guard is gone.
     let mut worker = Command::new(program)
         .arg("worker")

@@ -24,7 +24,9 @@ pub fn remove(state: &Path, id: &ContainerId) -> Result<(), String> {
     let file = folder(state).join(id.as_str());
     let cgroup = match fs::read_to_string(&file) {
         Ok(cgroup) => cgroup,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err("there is no such container".to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err("there is no such container".to_owned());
+        }
         Err(error) => return Err(format!("reading {}: {error}", file.display())),
     };
     cgroups::kill_all(&cgroup)?;

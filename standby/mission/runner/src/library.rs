@@ -2,10 +2,11 @@
 #![allow(unsafe_code)] // A C library.
 
 use libcrun_sys::{
-    LIBCRUN_RUN_OPTIONS_PREFORK, crun_set_output_handler, libcrun_container_create, libcrun_container_delete, libcrun_container_free,
-    libcrun_container_kill, libcrun_container_load_from_memory, libcrun_container_pause, libcrun_container_start,
-    libcrun_container_status_t, libcrun_container_unpause, libcrun_context_t, libcrun_error_release, libcrun_error_t,
-    libcrun_free_container_status, libcrun_get_container_state_string, libcrun_read_container_status,
+    LIBCRUN_RUN_OPTIONS_PREFORK, crun_set_output_handler, libcrun_container_create, libcrun_container_delete,
+    libcrun_container_free, libcrun_container_kill, libcrun_container_load_from_memory, libcrun_container_pause,
+    libcrun_container_start, libcrun_container_status_t, libcrun_container_unpause, libcrun_context_t,
+    libcrun_error_release, libcrun_error_t, libcrun_free_container_status, libcrun_get_container_state_string,
+    libcrun_read_container_status,
 };
 use mission_wire::{ContainerId, Signal, Status};
 use rustix::fs::MemfdFlags;
@@ -229,9 +230,8 @@ fn with_status<T>(
     let mut status = unsafe { std::mem::zeroed::<libcrun_container_status_t>() };
     let mut error = ptr::null_mut();
     // SAFETY: the texts end with a zero and outlive the call; the rest are places for the library's answers.
-    let code = unsafe {
-        libcrun_read_container_status(&raw mut status, root.as_ptr(), name.as_ptr(), &raw mut error)
-    };
+    let code =
+        unsafe { libcrun_read_container_status(&raw mut status, root.as_ptr(), name.as_ptr(), &raw mut error) };
     if code < 0 {
         return Err(take(error));
     }

@@ -3,9 +3,7 @@
 use crate::{cgroups, journal, library};
 use mission_wire::{ContainerId, Exit, Request, Says, WireError, receive, send};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{
-    Pid, PidfdFlags, WaitId, WaitIdOptions, getpid, pidfd_open, set_child_subreaper, waitid,
-};
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, getpid, pidfd_open, set_child_subreaper, waitid};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -157,11 +155,7 @@ impl Stdio {
             files.try_into().map_err(|files: Vec<_>| format!("3 files are needed, not {}", files.len()))?;
         let keep = |error: rustix::io::Errno| format!("putting the container's files in place: {error}");
         let copy = |fd: rustix::fd::BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, 3).map_err(keep);
-        let own = [
-            copy(rustix::stdio::stdin())?,
-            copy(rustix::stdio::stdout())?,
-            copy(rustix::stdio::stderr())?,
-        ];
+        let own = [copy(rustix::stdio::stdin())?, copy(rustix::stdio::stdout())?, copy(rustix::stdio::stderr())?];
         let stdio = Self { own };
         place(&files).map_err(keep)?;
         Ok(stdio)

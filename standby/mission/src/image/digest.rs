@@ -149,7 +149,10 @@ mod tests {
         // FIPS 180-4's, as `sha256sum </dev/null` prints it.
         let nothing = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(Digest::of(b"").as_str(), nothing);
-        assert_eq!(nothing.parse::<Digest>().map(|digest| digest.short().to_owned()), Ok("e3b0c44298fc".to_owned()));
+        assert_eq!(
+            nothing.parse::<Digest>().map(|digest| digest.short().to_owned()),
+            Ok("e3b0c44298fc".to_owned())
+        );
     }
 
     #[test]

@@ -84,7 +84,11 @@ impl Layout {
         if marker.contains("\"1.0.0\"") {
             return Ok(layout);
         }
-        Err(at.error(Kind::Format, format_args!("its oci-layout says {marker:?}, not 1.0.0"), "name another folder"))
+        Err(at.error(
+            Kind::Format,
+            format_args!("its oci-layout says {marker:?}, not 1.0.0"),
+            "name another folder",
+        ))
     }
 
     /// Opens a folder of images to read and to write, and makes it if it is not there. Nobody else can until this is dropped.
@@ -197,7 +201,11 @@ impl Layout {
         let path = self.folder.join("index.json");
         let text = fs::read(&path).map_err(at.io(path.display()))?;
         serde_json::from_slice(&text).map_err(|error| {
-            at.error(Kind::Format, format_args!("{}: {error}", path.display()), "restore it, or name another folder")
+            at.error(
+                Kind::Format,
+                format_args!("{}: {error}", path.display()),
+                "restore it, or name another folder",
+            )
         })
     }
 
@@ -224,7 +232,8 @@ impl Layout {
             .manifests(entries.collect::<Vec<_>>())
             .build()
             .map_err(|error| at.error(Kind::Format, error, "report this"))?;
-        let text = serde_json::to_vec_pretty(&index).map_err(|error| at.error(Kind::Format, error, "report this"))?;
+        let text =
+            serde_json::to_vec_pretty(&index).map_err(|error| at.error(Kind::Format, error, "report this"))?;
         let path = self.folder.join("index.json");
         write_whole(&path, &text).map_err(at.io(path.display()))
     }
@@ -294,19 +303,31 @@ impl Layout {
         let (manifests, named) = match self.document(at, digest)? {
             Document::Index(index) => {
                 let entries = index.manifests().iter();
-                let blobs = entries.clone().map(|entry| Ok(manifest::blob(at, entry)?.digest)).collect::<Result<_, _>>()?;
+                let blobs =
+                    entries.clone().map(|entry| Ok(manifest::blob(at, entry)?.digest)).collect::<Result<_, _>>()?;
                 (blobs, entries.map(manifest::platform).collect())
             }
             Document::Manifest(_) => (vec![digest.clone()], vec![None]),
         };
-        manifests.into_iter().zip::<Vec<_>>(named).map(|(digest, platform)| self.part(at, digest, platform)).collect()
+        manifests
+            .into_iter()
+            .zip::<Vec<_>>(named)
+            .map(|(digest, platform)| self.part(at, digest, platform))
+            .collect()
     }
 
     fn part(&self, at: At<'_>, digest: Digest, platform: Option<Platform>) -> Result<Part, ImageError> {
-        let name = |platform: Option<Platform>| platform.map_or_else(|| "another".to_owned(), |known| known.to_string());
+        let name =
+            |platform: Option<Platform>| platform.map_or_else(|| "another".to_owned(), |known| known.to_string());
         if !self.has(&digest) {
             let platform = name(platform);
-            return Ok(Part { platform, manifest: digest, here: false, layers: Vec::new(), entrypoint: Vec::new() });
+            return Ok(Part {
+                platform,
+                manifest: digest,
+                here: false,
+                layers: Vec::new(),
+                entrypoint: Vec::new(),
+            });
         }
         let described = manifest::read_manifest(at, &digest, &self.read(at, &digest)?)?;
         let config = manifest::blob(at, described.config())?;
@@ -317,7 +338,8 @@ impl Layout {
             let Blob { digest, size, media_type } = manifest::blob(at, layer)?;
             Ok(PartLayer { digest, bytes: size, media_type: media_type.to_string() })
         });
-        let entrypoint = config.config().as_ref().and_then(|config| config.entrypoint().clone()).unwrap_or_default();
+        let entrypoint =
+            config.config().as_ref().and_then(|config| config.entrypoint().clone()).unwrap_or_default();
         let layers = layers.collect::<Result<_, _>>()?;
         Ok(Part { platform: name(platform.or(own)), manifest: digest, here: true, layers, entrypoint })
     }
@@ -398,7 +420,8 @@ impl Partial<'_> {
         if self.offset() + bytes.len() as u64 > self.blob.size {
             // What has come so far is of no use.
             self.restart(at)?;
-            let problem = format!("blob {} is longer than the {} bytes it should have", self.blob.digest, self.blob.size);
+            let problem =
+                format!("blob {} is longer than the {} bytes it should have", self.blob.digest, self.blob.size);
             return Err(at.error(Kind::Digest, problem, "pull it again from a source that you trust"));
         }
         self.file.write_all(bytes).map_err(at.io(self.path.display()))?;

@@ -73,7 +73,11 @@ fn nested(at: At<'_>, digest: &Digest) -> ImageError {
 pub(crate) fn blob(at: At<'_>, descriptor: &Descriptor) -> Result<Blob, ImageError> {
     let digest = descriptor.digest().to_string();
     let digest = digest.parse().map_err(|error| {
-        at.error(Kind::Format, format_args!("a blob is named otherwise than by SHA-256: {error}"), "build the image again")
+        at.error(
+            Kind::Format,
+            format_args!("a blob is named otherwise than by SHA-256: {error}"),
+            "build the image again",
+        )
     })?;
     Ok(Blob { digest, size: descriptor.size(), media_type: descriptor.media_type().clone() })
 }
@@ -101,7 +105,11 @@ pub(crate) fn choose(at: At<'_>, index: &ImageIndex, runs: &[Platform]) -> Resul
         .collect();
     let wanted = runs.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
     let problem = format!("it has nothing for {wanted}, only {}", has.join(", "));
-    Err(at.error(Kind::Platform, problem, "build the image for that platform too: twinhelm image build --platform …"))
+    Err(at.error(
+        Kind::Platform,
+        problem,
+        "build the image for that platform too: twinhelm image build --platform …",
+    ))
 }
 
 /// Returns every blob below a manifest: its configuration and its layers.

@@ -75,7 +75,8 @@ pub fn pack(layout: &Layout, contents: &Contents, tag: &str) -> Result<Digest, I
             .map_err(bad)?;
         let diff_ids = [&data, &program].map(|layer| layer.content.to_string());
         let root = RootFsBuilder::default().typ("layers").diff_ids(diff_ids).build().map_err(bad)?;
-        let config = ImageConfigurationBuilder::default().architecture(architecture).os("linux").config(run).rootfs(root);
+        let config =
+            ImageConfigurationBuilder::default().architecture(architecture).os("linux").config(run).rootfs(root);
         let config = match variant {
             Some(variant) => config.variant(variant),
             None => config,
@@ -105,7 +106,9 @@ pub fn pack(layout: &Layout, contents: &Contents, tag: &str) -> Result<Digest, I
 
 /// Everything that has to be there before a read-only root can be mounted upon.
 fn folders() -> impl Iterator<Item = &'static str> {
-    ["dev", "etc", SHIPPED, "proc", "run", "tmp"].into_iter().chain([DATA, RUN].map(|path| path.trim_start_matches('/')))
+    ["dev", "etc", SHIPPED, "proc", "run", "tmp"]
+        .into_iter()
+        .chain([DATA, RUN].map(|path| path.trim_start_matches('/')))
 }
 
 /// Labels are a map, and a map of the standard library has no order: sorted, the same image has the same bytes.
@@ -143,7 +146,10 @@ fn layer(
     let size = compressed.hasher.bytes();
     let digest = compressed.hasher.finish();
     layout.adopt(at, &path, &digest)?;
-    Ok(Layer { blob: Blob { digest, size, media_type: MediaType::ImageLayerGzip }, content: content.hasher.finish() })
+    Ok(Layer {
+        blob: Blob { digest, size, media_type: MediaType::ImageLayerGzip },
+        content: content.hasher.finish(),
+    })
 }
 
 fn header(kind: EntryType, mode: u32, size: u64) -> Header {

@@ -116,7 +116,8 @@ fn pull_from(
     let (mut done, mut fetched) = (0, 0);
     for blob in &blobs {
         if !to.has(&blob.digest) {
-            fetched += fetch(at, to, &source, blob, &mut pace, &mut |part| tell(Progress { done: done + part, all }))?;
+            fetched +=
+                fetch(at, to, &source, blob, &mut pace, &mut |part| tell(Progress { done: done + part, all }))?;
         }
         done += blob.size;
         tell(Progress { done, all });

@@ -121,7 +121,9 @@ mod tests {
 
     #[test]
     fn what_names_no_image_is_refused() {
-        for name in ["", "mission", "oci:", "oci::x", "docker://host", "docker:///x", "docker://host/X", "oci:a:b/c"] {
+        for name in
+            ["", "mission", "oci:", "oci::x", "docker://host", "docker:///x", "docker://host/X", "oci:a:b/c"]
+        {
             assert_eq!(name.parse::<Reference>(), Err(BadReference::Form(name.to_owned())));
         }
         assert!(matches!("oci:x@latest".parse::<Reference>(), Err(BadReference::Digest(_))));

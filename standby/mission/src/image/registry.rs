@@ -110,7 +110,11 @@ impl Registry {
             };
             while let Some(bytes) = stream.next().await {
                 let bytes = bytes.map_err(|error| match error.downcast_stream() {
-                    Some(digest) => at.error(Kind::Digest, digest, "nothing of it is used; pull it from a source that you trust"),
+                    Some(digest) => at.error(
+                        Kind::Digest,
+                        digest,
+                        "nothing of it is used; pull it from a source that you trust",
+                    ),
                     None => interrupted(at, name, &error),
                 })?;
                 sink(&bytes)?;
@@ -126,7 +130,10 @@ impl Registry {
         let failed = |error: OciDistributionError| problem(at, name, &error);
         let file = layout.open_blob(at, blob)?;
         self.runtime.block_on(async {
-            self.client.auth(&reference, &RegistryAuth::Anonymous, oci_client::RegistryOperation::Push).await.map_err(failed)?;
+            self.client
+                .auth(&reference, &RegistryAuth::Anonymous, oci_client::RegistryOperation::Push)
+                .await
+                .map_err(failed)?;
             if self.client.blob_exists(&reference, name).await.map_err(failed)? {
                 return Ok(false);
             }
@@ -137,7 +144,13 @@ impl Registry {
     }
 
     /// Sends an index or a manifest; under a tag, if there is one.
-    pub fn push_document(&self, at: At<'_>, bytes: Vec<u8>, blob: &Blob, tag: Option<&str>) -> Result<(), ImageError> {
+    pub fn push_document(
+        &self,
+        at: At<'_>,
+        bytes: Vec<u8>,
+        blob: &Blob,
+        tag: Option<&str>,
+    ) -> Result<(), ImageError> {
         let reference = tag.map_or_else(|| self.by_digest(&blob.digest), |tag| self.by_tag(tag));
         let media_type = blob.media_type.to_string();
         let media_type = http::HeaderValue::from_str(&media_type);
@@ -178,7 +191,8 @@ fn chunks(file: std::fs::File) -> impl futures_util::Stream<Item = std::io::Resu
 
 fn is_loopback(host: &str) -> bool {
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    name == "localhost" || name.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    name == "localhost"
+        || name.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 fn interrupted(at: At<'_>, what: &str, error: &dyn std::error::Error) -> ImageError {
@@ -225,18 +239,33 @@ fn problem(at: At<'_>, what: &str, error: &OciDistributionError) -> ImageError {
             });
             let said = envelope.errors.iter().map(|error| error.message.clone()).collect::<Vec<_>>().join(", ");
             if missing {
-                at.error(Kind::Missing, format_args!("the registry has no {what}: {said}"), "push it there, or name another")
+                at.error(
+                    Kind::Missing,
+                    format_args!("the registry has no {what}: {said}"),
+                    "push it there, or name another",
+                )
             } else {
-                at.error(Kind::Unreachable, format_args!("{what}: the registry says: {said}"), "look at the registry's log")
+                at.error(
+                    Kind::Unreachable,
+                    format_args!("{what}: the registry says: {said}"),
+                    "look at the registry's log",
+                )
             }
         }
-        OciDistributionError::DigestError(digest) => {
-            at.error(Kind::Digest, format_args!("{what}: {digest}"), "nothing of it is used; pull it from a source that you trust")
+        OciDistributionError::DigestError(digest) => at.error(
+            Kind::Digest,
+            format_args!("{what}: {digest}"),
+            "nothing of it is used; pull it from a source that you trust",
+        ),
+        OciDistributionError::UnauthorizedError { .. } | OciDistributionError::AuthenticationFailure(_) => at
+            .error(
+                Kind::Unable,
+                format_args!("{what}: {error}"),
+                "this program does not log in: let the registry be read without",
+            ),
+        other => {
+            at.error(Kind::Unreachable, format_args!("{what}: {}", chain(other)), "look at the registry's log")
         }
-        OciDistributionError::UnauthorizedError { .. } | OciDistributionError::AuthenticationFailure(_) => {
-            at.error(Kind::Unable, format_args!("{what}: {error}"), "this program does not log in: let the registry be read without")
-        }
-        other => at.error(Kind::Unreachable, format_args!("{what}: {}", chain(other)), "look at the registry's log"),
     }
 }
 

@@ -87,8 +87,10 @@ pub(crate) fn find(at: At<'_>, layout: &Layout, tag: Option<&str>) -> Result<Dig
             Err(at.error(Kind::Missing, "the folder has no image", "build one: twinhelm image build"))
         }
         (None, _) => Err(at.error(Kind::Missing, format_args!("the folder has {}", all()), "name one of them")),
-        (Some(_), Some(_)) => {
-            Err(at.error(Kind::Missing, format_args!("the folder has several images: {}", all()), "name one of them"))
-        }
+        (Some(_), Some(_)) => Err(at.error(
+            Kind::Missing,
+            format_args!("the folder has several images: {}", all()),
+            "name one of them",
+        )),
     }
 }

@@ -122,7 +122,8 @@ impl Loopback {
     fn open(at: At<'_>, layout: &Layout, verified: &Verified) -> Result<Self, ImageError> {
         let manifest = layout.read(at, &verified.manifest)?;
         let described = manifest::read_manifest(at, &verified.manifest, &manifest)?;
-        let mut files = vec![(format!("/v2/mission/manifests/{}", verified.manifest), layout.path_of(&verified.manifest))];
+        let mut files =
+            vec![(format!("/v2/mission/manifests/{}", verified.manifest), layout.path_of(&verified.manifest))];
         for blob in manifest::blobs(at, &described)? {
             files.push((format!("/v2/mission/blobs/{}", blob.digest), layout.path_of(&blob.digest)));
         }
@@ -176,6 +177,9 @@ fn answer(stream: &TcpStream, files: &[(String, PathBuf)], media_type: &str) -> 
     let mut file = File::open(file)?;
     let kind = if path.contains("/manifests/") { media_type } else { "application/octet-stream" };
     let length = file.metadata()?.len();
-    write!(stream, "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n")?;
+    write!(
+        stream,
+        "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    )?;
     io::copy(&mut file, &mut stream).map(drop)
 }

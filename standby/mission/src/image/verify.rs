@@ -99,11 +99,8 @@ fn of_manifest(
         let expected = expected.map_err(|error| at.error(Kind::Format, error, "build the image again"))?;
         of_layer(at, layout, layer, &expected, &mut spent)?;
     }
-    let platform = Platform::of(
-        &config.os().to_string(),
-        &config.architecture().to_string(),
-        config.variant().as_deref(),
-    );
+    let platform =
+        Platform::of(&config.os().to_string(), &config.architecture().to_string(), config.variant().as_deref());
     let Spent { bytes: unpacked, entries, .. } = spent;
     Ok(Verified { manifest: digest.clone(), platform, config, layers, unpacked, entries })
 }
@@ -130,7 +127,11 @@ fn of_layer(
         MediaType::Other(name) if name == "application/vnd.docker.image.rootfs.diff.tar.gzip" => true,
         other => {
             let problem = format!("layer {} is {other}", layer.digest);
-            return Err(at.error(Kind::Format, problem, "pack it as tar+gzip: skopeo copy --dest-compress-format gzip"));
+            return Err(at.error(
+                Kind::Format,
+                problem,
+                "pack it as tar+gzip: skopeo copy --dest-compress-format gzip",
+            ));
         }
     };
     let hasher = {
@@ -170,7 +171,11 @@ fn look_at_entries(at: At<'_>, layer: &Blob, tar: &mut dyn Read, spent: &mut Spe
         let link = entry.link_name().map_err(|error| broken(&error))?.map(std::borrow::Cow::into_owned);
         if let Some(why) = objection(&path, entry.header().entry_type(), link.as_deref()) {
             let problem = format!("layer {}: {}: {why}", layer.digest, path.display());
-            return Err(at.error(Kind::Unsafe, problem, "nothing of it is unpacked; build the image again without it"));
+            return Err(at.error(
+                Kind::Unsafe,
+                problem,
+                "nothing of it is unpacked; build the image again without it",
+            ));
         }
     }
     Ok(())
@@ -193,7 +198,9 @@ fn objection(path: &Path, kind: EntryType, link: Option<&Path>) -> Option<String
             // An absolute one means the container's root when it is followed there.
             let below = if target.is_absolute() { PathBuf::new() } else { folder.to_owned() };
             let start = depth(&below, 0)?;
-            depth(target, start).is_none().then(|| format!("a symbolic link out of the root, to {}", target.display()))
+            depth(target, start)
+                .is_none()
+                .then(|| format!("a symbolic link out of the root, to {}", target.display()))
         }
         EntryType::Link => {
             let target = link?;

@@ -30,7 +30,8 @@ pub(crate) fn find(images: Option<&Path>, readiness: Readiness) -> Result<Contai
     };
     let remedy = "build it: ./dev image; or run plain processes: --runtime process";
     let said = Command::new(&beside).arg("image").arg("ls").arg("--json").arg(&images).output();
-    let said = said.map_err(|error| Problem::machine(format!("starting {}: {error}; {remedy}", beside.display())))?;
+    let said =
+        said.map_err(|error| Problem::machine(format!("starting {}: {error}; {remedy}", beside.display())))?;
     if !said.status.success() {
         let why = String::from_utf8_lossy(&said.stderr);
         let why = why.trim().trim_start_matches("error: ");
@@ -39,9 +40,8 @@ pub(crate) fn find(images: Option<&Path>, readiness: Readiness) -> Result<Contai
     let listed: Vec<Listed> = serde_json::from_slice(&said.stdout)
         .map_err(|error| Problem::machine(format!("reading what {} says: {error}", beside.display())))?;
     let image = listed.into_iter().find(|one| one.tag.as_deref() == Some(TAG)).map(|one| one.digest);
-    let image = image.ok_or_else(|| {
-        Problem::machine(format!("{} has no image called {TAG:?}; {remedy}", images.display()))
-    })?;
+    let image = image
+        .ok_or_else(|| Problem::machine(format!("{} has no image called {TAG:?}; {remedy}", images.display())))?;
     let images: PathBuf = images.canonicalize().map_err(|error| Problem::machine(format!("{error}")))?;
     Ok(Containers { agent: beside, images, image, readiness })
 }

@@ -31,9 +31,11 @@ where
 {
     let settings = settings_of(&args.vehicle)?;
     let config = of_law::<L>(&settings.config(args.vehicle.period).map_err(Problem::bad_input)?)?;
-    let cabling = args.vehicle.rig.cabling().ok_or_else(|| {
-        Problem::bad_input("the ladder is measured on real processes: use --rig host")
-    })?;
+    let cabling = args
+        .vehicle
+        .rig
+        .cabling()
+        .ok_or_else(|| Problem::bad_input("the ladder is measured on real processes: use --rig host"))?;
     let parts = containers::find(args.image.as_deref(), Readiness::Shadow)?;
     for path in args.json.iter() {
         output::try_to_write(path)?;

@@ -95,7 +95,9 @@ where
 fn refuse_what_has_no_container(args: &RunArgs, standby: Standby) -> Result<(), Problem> {
     let in_containers = args.runtime == Runtime::Container;
     if in_containers && args.vehicle.rig.cabling().is_none() {
-        return Err(Problem::bad_input("there are no containers in virtual time: use --rig host, or --runtime process"));
+        return Err(Problem::bad_input(
+            "there are no containers in virtual time: use --rig host, or --runtime process",
+        ));
     }
     if args.readiness < Readiness::Shadow && !(in_containers && standby == Standby::Hot) {
         let message = "--readiness is for containers: add --runtime container, with --standby hot";
