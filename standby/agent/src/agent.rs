@@ -85,6 +85,16 @@ impl Held {
         }
     }
 
+    fn advance(self, task: Task) -> Result<Self, (Self, RunnerError)> {
+        match (task, self) {
+            (Task::Start, Self::Created(container)) => container.start().map(Self::Running).map_err(Self::broken),
+            (Task::Pause, Self::Running(container)) => container.pause().map(Self::Paused).map_err(Self::broken),
+            (Task::Resume, Self::Paused(container)) => container.resume().map(Self::Running).map_err(Self::broken),
+            // The keeper asks for nothing else; if it did, the container would be made anew.
+            (_, held) => Err((held, RunnerError::Gone)),
+        }
+    }
+
     fn broken<S: std::fmt::Debug + Send + 'static>(failed: Failed<S>) -> (Self, RunnerError) {
         (Self::Broken(Box::new(failed.container)), failed.source)
     }
@@ -244,18 +254,7 @@ impl Agent {
                 return None;
             }
             Task::Create => self.create(),
-            Task::Start => self.change(|held| match held {
-                Held::Created(container) => container.start().map(Held::Running).map_err(Held::broken),
-                other => Ok(other),
-            }),
-            Task::Pause => self.change(|held| match held {
-                Held::Running(container) => container.pause().map(Held::Paused).map_err(Held::broken),
-                other => Ok(other),
-            }),
-            Task::Resume => self.change(|held| match held {
-                Held::Paused(container) => container.resume().map(Held::Running).map_err(Held::broken),
-                other => Ok(other),
-            }),
+            Task::Start | Task::Pause | Task::Resume => self.advance(task),
             Task::Remove => self.held.take().map_or(Ok(()), Held::remove),
         };
         match done {
@@ -279,10 +278,8 @@ impl Agent {
         }
     }
 
-    fn change(
-        &mut self,
-        change: impl FnOnce(Held) -> Result<Held, (Held, RunnerError)>,
-    ) -> Result<(), RunnerError> {
+    /// Starts, freezes or thaws the container that is held.
+    fn advance(&mut self, task: Task) -> Result<(), RunnerError> {
         if self.keeper.is_urged()
             && let Some(state) = self.line.last_state()
         {
@@ -290,16 +287,12 @@ impl Agent {
             self.mailbox.hand(&state);
         }
         let Some(held) = self.held.take() else { return Err(RunnerError::Gone) };
-        match change(held) {
-            Ok(held) => {
-                self.held = Some(held);
-                Ok(())
-            }
-            Err((held, error)) => {
-                self.held = Some(held);
-                Err(error)
-            }
-        }
+        let (held, done) = match held.advance(task) {
+            Ok(held) => (held, Ok(())),
+            Err((held, error)) => (held, Err(error)),
+        };
+        self.held = Some(held);
+        done
     }
 
     fn pull(&mut self) {

@@ -44,7 +44,10 @@ pub(crate) fn status(args: &StatusArgs) -> Result<(), Problem> {
         return Err(Problem::machine(message));
     }
     show(args, reports.values().collect())?;
-    while args.watch {
+    if !args.watch {
+        return Ok(());
+    }
+    loop {
         let Some((slot, text)) = watch.next(Duration::from_secs(3600)) else { continue };
         let Some(report) = read(&text) else { continue };
         let is_news = reports.get(&slot).is_none_or(|old: &AgentReport| {
@@ -56,7 +59,6 @@ pub(crate) fn status(args: &StatusArgs) -> Result<(), Problem> {
             show(args, reports.values().collect())?;
         }
     }
-    Ok(())
 }
 
 fn read(text: &[u8]) -> Option<AgentReport> {

@@ -64,10 +64,9 @@ impl Container<Created> {
             cgroup: bundle.cgroup.clone(),
             realtime_us: bundle.realtime_us,
         };
-        match runner.ask(&request, &stdio)? {
-            Says::Created { pid } => Ok(Self { runner: runner.clone(), id, pid, state: PhantomData }),
-            other => Err(unexpected(&id, "create", &other)),
-        }
+        let says = runner.ask(&request, &stdio)?;
+        let Says::Created { pid } = says else { return Err(unexpected(&id, "create", &says)) };
+        Ok(Self { runner: runner.clone(), id, pid, state: PhantomData })
     }
 
     /// Lets it begin.
@@ -93,10 +92,7 @@ impl Container<Running> {
     /// # Errors
     /// libcrun's or the kernel's.
     pub fn kill(&self, signal: Signal) -> Result<(), RunnerError> {
-        match self.runner.ask(&Request::Kill(self.id.clone(), signal), &[])? {
-            Says::Done => Ok(()),
-            other => Err(unexpected(&self.id, "kill", &other)),
-        }
+        self.done("kill", &Request::Kill(self.id.clone(), signal))
     }
 }
 
@@ -126,10 +122,8 @@ impl<S> Container<S> {
     /// # Errors
     /// libcrun's or the kernel's.
     pub fn status(&self) -> Result<Status, RunnerError> {
-        match self.runner.ask(&Request::State(self.id.clone()), &[])? {
-            Says::State(status) => Ok(status),
-            other => Err(unexpected(&self.id, "state", &other)),
-        }
+        let says = self.runner.ask(&Request::State(self.id.clone()), &[])?;
+        if let Says::State(status) = says { Ok(status) } else { Err(unexpected(&self.id, "state", &says)) }
     }
 
     /// Kills what runs of it, and removes all that is left.
@@ -137,21 +131,22 @@ impl<S> Container<S> {
     /// # Errors
     /// libcrun's or the kernel's; its runner tries again when it ends.
     pub fn delete(self) -> Result<(), RunnerError> {
-        match self.runner.ask(&Request::Delete(self.id.clone()), &[])? {
-            Says::Done => Ok(()),
-            other => Err(unexpected(&self.id, "delete", &other)),
-        }
+        self.done("delete", &Request::Delete(self.id.clone()))
     }
 
     fn moved<T>(self, step: &'static str, request: fn(ContainerId) -> Request) -> Result<Container<T>, Failed<S>> {
-        match self.runner.ask(&request(self.id.clone()), &[]) {
-            Ok(Says::Done) => {
+        match self.done(step, &request(self.id.clone())) {
+            Ok(()) => {
                 let Self { runner, id, pid, state: PhantomData } = self;
                 Ok(Container { runner, id, pid, state: PhantomData })
             }
-            Ok(other) => Err(Failed { source: unexpected(&self.id, step, &other), container: self }),
             Err(source) => Err(Failed { container: self, source }),
         }
+    }
+
+    fn done(&self, step: &'static str, request: &Request) -> Result<(), RunnerError> {
+        let says = self.runner.ask(request, &[])?;
+        if says == Says::Done { Ok(()) } else { Err(unexpected(&self.id, step, &says)) }
     }
 }
 

@@ -68,7 +68,7 @@ impl Vehicle {
             course: Course::harbour(),
             bus: bus.to_owned(),
             readings: format!("{bus}-readings"),
-            parent: std::process::id(),
+            parent: Some(std::process::id()),
             records: false,
         };
         let (plant, sensors) = (PlantConfig::default(), SensorConfig::default());

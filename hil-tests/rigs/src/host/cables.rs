@@ -43,7 +43,7 @@ pub(super) enum Cables {
         /// The relay between the devices.
         relay: Relay,
         /// Where both listen.
-        addresses: Addresses,
+        addresses: Box<Addresses>,
     },
     /// Namespaces.
     Namespaces(Arc<Mutex<Network>>),
@@ -67,7 +67,7 @@ impl Cables {
                         addresses.relay
                     ))
                 })?;
-                Ok(Self::Loopback { relay, addresses: addresses.clone() })
+                Ok(Self::Loopback { relay, addresses: Box::new(addresses.clone()) })
             }
             Cabling::Namespaces => Ok(Self::Namespaces(Arc::new(Mutex::new(Network::build()?)))),
         }

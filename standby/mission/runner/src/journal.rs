@@ -35,12 +35,10 @@ pub fn remove(state: &Path, id: &ContainerId) -> Result<(), String> {
     cgroups::remove(&cgroup)?;
     let known = state.join("crun").join(id.as_str());
     if known.exists() {
-        deleted.and_then(|()| {
-            fs::remove_dir_all(&known).or_else(|error| match error.kind() {
-                io::ErrorKind::NotFound => Ok(()),
-                _ => Err(format!("removing {}: {error}", known.display())),
-            })
-        })?;
+        deleted?;
+        let removed = fs::remove_dir_all(&known)
+            .or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) });
+        removed.map_err(|error| format!("removing {}: {error}", known.display()))?;
     }
     fs::remove_file(&file).map_err(|error| format!("removing {}: {error}", file.display()))
 }

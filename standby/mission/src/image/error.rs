@@ -70,6 +70,7 @@ impl At<'_> {
 
     /// Returns what makes an error of the kernel's, about `what`.
     pub fn io(self, what: impl fmt::Display) -> impl FnOnce(io::Error) -> ImageError {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "most of what a kernel can say is the disk's business")]
         move |error| {
             let (kind, remedy) = match error.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {

@@ -12,9 +12,9 @@ pub const DOCUMENT_MAX: u64 = 4 << 20;
 #[derive(Clone, Debug)]
 pub enum Document {
     /// Manifests for several platforms.
-    Index(ImageIndex),
+    Index(Box<ImageIndex>),
     /// One platform's image.
-    Manifest(ImageManifest),
+    Manifest(Box<ImageManifest>),
 }
 
 /// A blob, as whoever names it describes it.
@@ -44,15 +44,15 @@ pub(crate) fn read_document(at: At<'_>, digest: &Digest, bytes: &[u8]) -> Result
     };
     let value: serde_json::Value = serde_json::from_slice(bytes).map_err(read)?;
     if value.get("manifests").is_some() {
-        serde_json::from_value(value).map(Document::Index).map_err(read)
+        serde_json::from_value(value).map(Box::new).map(Document::Index).map_err(read)
     } else {
-        serde_json::from_value(value).map(Document::Manifest).map_err(read)
+        serde_json::from_value(value).map(Box::new).map(Document::Manifest).map_err(read)
     }
 }
 
 pub(crate) fn read_manifest(at: At<'_>, digest: &Digest, bytes: &[u8]) -> Result<ImageManifest, ImageError> {
     match read_document(at, digest, bytes)? {
-        Document::Manifest(manifest) => Ok(manifest),
+        Document::Manifest(manifest) => Ok(*manifest),
         Document::Index(_) => Err(nested(at, digest)),
     }
 }

@@ -112,6 +112,9 @@ struct Spent {
     entries: u64,
 }
 
+/// What Docker calls a layer of tar and gzip.
+const DOCKERS_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+
 fn of_layer(
     at: At<'_>,
     layout: &Layout,
@@ -121,19 +124,16 @@ fn of_layer(
 ) -> Result<(), ImageError> {
     let mut blob = Tee::new(layout.open_blob(at, layer)?);
     let rest = spent.limits.bytes_max.saturating_sub(spent.bytes);
-    let gzip = match &layer.media_type {
-        MediaType::ImageLayerGzip => true,
-        MediaType::ImageLayer => false,
-        MediaType::Other(name) if name == "application/vnd.docker.image.rootfs.diff.tar.gzip" => true,
-        other => {
-            let problem = format!("layer {} is {other}", layer.digest);
-            return Err(at.error(
-                Kind::Format,
-                problem,
-                "pack it as tar+gzip: skopeo copy --dest-compress-format gzip",
-            ));
-        }
-    };
+    let kind = layer.media_type.to_string();
+    let gzip = layer.media_type == MediaType::ImageLayerGzip || kind == DOCKERS_LAYER;
+    if !gzip && layer.media_type != MediaType::ImageLayer {
+        let problem = format!("layer {} is {kind}", layer.digest);
+        return Err(at.error(
+            Kind::Format,
+            problem,
+            "pack it as tar+gzip: skopeo copy --dest-compress-format gzip",
+        ));
+    }
     let hasher = {
         let unpacked: Box<dyn Read + '_> =
             if gzip { Box::new(GzDecoder::new(&mut blob)) } else { Box::new(&mut blob) };
@@ -189,6 +189,7 @@ fn objection(path: &Path, kind: EntryType, link: Option<&Path>) -> Option<String
     if depth(path, 0).is_none() {
         return Some("a path that leads out of the root".to_owned());
     }
+    #[expect(clippy::wildcard_enum_match_arm, reason = "what has no name here has no place in a root")]
     match kind {
         EntryType::Regular | EntryType::Continuous | EntryType::Directory => None,
         EntryType::GNULongName | EntryType::GNULongLink | EntryType::XHeader | EntryType::XGlobalHeader => None,

@@ -37,7 +37,7 @@ where
         .cabling()
         .ok_or_else(|| Problem::bad_input("the ladder is measured on real processes: use --rig host"))?;
     let parts = containers::find(args.image.as_deref(), Readiness::Shadow)?;
-    for path in args.json.iter() {
+    if let Some(path) = &args.json {
         output::try_to_write(path)?;
     }
     let course = Arc::new(Course::harbour());
