@@ -3,8 +3,9 @@
 
 use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -46,22 +47,28 @@ pub fn grant_realtime(cgroup: &str, realtime_us: u32) -> io::Result<()> {
 /// Kills every process in `cgroup`, and waits until they are gone.
 pub fn kill_all(cgroup: &str) -> Result<(), String> {
     let until = Instant::now() + GONE_WITHIN;
+    let mut killed = HashSet::new();
     loop {
-        let mut alive = 0;
+        let mut alive = HashSet::<Pid>::new();
         for group in groups(cgroup) {
             // What is frozen dies when it thaws.
             let _ = fs::write(group.join("freezer.state"), "THAWED");
             let _ = fs::write(group.join("cgroup.freeze"), "0");
             for pid in processes(&group) {
-                alive += 1;
+                alive.insert(pid);
                 // It may have ended meanwhile.
                 let _ = kill_process(pid, Signal::KILL);
             }
         }
-        reap();
-        match alive {
+        for pid in alive.iter().chain(&killed) {
+            // Those that are no children of this process are waited for by whoever has them.
+            let _ = waitpid(Some(*pid), WaitOptions::NOHANG);
+        }
+        let count = alive.len();
+        killed.extend(alive);
+        match count {
             0 => return Ok(()),
-            _ if Instant::now() >= until => return Err(format!("{alive} processes in cgroup {cgroup} do not die")),
+            _ if Instant::now() >= until => return Err(format!("{count} processes in cgroup {cgroup} do not die")),
             _ => std::thread::sleep(LOOK_EVERY),
         }
     }
@@ -82,11 +89,6 @@ pub fn remove(cgroup: &str) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// Waits for children that have ended; a guard gets those of a worker that is gone.
-fn reap() {
-    while let Ok(Some(_)) = rustix::process::wait(rustix::process::WaitOptions::NOHANG) {}
 }
 
 /// Returns where `cgroup` is: in the one hierarchy of v2, or in each of v1.

@@ -124,11 +124,8 @@ impl Worker {
                     ended.push((id.clone(), exit.unwrap_or(Exit::Status(-1))));
                     false
                 }
-                // Not a child of ours: somebody else has waited for it.
-                Err(_) => {
-                    ended.push((id.clone(), Exit::Status(-1)));
-                    false
-                }
+                // Not a child of ours yet: the process that libcrun forked to make it is still there.
+                Err(_) => true,
             }
         });
         for (id, exit) in ended {
