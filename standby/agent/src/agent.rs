@@ -218,7 +218,8 @@ impl Agent {
             Happened::Pulled(Ok(done)) => {
                 let (unpacked, [pull, unpack]) = *done;
                 let at = now();
-                self.note("pulled", at, pull);
+                // A start that was asked for meanwhile begins later than a pull that was in progress.
+                self.note("pulled", Instant::from_nanos(at.as_nanos() - unpack.as_nanos() as u64), pull);
                 self.note("unpacked", at, unpack);
                 (self.unpacked, self.pulled, self.problem) = (Some(unpacked), None, None);
                 News::Done
