@@ -1,5 +1,7 @@
 //! Folders of images that are written by hand, so that each part can be wrong.
 
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::json;
