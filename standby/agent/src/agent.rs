@@ -136,6 +136,10 @@ impl Agent {
         let platform = Platform::of_this_machine().ok_or_else(|| {
             Problem::machine(format_args!("missions are not built for {}", std::env::consts::ARCH))
         })?;
+        if !rustix::process::geteuid().is_root() {
+            let message = "containers need root (namespaces, cgroups, real-time budgets): start the agent as root";
+            return Err(Problem::machine(message));
+        }
         let store = Store::open(&config.store)?;
         let program = beside_this_program()
             .map_err(|error| Problem::machine(format_args!("finding mission-runner: {error}")))?;
