@@ -56,3 +56,55 @@ fn next(pipe: &mut File) -> io::Result<Vec<u8>> {
     pipe.read_exact(&mut bytes)?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    use std::io::Write as _;
+    use std::time::{Duration, Instant};
+    use twinhelm_standby::{Header, NotReady, RoleName};
+    use twinhelm_zenoh::wire::encode;
+
+    #[test]
+    fn a_state_that_was_written_before_the_mission_came_up_is_taken() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("state");
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
+        let mut agent = File::options().read(true).write(true).open(&path).expect("the agent's end");
+        let header = Header {
+            slot: twinhelm_hal::term::Slot::LEFT,
+            cycle: twinhelm_hal::cycle::Cycle::new(7),
+            term: None,
+            role: RoleName::Primary,
+            ready: Err(NotReady::Role),
+            sent: true,
+            checked: true,
+            divergence: None,
+            disputes: false,
+            digest: 0,
+            relayed: [None; 4],
+        };
+        let published = Published {
+            memory: 0.25_f64,
+            readings: State { x_m: 1.0, y_m: 2.0, yaw_rad: 3.0, speed_mps: 4.0 },
+            own_readings: true,
+            standstill: false,
+            signals: None,
+        };
+        let mut buffer = [0; BYTES_MAX];
+        let bytes = encode(&Sample { header, published: Some(published) }, &mut buffer).expect("it fits");
+        let length = u16::try_from(bytes.len()).expect("it is short").to_le_bytes();
+        agent.write_all(&[&length, bytes].concat()).expect("it is written");
+        let mut handed = listen::<f64>(&path).expect("it is opened");
+        let until = Instant::now() + Duration::from_secs(30);
+        let taken = loop {
+            if let Ok(taken) = handed.pop() {
+                break taken;
+            }
+            assert!(Instant::now() < until, "nothing comes");
+            thread::yield_now();
+        };
+        assert_eq!(taken, published);
+    }
+}
