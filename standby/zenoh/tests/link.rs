@@ -16,7 +16,8 @@ use twinhelm_hal::term::{Slot, Term};
 use twinhelm_hal::time::Duration;
 use twinhelm_linux::clock::{now, sleep_until};
 use twinhelm_standby::{Header, HeardSample, NotReady, Order, Published, Refusal, RoleName};
-use twinhelm_zenoh::wire::{BYTES_MAX, VERSION, encode};
+use twinhelm_zenoh::agents::{AgentLine, AgentWatch};
+use twinhelm_zenoh::wire::{BYTES_MAX, Decoded, VERSION, decode, encode};
 use twinhelm_zenoh::{Counters, Link, OBSERVED_MAX, Observed, OpenError, OrderError, Settings, SettingsError};
 use zenoh::qos::CongestionControl;
 use zenoh::sample::SampleKind;
@@ -388,4 +389,35 @@ fn a_port_can_be_given_to_the_control_thread() {
     is_send::<LinkPort>();
     is_send::<Link>();
     is_send::<Observer>();
+}
+
+#[test]
+fn an_agent_keeps_the_state_of_whoever_drove_and_answers_who_asks() {
+    let (device, of_agent) = (endpoint(), endpoint());
+    let (link, mut left) = open(LEFT, &settings(&[&device], &[]));
+    let agent = AgentLine::open(RIGHT, &settings(&[&of_agent], &[&device])).unwrap();
+    let watch = AgentWatch::open(&settings(&[], &[&of_agent])).unwrap();
+
+    // A device that only follows has nothing to go on with.
+    let drives =
+        |cycle| Sample { header: Header { sent: true, ..sample(LEFT, cycle).header }, ..sample(LEFT, cycle) };
+    let mut cycle = 0;
+    let kept = eventually("a state of one that drove", || {
+        cycle += 2;
+        left.publish(&drives(cycle));
+        left.publish(&sample(LEFT, cycle + 1));
+        agent.last_state()
+    });
+    let Decoded::Read(kept) = decode::<Sample>(&kept) else { panic!("it is a sample: {kept:?}") };
+    assert!(kept.header.sent && kept.published == drives(1).published, "{kept:?}");
+    // It is kept when the device is gone.
+    link.close();
+    assert!(agent.last_state().is_some());
+
+    agent.tell(b"well".to_vec());
+    let told = eventually("an answer", || watch.ask(PATIENCE).ok().filter(|told| !told.is_empty()));
+    assert_eq!(told, [(RIGHT, b"well".to_vec())]);
+    agent.tell(b"better".to_vec());
+    let news = eventually("the news", || watch.next(PATIENCE).filter(|(_, report)| report == b"better"));
+    assert_eq!(news.0, RIGHT);
 }
