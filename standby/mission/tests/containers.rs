@@ -54,6 +54,21 @@ fn a_container_goes_from_state_to_state_and_leaves_nothing() {
 }
 
 #[test]
+fn a_budget_of_real_time_is_free_again_at_once() {
+    if !may_make_containers() {
+        return;
+    }
+    let mut ground = Ground::new();
+    // Two of these do not fit beside each other.
+    ground.allowance.realtime_us = 500_000;
+    for number in 0..8 {
+        let id = ground.id(&format!("budget-{number}"));
+        let (created, _output) = ground.create(&id, "exit 0");
+        created.expect("its budget is there").delete().expect("it goes");
+    }
+}
+
+#[test]
 fn a_container_that_exits_at_once_tells_its_status() {
     if !may_make_containers() {
         return;

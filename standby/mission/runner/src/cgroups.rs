@@ -44,6 +44,13 @@ pub fn grant_realtime(cgroup: &str, realtime_us: u32) -> io::Result<()> {
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", budget.display())))
 }
 
+/// Gives the real-time budget of a group without processes back. The kernel frees a removed group only later, and until then
+/// its budget would be missing to the next one.
+pub fn return_realtime(cgroup: &str) {
+    // Where there is no such file there was no budget.
+    let _ = fs::write(below(Path::new(ROOT).join("cpu"), cgroup).join("cpu.rt_runtime_us"), "0");
+}
+
 /// Kills every process in `cgroup`, and waits until they are gone.
 pub fn kill_all(cgroup: &str) -> Result<(), String> {
     let until = Instant::now() + GONE_WITHIN;

@@ -30,6 +30,7 @@ pub fn remove(state: &Path, id: &ContainerId) -> Result<(), String> {
         Err(error) => return Err(format!("reading {}: {error}", file.display())),
     };
     cgroups::kill_all(&cgroup)?;
+    cgroups::return_realtime(&cgroup);
     // A container that was killed half-made is one that libcrun does not know; only what is left counts.
     let deleted = library::delete(state, id);
     cgroups::remove(&cgroup)?;
