@@ -3,6 +3,7 @@
 use std::path::Path;
 use twinhelm_benches::figures::{Bench, SCHEMA};
 use twinhelm_benches::{page, tables};
+use twinhelm_vehicle::report::ladder::{Ladder, table};
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).expect(path)
@@ -24,6 +25,31 @@ fn the_readme_shows_the_kept_figures() {
 #[test]
 fn the_page_of_figures_is_the_generated_one() {
     assert_eq!(read("docs/benchmarks.md"), tables::page(&kept()), "call `./dev bench --readme`");
+}
+
+/// The lines of the README between which the ladder stands.
+const LADDER: [&str; 2] =
+    ["<!-- checked by a test: docs/figures/ladder.json -->", "<!-- end of what is checked -->"];
+
+#[test]
+fn the_readme_shows_the_kept_ladder() {
+    let kept: Ladder = serde_json::from_str(&read("docs/figures/ladder.json")).expect("figures of this form");
+    let runs = kept.rungs.first().map_or(0, |rung| rung.runs.len());
+    let machine = format!(
+        "Rig {} on {}, {runs} takeovers from each rung, the driving device killed.",
+        kept.rig, kept.machine
+    );
+    let shown = format!("\n{machine} `vehicle-demo ladder --runs {runs}`.\n\n{}\n", table(&kept));
+    let readme = read("README.md");
+    let (before, rest) = readme.split_once(LADDER[0]).expect(LADDER[0]);
+    let (_, after) = rest.split_once(LADDER[1]).expect(LADDER[1]);
+    let again = [before, LADDER[0], "\n", &shown, LADDER[1], after].concat();
+    if std::env::var_os("TWINHELM_BLESS").is_some() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+        std::fs::write(path, &again).expect("it is ours");
+    } else {
+        assert_eq!(readme, again, "call this test with TWINHELM_BLESS=1; nobody edits what is checked");
+    }
 }
 
 #[test]

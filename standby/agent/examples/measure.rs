@@ -349,6 +349,7 @@ fn pulls(programs: &Path) -> Outcome<Value> {
 fn driving(programs: &Path) -> Outcome<Value> {
     let registry = Registry::start(programs)?;
     let mut sums = [[0_u64; 3]; 2];
+    let mut machine = Value::Null;
     for count in 0..DRIVES {
         for pulls in [false, true] {
             let report = registry.folder.path().join("report.json");
@@ -370,6 +371,7 @@ fn driving(programs: &Path) -> Outcome<Value> {
                 return Err(format!("vehicle-demo: {status}").into());
             }
             let report: Value = serde_json::from_slice(&fs::read(&report)?)?;
+            machine = report["machine"].clone();
             let names = ["cycles", "missed_deadlines", "covers"];
             for (sum, name) in sums[usize::from(pulls)].iter_mut().zip(names) {
                 *sum += report[name].as_u64().unwrap_or_default();
@@ -384,7 +386,8 @@ fn driving(programs: &Path) -> Outcome<Value> {
     {
         println!("| {name} | {cycles} | {missed} | {covers} |");
     }
+    println!("\nRig host on {}.", machine.as_str().unwrap_or("an unknown machine"));
     std::io::stdout().flush()?;
     let of = |[cycles, missed, covers]: [u64; 3]| json!({"cycles": cycles, "missed_deadlines": missed, "covers": covers});
-    Ok(json!({"runs": DRIVES, "without": of(without), "with": of(with)}))
+    Ok(json!({"machine": machine, "runs": DRIVES, "without": of(without), "with": of(with)}))
 }

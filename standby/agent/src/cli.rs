@@ -84,9 +84,9 @@ enum ImageWhat {
     Build(BuildArgs),
     /// Sends an image to a registry
     Push {
-        /// The image, in a folder: oci:FOLDER[:TAG][@DIGEST]
+        /// The image, in a folder: oci:FOLDER:TAG
         from: Reference,
-        /// Where to: docker://HOST/REPOSITORY[:TAG]
+        /// Where to: docker://HOST/REPOSITORY:TAG
         to: Reference,
         /// As JSON
         #[arg(long)]
@@ -94,9 +94,9 @@ enum ImageWhat {
     },
     /// Fetches an image into a folder, and goes on where it was interrupted
     Pull {
-        /// The image: docker://HOST/REPOSITORY[:TAG][@DIGEST] or oci:FOLDER[:TAG][@DIGEST]
+        /// The image: docker://HOST/REPOSITORY:TAG or oci:FOLDER:TAG
         from: Reference,
-        /// Where to: oci:FOLDER[:TAG]
+        /// Where to: oci:FOLDER:TAG
         to: Reference,
         /// Only what a device of this platform runs [default: all of it]
         #[arg(long, value_name = "PLATFORM")]
@@ -118,7 +118,7 @@ enum ImageWhat {
     },
     /// Shows what an image is made of
     Inspect {
-        /// The image, in a folder: oci:FOLDER[:TAG][@DIGEST]
+        /// The image, in a folder: oci:FOLDER:TAG
         image: Reference,
         /// As JSON
         #[arg(long)]
@@ -126,7 +126,7 @@ enum ImageWhat {
     },
     /// Checks each byte of an image against its digest, and that nothing in it leads out of its root
     Verify {
-        /// The image, in a folder: oci:FOLDER[:TAG][@DIGEST]
+        /// The image, in a folder: oci:FOLDER:TAG
         image: Reference,
         /// Only what a device of this platform runs [default: all of it]
         #[arg(long, value_name = "PLATFORM")]
@@ -137,7 +137,7 @@ enum ImageWhat {
     },
     /// Removes an image, and every blob that no other image needs
     Rm {
-        /// The image, in a folder: oci:FOLDER[:TAG][@DIGEST]
+        /// The image, in a folder: oci:FOLDER:TAG
         image: Reference,
     },
 }
