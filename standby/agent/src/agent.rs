@@ -24,6 +24,7 @@ use twinhelm_linux::clock::now;
 use twinhelm_linux::scheduling::{lower_io_to_idle, lower_to_idle};
 use twinhelm_mission::bundle::{Bundle, Recipe};
 use twinhelm_mission::container::{Container, Created, Failed, Paused, Running};
+use twinhelm_mission::image::error::chain;
 use twinhelm_mission::image::pull::{Progress, Rate};
 use twinhelm_mission::image::unpack::Unpacked;
 use twinhelm_mission::image::{ImageError, Platform};
@@ -434,20 +435,6 @@ impl Agent {
 
 /// So many steps are kept.
 const STEPS_MAX: usize = 64;
-
-/// Returns an error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let more = cause.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        next = cause.source();
-    }
-    text
-}
 
 fn resident_bytes() -> u64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -107,9 +107,7 @@ fn a_frozen_container_is_removed() {
     }
     let ground = Ground::new();
     let id = ground.id("frozen");
-    let (created, mut output) = ground.create(&id, "echo up; exec sleep 1000");
-    let running = created.expect("it is made").start().expect("it starts");
-    assert_eq!(output.line(), "up");
+    let running = ground.up(&id);
     let paused = running.pause().expect("it freezes");
     let pid = paused.pid();
     paused.delete().expect("it goes");
@@ -214,9 +212,7 @@ fn a_runner_that_is_killed_leaves_nothing() {
     for kill_guard in [false, true] {
         let mut ground = Ground::new();
         let id = ground.id(if kill_guard { "guard" } else { "worker" });
-        let (created, mut output) = ground.create(&id, "echo up; exec sleep 1000");
-        let running = created.expect("it is made").start().expect("it starts");
-        assert_eq!(output.line(), "up");
+        let running = ground.up(&id);
         let pid = running.pid();
         drop(running);
         let guard = ground.runner().pid();
@@ -235,9 +231,7 @@ fn what_a_runner_left_that_was_killed_altogether_is_removed_by_the_next() {
     }
     let mut ground = Ground::new();
     let id = ground.id("orphan");
-    let (created, mut output) = ground.create(&id, "echo up; exec sleep 1000");
-    let running = created.expect("it is made").start().expect("it starts");
-    assert_eq!(output.line(), "up");
+    let running = ground.up(&id);
     let pid = running.pid();
     drop(running);
     let guard = ground.runner().pid();
@@ -263,9 +257,7 @@ fn a_runner_whose_caller_lets_go_removes_everything() {
     }
     let mut ground = Ground::new();
     let id = ground.id("left");
-    let (created, mut output) = ground.create(&id, "echo up; exec sleep 1000");
-    let running = created.expect("it is made").start().expect("it starts");
-    assert_eq!(output.line(), "up");
+    let running = ground.up(&id);
     let pid = running.pid();
     drop(running);
     drop(ground.runner.take());

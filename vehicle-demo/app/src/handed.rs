@@ -32,11 +32,10 @@ fn pass_on<M: Carried>(mut pipe: File, mut states: Producer<Published<State, M>>
     // It ends with the agent, and the mission ends with it, too.
     while let Ok(bytes) = next(&mut pipe) {
         match decode::<Sample<State, M>>(&bytes) {
-            Decoded::Read(Sample { published: Some(published), .. }) => {
-                if states.push(published).is_err() {
-                    eprintln!("a state was handed over that nobody takes");
-                }
-            }
+            Decoded::Read(Sample { header, published: Some(published) }) => match states.push(published) {
+                Ok(()) => eprintln!("the mission goes on with the state of cycle {}", header.cycle.number()),
+                Err(_) => eprintln!("a state was handed over that nobody takes"),
+            },
             Decoded::Read(_) | Decoded::OtherVersion | Decoded::Malformed => {
                 eprintln!("a state was handed over that cannot be read: the mission begins where it finds itself");
             }

@@ -78,6 +78,8 @@ fn every_rung_drives_after_a_takeover() {
         assert_eq!(of_agent, names, "{name}: {steps:?}");
         assert_eq!(steps.last().map(String::as_str), Some("first command acted on"), "{name}");
     }
+    let handed = said.matches("the mission goes on with the state of cycle").count();
+    assert_eq!(handed, 4, "from each rung below shadow it goes on, and does not begin anew: {said}");
     assert!(fs::read_to_string(json.with_extension("svg")).expect("a picture").contains("paused"));
     assert_nothing_left();
 }

@@ -4,6 +4,7 @@ use super::digest::Digest;
 use super::error::{At, ImageError, Kind};
 use super::platform::Platform;
 use oci_spec::image::{Descriptor, ImageConfiguration, ImageIndex, ImageManifest, MediaType};
+use std::collections::BTreeSet;
 
 /// Documents longer than this are none: they are read into memory.
 pub const DOCUMENT_MAX: u64 = 4 << 20;
@@ -115,4 +116,54 @@ pub(crate) fn choose(at: At<'_>, index: &ImageIndex, runs: &[Platform]) -> Resul
 /// Returns every blob below a manifest: its configuration and its layers.
 pub(crate) fn blobs(at: At<'_>, manifest: &ImageManifest) -> Result<Vec<Blob>, ImageError> {
     std::iter::once(manifest.config()).chain(manifest.layers()).map(|descriptor| blob(at, descriptor)).collect()
+}
+
+/// Everything that an image is made of, as far as it is wanted.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    /// What its digest names: an index or a manifest.
+    pub media_type: MediaType,
+    /// The manifest for the device, when one was asked for.
+    pub chosen: Option<Digest>,
+    /// The manifests below an index, with their bytes.
+    pub documents: Vec<(Blob, Vec<u8>)>,
+    /// Configurations and layers, each once.
+    pub blobs: Vec<Blob>,
+}
+
+/// Collects what the image `digest`, whose document is `bytes`, is made of: for a device that `runs` these platforms, or all of
+/// it when `runs` is empty. `read` returns other documents, checked.
+pub(crate) fn parts(
+    at: At<'_>,
+    digest: &Digest,
+    bytes: &[u8],
+    runs: &[Platform],
+    read: impl Fn(&Digest) -> Result<Vec<u8>, ImageError>,
+) -> Result<Parts, ImageError> {
+    let (mut documents, mut all, mut chosen) = (Vec::new(), Vec::new(), None);
+    let media_type = match read_document(at, digest, bytes)? {
+        Document::Index(index) => {
+            let manifests = if runs.is_empty() {
+                index.manifests().iter().map(|entry| blob(at, entry)).collect::<Result<Vec<_>, _>>()?
+            } else {
+                let one = choose(at, &index, runs)?.manifest;
+                chosen = Some(one.digest.clone());
+                vec![one]
+            };
+            for one in manifests {
+                let text = read(&one.digest)?;
+                all.extend(blobs(at, &read_manifest(at, &one.digest, &text)?)?);
+                documents.push((one, text));
+            }
+            MediaType::ImageIndex
+        }
+        Document::Manifest(manifest) => {
+            all = blobs(at, &manifest)?;
+            chosen = (!runs.is_empty()).then(|| digest.clone());
+            MediaType::ImageManifest
+        }
+    };
+    let mut seen = BTreeSet::new();
+    all.retain(|blob| seen.insert(blob.digest.clone()));
+    Ok(Parts { media_type, chosen, documents, blobs: all })
 }

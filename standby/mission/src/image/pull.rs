@@ -3,11 +3,10 @@
 use super::digest::Digest;
 use super::error::{At, ImageError, Kind};
 use super::layout::Layout;
-use super::manifest::{self, Blob, Document};
+use super::manifest::{self, Blob, Parts};
 use super::platform::Platform;
 use super::reference::Reference;
 use super::source::Source;
-use oci_spec::image::MediaType;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -84,33 +83,8 @@ fn pull_from(
     let source = Source::open(&reference.place)?;
     let image = source.resolve(at, reference)?;
     let bytes = source.document(at, &image)?;
-    let mut documents = Vec::new();
-    let mut blobs = Vec::new();
-    let mut chosen = None;
-    let media_type = match manifest::read_document(at, &image, &bytes)? {
-        Document::Index(index) => {
-            let manifests = if request.runs.is_empty() {
-                index.manifests().iter().map(|entry| manifest::blob(at, entry)).collect::<Result<Vec<_>, _>>()?
-            } else {
-                let one = manifest::choose(at, &index, request.runs)?.manifest;
-                chosen = Some(one.digest.clone());
-                vec![one]
-            };
-            for blob in manifests {
-                let text = source.document(at, &blob.digest)?;
-                blobs.extend(manifest::blobs(at, &manifest::read_manifest(at, &blob.digest, &text)?)?);
-                documents.push((blob, text));
-            }
-            MediaType::ImageIndex
-        }
-        Document::Manifest(manifest) => {
-            blobs = manifest::blobs(at, &manifest)?;
-            chosen = (!request.runs.is_empty()).then(|| image.clone());
-            MediaType::ImageManifest
-        }
-    };
-    let mut seen = std::collections::BTreeSet::new();
-    blobs.retain(|blob| seen.insert(blob.digest.clone()));
+    let parts = manifest::parts(at, &image, &bytes, request.runs, |digest| source.document(at, digest))?;
+    let Parts { media_type, chosen, documents, blobs } = parts;
     let mut pace = Pace::new(request.rate);
     let all = blobs.iter().map(|blob| blob.size).sum();
     let (mut done, mut fetched) = (0, 0);

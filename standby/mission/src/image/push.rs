@@ -3,12 +3,11 @@
 use super::digest::Digest;
 use super::error::{At, ImageError, Kind};
 use super::layout::Layout;
-use super::manifest::{self, Blob, Document};
+use super::manifest::{self, Blob, Parts};
 use super::pull::Progress;
 use super::reference::{Place, Reference};
 use super::registry::Registry;
 use super::source::find;
-use oci_spec::image::MediaType;
 
 /// What was pushed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,25 +42,8 @@ pub fn push(
     };
     let here = At { image, step: "pushing" };
     let bytes = from.read(here, &digest)?;
-    let mut documents = Vec::new();
-    let mut blobs = Vec::new();
-    let media_type = match manifest::read_document(here, &digest, &bytes)? {
-        Document::Index(index) => {
-            for entry in index.manifests() {
-                let blob = manifest::blob(here, entry)?;
-                let text = from.read(here, &blob.digest)?;
-                blobs.extend(manifest::blobs(here, &manifest::read_manifest(here, &blob.digest, &text)?)?);
-                documents.push((blob, text));
-            }
-            MediaType::ImageIndex
-        }
-        Document::Manifest(manifest) => {
-            blobs = manifest::blobs(here, &manifest)?;
-            MediaType::ImageManifest
-        }
-    };
-    let mut seen = std::collections::BTreeSet::new();
-    blobs.retain(|blob| seen.insert(blob.digest.clone()));
+    let parts = manifest::parts(here, &digest, &bytes, &[], |digest| from.read(here, digest))?;
+    let Parts { media_type, documents, blobs, .. } = parts;
     let all = blobs.iter().map(|blob| blob.size).sum();
     let (mut sent, mut done) = (0, 0);
     for blob in &blobs {

@@ -1,7 +1,7 @@
 //! A registry, by `oci-client`: plain HTTP on loopback, HTTPS elsewhere, without logging in.
 
 use super::digest::Digest;
-use super::error::{At, ImageError, Kind};
+use super::error::{At, ImageError, Kind, chain};
 use super::layout::Layout;
 use super::manifest::Blob;
 use super::source::Sink;
@@ -198,20 +198,6 @@ fn is_loopback(host: &str) -> bool {
 fn interrupted(at: At<'_>, what: &str, error: &dyn std::error::Error) -> ImageError {
     let remedy = "call it again: it goes on where it stopped";
     at.error(Kind::Unreachable, format_args!("{what}: {}", chain(error)), remedy)
-}
-
-/// Returns an error with its causes: those of `reqwest` say nothing by themselves.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        next = cause.source();
-    }
-    text
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "what is not told apart is the registry's own message")]

@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use twinhelm_mission::bundle::{Allowance, Bundle, Recipe};
-use twinhelm_mission::container::{Container, Created};
+use twinhelm_mission::container::{Container, Created, Running};
 use twinhelm_mission::runner::{Runner, RunnerError, RunnerEvent};
 
 /// Nothing here takes as long as this; what does, hangs.
@@ -87,6 +87,14 @@ impl Ground {
         let nothing = fs::File::open("/dev/null").expect("nothing to read");
         let stdio = [nothing.as_fd(), writer.as_fd(), writer.as_fd()];
         (Container::create(self.runner(), id.clone(), &bundle, stdio), Output(reader))
+    }
+
+    /// Makes a container that stays, starts it, and waits until it runs.
+    pub fn up(&self, id: &ContainerId) -> Container<Running> {
+        let (created, mut output) = self.create(id, "echo up; exec sleep 1000");
+        let running = created.expect("it is made").start().expect("it starts");
+        assert_eq!(output.line(), "up");
+        running
     }
 
     /// Waits for the end of a container.
