@@ -8,7 +8,7 @@
 //! in `.partial`, and renamed. So a process that is killed at any moment leaves no corrupt blob, and what it had fetched is
 //! gone on with. Two writers would not break a blob, but they would lose each other's tags: a writer locks the folder.
 
-use super::digest::{Digest, Hasher};
+use super::digest::{Digest, Hasher, Tee};
 use super::error::{At, ImageError, Kind};
 use super::manifest::{self, Blob, DOCUMENT_MAX, Document};
 use super::platform::Platform;
@@ -151,6 +151,22 @@ impl Layout {
         self.path_of(digest).exists()
     }
 
+    /// Returns whether a blob is here and is what its name says. One that is not is removed: it has to be fetched again.
+    pub(crate) fn has_whole(&self, at: At<'_>, digest: &Digest) -> Result<bool, ImageError> {
+        let path = self.path_of(digest);
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            opened => opened.map_err(at.io(path.display()))?,
+        };
+        let mut bytes = Tee::new(file);
+        io::copy(&mut bytes, &mut io::sink()).map_err(at.io(path.display()))?;
+        let whole = bytes.hasher.finish() == *digest;
+        if !whole {
+            fs::remove_file(&path).map_err(at.io(path.display()))?;
+        }
+        Ok(whole)
+    }
+
     /// Opens a blob. Its bytes are not checked: who reads them does that.
     pub(crate) fn open_blob(&self, at: At<'_>, blob: &Blob) -> Result<File, ImageError> {
         let path = self.path_of(&blob.digest);
@@ -241,7 +257,7 @@ impl Layout {
     /// Writes a small blob, and returns what names it.
     pub(crate) fn put(&self, at: At<'_>, media_type: MediaType, bytes: &[u8]) -> Result<Blob, ImageError> {
         let blob = Blob { digest: Digest::of(bytes), size: bytes.len() as u64, media_type };
-        if !self.has(&blob.digest) {
+        if !self.has_whole(at, &blob.digest)? {
             let path = self.path_of(&blob.digest);
             write_whole(&path, bytes).map_err(at.io(path.display()))?;
         }

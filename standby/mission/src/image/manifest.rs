@@ -104,13 +104,17 @@ pub(crate) fn choose(at: At<'_>, index: &ImageIndex, runs: &[Platform]) -> Resul
         .iter()
         .map(|entry| platform(entry).map_or_else(|| "another".to_owned(), |platform| platform.to_string()))
         .collect();
-    let wanted = runs.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
-    let problem = format!("it has nothing for {wanted}, only {}", has.join(", "));
+    let problem = format!("it has nothing for {}, only {}", list(runs), has.join(", "));
     Err(at.error(
         Kind::Platform,
         problem,
         "build the image for that platform too: twinhelm image build --platform …",
     ))
+}
+
+/// Returns platforms as people read them.
+pub(crate) fn list(platforms: &[Platform]) -> String {
+    platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
 }
 
 /// Returns every blob below a manifest: its configuration and its layers.

@@ -86,10 +86,10 @@ fn pull_from(
     let parts = manifest::parts(at, &image, &bytes, request.runs, |digest| source.document(at, digest))?;
     let Parts { media_type, chosen, documents, blobs } = parts;
     let mut pace = Pace::new(request.rate);
-    let all = blobs.iter().map(|blob| blob.size).sum();
+    let all = blobs.iter().map(|blob| blob.size).fold(0, u64::saturating_add);
     let (mut done, mut fetched) = (0, 0);
     for blob in &blobs {
-        if !to.has(&blob.digest) {
+        if !to.has_whole(at, &blob.digest)? {
             fetched +=
                 fetch(at, to, &source, blob, &mut pace, &mut |part| tell(Progress { done: done + part, all }))?;
         }

@@ -1,7 +1,8 @@
 //! Unpacking: a verified image into a folder that is there whole or not at all.
 //!
-//! The unpacking itself is `oci-unpack`'s, which resolves every path below the root in the kernel (`openat2` with
-//! `RESOLVE_BENEATH`), and where the kernel has Landlock cannot write anywhere else. It takes images from a registry, so it
+//! The unpacking itself is `oci-unpack`'s, which resolves every path that it writes below the root in the kernel (`openat2`
+//! with `RESOLVE_BENEATH`), and where the kernel has Landlock cannot write anywhere else. It sets modes without that, so what was
+//! verified has no path through a link. It takes images from a registry, so it
 //! gets one: the verified blobs of this layout, over loopback, to nobody else and for as long as it takes.
 
 use super::digest::Digest;
@@ -15,6 +16,7 @@ use oci_unpack::{EventHandler, Unpacker};
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,6 +55,8 @@ pub fn unpack(
         return Ok(Unpacked { root, verified, landlocked: false });
     }
     fs::create_dir_all(folder).map_err(at.io(folder.display()))?;
+    // What a container may execute is nobody else's business.
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(at.io(folder.display()))?;
     // Whatever an earlier life had left half unpacked.
     let half = folder.join(format!("{}.half", verified.manifest.hex()));
     if half.exists() {

@@ -11,6 +11,8 @@ use super::platform::Platform;
 use flate2::read::GzDecoder;
 use oci_spec::image::{ImageConfiguration, ImageManifest, MediaType};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 use tar::EntryType;
@@ -62,7 +64,16 @@ pub fn verify(
     let name = format!("oci:{}@{digest}", layout.folder().display());
     let at = At { image: &name, step: "verifying" };
     match layout.document(at, digest)? {
-        Document::Manifest(manifest) => Ok(vec![of_manifest(at, layout, digest, &manifest, limits)?]),
+        Document::Manifest(manifest) => {
+            let one = of_manifest(at, layout, digest, &manifest, limits)?;
+            if runs.is_empty() || one.platform.is_some_and(|platform| runs.contains(&platform)) {
+                return Ok(vec![one]);
+            }
+            let is_for =
+                one.platform.map_or_else(|| "another platform".to_owned(), |platform| platform.to_string());
+            let problem = format!("it is for {is_for}, and this device runs {}", manifest::list(runs));
+            Err(at.error(Kind::Platform, problem, "name the digest of an image for this device"))
+        }
         Document::Index(index) => {
             let chosen = if runs.is_empty() {
                 index.manifests().iter().map(|entry| manifest::blob(at, entry)).collect::<Result<Vec<_>, _>>()?
@@ -93,7 +104,7 @@ fn of_manifest(
         let problem = format!("{} layers, and {} names for what is in them", layers.len(), names.len());
         return Err(at.error(Kind::Format, problem, "build the image again"));
     }
-    let mut spent = Spent { limits, bytes: 0, entries: 0 };
+    let mut spent = Spent { limits, bytes: 0, entries: 0, tree: Tree::default() };
     for (layer, name) in layers.iter().zip(names) {
         let expected = name.parse::<Digest>();
         let expected = expected.map_err(|error| at.error(Kind::Format, error, "build the image again"))?;
@@ -110,6 +121,7 @@ struct Spent {
     limits: Limits,
     bytes: u64,
     entries: u64,
+    tree: Tree,
 }
 
 /// What Docker calls a layer of tar and gzip.
@@ -123,7 +135,6 @@ fn of_layer(
     spent: &mut Spent,
 ) -> Result<(), ImageError> {
     let mut blob = Tee::new(layout.open_blob(at, layer)?);
-    let rest = spent.limits.bytes_max.saturating_sub(spent.bytes);
     let kind = layer.media_type.to_string();
     let gzip = layer.media_type == MediaType::ImageLayerGzip || kind == DOCKERS_LAYER;
     if !gzip && layer.media_type != MediaType::ImageLayer {
@@ -134,9 +145,28 @@ fn of_layer(
             "pack it as tar+gzip: skopeo copy --dest-compress-format gzip",
         ));
     }
+    let content = content_of(at, layer, gzip, &mut blob, spent);
+    // What was not read for its contents belongs to the digest all the same.
+    io::copy(&mut blob, &mut io::sink()).map_err(at.io(format_args!("layer {}", layer.digest)))?;
+    let found = blob.hasher.finish();
+    if found != layer.digest {
+        return Err(at.digest("a layer", &layer.digest, &found));
+    }
+    let content = content?;
+    if content == *expected { Ok(()) } else { Err(at.digest("what is in a layer", expected, &content)) }
+}
+
+/// Looks at everything in a layer, and returns the digest of its contents.
+fn content_of(
+    at: At<'_>,
+    layer: &Blob,
+    gzip: bool,
+    blob: &mut Tee<File>,
+    spent: &mut Spent,
+) -> Result<Digest, ImageError> {
+    let rest = spent.limits.bytes_max.saturating_sub(spent.bytes);
     let hasher = {
-        let unpacked: Box<dyn Read + '_> =
-            if gzip { Box::new(GzDecoder::new(&mut blob)) } else { Box::new(&mut blob) };
+        let unpacked: Box<dyn Read + '_> = if gzip { Box::new(GzDecoder::new(blob)) } else { Box::new(blob) };
         let mut unpacked = Tee::new(Limited { inner: unpacked, rest });
         look_at_entries(at, layer, &mut unpacked, spent)?;
         // The padding behind the last entry belongs to both digests.
@@ -144,16 +174,7 @@ fn of_layer(
         unpacked.hasher
     };
     spent.bytes += hasher.bytes();
-    let content = hasher.finish();
-    io::copy(&mut blob, &mut io::sink()).map_err(at.io(format_args!("layer {}", layer.digest)))?;
-    let found = blob.hasher.finish();
-    if found != layer.digest {
-        return Err(at.digest("a layer", &layer.digest, &found));
-    }
-    if content == *expected {
-        return Ok(());
-    }
-    Err(at.digest("what is in a layer", expected, &content))
+    Ok(hasher.finish())
 }
 
 fn look_at_entries(at: At<'_>, layer: &Blob, tar: &mut dyn Read, spent: &mut Spent) -> Result<(), ImageError> {
@@ -169,7 +190,11 @@ fn look_at_entries(at: At<'_>, layer: &Blob, tar: &mut dyn Read, spent: &mut Spe
         }
         let path = entry.path().map_err(|error| broken(&error))?.into_owned();
         let link = entry.link_name().map_err(|error| broken(&error))?.map(std::borrow::Cow::into_owned);
-        if let Some(why) = objection(&path, entry.header().entry_type(), link.as_deref()) {
+        let kind = entry.header().entry_type();
+        let mode = entry.header().mode().map_err(|error| broken(&error))?;
+        let why = objection(&path, kind, link.as_deref())
+            .or_else(|| spent.tree.objection(&path, kind, link.as_deref(), mode));
+        if let Some(why) = why {
             let problem = format!("layer {}: {}: {why}", layer.digest, path.display());
             return Err(at.error(
                 Kind::Unsafe,
@@ -212,6 +237,69 @@ fn objection(path: &Path, kind: EntryType, link: Option<&Path>) -> Option<String
         EntryType::Fifo => Some("a pipe".to_owned()),
         other => Some(format!("an entry of kind {:?}", other.as_byte() as char)),
     }
+}
+
+/// The bits that let a program run as its owner or group.
+const SET_ID: u32 = 0o6000;
+
+/// What was a symbolic link, and what a folder, in any layer so far. A name that is both, or a path through a link, would be
+/// resolved by whoever unpacks it: on this machine, and as root.
+#[derive(Debug, Default)]
+struct Tree {
+    links: BTreeSet<PathBuf>,
+    folders: BTreeSet<PathBuf>,
+}
+
+impl Tree {
+    /// Takes an entry in, and returns what is wrong with it beside the others, if something is.
+    fn objection(&mut self, path: &Path, kind: EntryType, link: Option<&Path>, mode: u32) -> Option<String> {
+        let path = plain(path);
+        if mode & SET_ID != 0 && kind != EntryType::Symlink {
+            return Some(format!("a file that runs as its owner (mode {mode:o})"));
+        }
+        if let Some(through) = self.link_above(&path) {
+            return Some(format!("a path through the symbolic link {}", through.display()));
+        }
+        self.folders.extend(path.ancestors().skip(1).map(Path::to_owned));
+        let target = link.map(plain);
+        match kind {
+            EntryType::Directory => {
+                let is_link = self.links.contains(&path);
+                self.folders.insert(path);
+                is_link.then(|| "a folder in the place of a symbolic link".to_owned())
+            }
+            EntryType::Link if target.as_ref().is_some_and(|target| self.link_above(target).is_some()) => {
+                Some("a hard link through a symbolic link".to_owned())
+            }
+            EntryType::Symlink => self.takes_link(path),
+            // A second name for a link is a link.
+            EntryType::Link if target.is_some_and(|target| self.links.contains(&target)) => self.takes_link(path),
+            _ => None,
+        }
+    }
+
+    fn takes_link(&mut self, path: PathBuf) -> Option<String> {
+        let is_folder = self.folders.contains(&path);
+        self.links.insert(path);
+        is_folder.then(|| "a symbolic link in the place of a folder".to_owned())
+    }
+
+    fn link_above(&self, path: &Path) -> Option<&Path> {
+        path.ancestors().skip(1).find_map(|above| self.links.get(above)).map(PathBuf::as_path)
+    }
+}
+
+/// Returns a path that stays below the root without `.` and `..`.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => plain.push(name),
+            Component::ParentDir => drop(plain.pop()),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    plain
 }
 
 /// Returns how deep `path` leads below a root when one begins `depth` deep, `None` when it leads out of it on the way.

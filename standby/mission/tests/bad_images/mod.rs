@@ -19,11 +19,20 @@ pub struct Entry<'a> {
     pub kind: EntryType,
     pub link: Option<&'a str>,
     pub content: &'a [u8],
+    pub mode: u32,
 }
 
 impl<'a> Entry<'a> {
+    pub fn folder(name: &'a str) -> Self {
+        Self { name, kind: EntryType::Directory, link: None, content: b"", mode: 0o755 }
+    }
+
+    pub fn link(name: &'a str, kind: EntryType, to: &'a str) -> Self {
+        Self { name, kind, link: Some(to), content: b"", mode: 0o777 }
+    }
+
     pub fn file(name: &'a str, content: &'a [u8]) -> Self {
-        Self { name, kind: EntryType::Regular, link: None, content }
+        Self { name, kind: EntryType::Regular, link: None, content, mode: 0o644 }
     }
 }
 
@@ -33,7 +42,7 @@ pub fn layer(entries: &[Entry<'_>]) -> Vec<u8> {
     for entry in entries {
         let mut header = Header::new_ustar();
         header.set_entry_type(entry.kind);
-        header.set_mode(0o644);
+        header.set_mode(entry.mode);
         header.set_size(entry.content.len() as u64);
         let raw = header.as_ustar_mut().expect("it was made so");
         raw.name[..entry.name.len()].copy_from_slice(entry.name.as_bytes());
@@ -83,6 +92,14 @@ impl Folder {
 
     fn size(&self, digest: &Digest) -> u64 {
         fs::metadata(self.blob(digest)).expect("it is there").len()
+    }
+
+    /// Writes an image of these layers without an index, and returns its manifest's digest.
+    pub fn manifest(&mut self, layers: &[Vec<u8>]) -> Digest {
+        let index = self.image(layers);
+        let text = fs::read(self.blob(&index)).expect("it is there");
+        let index: serde_json::Value = serde_json::from_slice(&text).expect("it was written so");
+        index["manifests"][0]["digest"].as_str().expect("a digest").parse().expect("a digest")
     }
 
     /// Writes an image of these layers, and returns its index's digest.
