@@ -4,6 +4,7 @@
 #![allow(unsafe_code)] // rustix has no call that sets a scheduling class.
 
 use rustix::mm::{MlockAllFlags, mlockall};
+use rustix::process::Pid;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{
     CapabilitySet, CpuSet, capabilities, sched_getaffinity, sched_setaffinity, set_current_timer_slack,
@@ -84,18 +85,36 @@ pub fn lower_to_idle() -> io::Result<()> {
 /// # Errors
 /// The kernel's.
 pub fn lower_io_to_idle() -> io::Result<()> {
-    const WHO_PROCESS: libc::c_int = 1;
     const CLASS_IDLE: libc::c_int = 3 << 13;
+    set_io(0, CLASS_IDLE)
+}
+
+/// Gives a thread that was lowered the ordinary priorities back, of processor and disk.
+///
+/// # Errors
+/// The kernel's: `NotFound` when there is no such thread any more.
+pub fn raise(thread: Pid) -> io::Result<()> {
+    let number = thread.as_raw_nonzero().get();
+    set_class_of(number, libc::SCHED_OTHER, 0)?;
+    set_io(number, 0)
+}
+
+fn set_io(thread: libc::c_int, class: libc::c_int) -> io::Result<()> {
+    const WHO_PROCESS: libc::c_int = 1;
     // SAFETY: three numbers, and the kernel changes nothing but the thread's priority.
-    let answer = unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, CLASS_IDLE) };
+    let answer = unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, thread, class) };
     if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 fn set_class(class: libc::c_int, level: u8) -> io::Result<()> {
+    set_class_of(0, class, level)
+}
+
+fn set_class_of(thread: libc::c_int, class: libc::c_int, level: u8) -> io::Result<()> {
     let level = libc::c_int::from(level);
     // By number: musl's own `sched_setscheduler` refuses everything (POSIX means processes, Linux threads).
     // SAFETY: the kernel reads one `int` there, its `struct sched_param`, and nothing else.
-    let answer = unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, class, &raw const level) };
+    let answer = unsafe { libc::syscall(libc::SYS_sched_setscheduler, thread, class, &raw const level) };
     if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

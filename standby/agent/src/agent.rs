@@ -12,22 +12,25 @@ use crate::config::Config;
 use crate::output::{Problem, tell};
 use mailbox::Mailbox;
 use mission_wire::{ContainerId, Signal};
+use rustix::process::Pid;
+use rustix::thread::gettid;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 use store::Store;
 use twinhelm_hal::time::Instant;
 use twinhelm_linux::clock::now;
-use twinhelm_linux::scheduling::{lower_io_to_idle, lower_to_idle};
+use twinhelm_linux::scheduling::{lower_io_to_idle, lower_to_idle, raise};
 use twinhelm_mission::bundle::{Bundle, Recipe};
 use twinhelm_mission::container::{Container, Created, Failed, Paused, Running};
+use twinhelm_mission::image::Platform;
 use twinhelm_mission::image::error::chain;
 use twinhelm_mission::image::pull::{Progress, Rate};
 use twinhelm_mission::image::unpack::Unpacked;
-use twinhelm_mission::image::{ImageError, Platform};
 use twinhelm_mission::runner::{Runner, RunnerError, RunnerEvent, beside_this_program};
 use twinhelm_standby::ladder::{Keeper, News, Step, Task};
 use twinhelm_standby::{AgentReport, Readiness};
@@ -47,10 +50,12 @@ enum Happened {
     Up,
     /// Nobody drives, since then.
     NobodyDrives(Instant),
+    /// The bus is gone, or is back: nobody can be seen to drive, or not to.
+    Deaf(bool),
     /// How far the image is.
     Pulling(Progress),
     /// The image was pulled and unpacked, or not; how long each took.
-    Pulled(Result<Box<(Unpacked, [Duration; 2])>, Box<ImageError>>),
+    Pulled(Result<Box<(Unpacked, [Duration; 2])>, String>),
     /// Somebody wants the agent to end.
     Stop,
 }
@@ -120,6 +125,8 @@ struct Agent {
     program: PathBuf,
     runner: Option<Runner>,
     rate: Arc<Rate>,
+    /// The thread that pulls at the lowest priority, if one does.
+    puller: Arc<Mutex<Option<Pid>>>,
     keeper: Keeper,
     unpacked: Option<Unpacked>,
     held: Option<Held>,
@@ -128,6 +135,7 @@ struct Agent {
     lives: u64,
     pulled: Option<(u64, u64)>,
     problem: Option<String>,
+    is_deaf: bool,
     steps: Vec<Step>,
     libcrun: String,
 }
@@ -161,6 +169,7 @@ impl Agent {
             program,
             runner: None,
             rate: Arc::new(Rate::new(config.rate)),
+            puller: Arc::default(),
             keeper: Keeper::new(config.readiness),
             unpacked: None,
             held: None,
@@ -169,6 +178,7 @@ impl Agent {
             lives: 0,
             pulled: None,
             problem: None,
+            is_deaf: false,
             steps: Vec::new(),
             libcrun: String::new(),
             config: Arc::new(config),
@@ -211,10 +221,21 @@ impl Agent {
             Happened::Up => News::Up,
             Happened::NobodyDrives(at) => {
                 self.rate.lift();
+                if let Some(thread) = self.puller.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                    // Where the kernel refuses, it is still as fast as its priority lets it.
+                    let _ = raise(thread);
+                }
                 self.steps.clear();
                 self.note("noticed", at, Duration::ZERO);
                 tell(format_args!("nobody drives: {} is started", self.config.device));
                 News::Start
+            }
+            Happened::Deaf(deaf) => {
+                let problem = "the bus is gone: nobody is started if nobody drives";
+                self.is_deaf = deaf;
+                tell(if deaf { problem } else { "the bus is back" });
+                self.problem = deaf.then(|| problem.to_owned());
+                News::Look
             }
             Happened::Pulling(Progress { done, all }) => {
                 self.pulled = Some((done, all));
@@ -229,7 +250,7 @@ impl Agent {
                 (self.unpacked, self.pulled, self.problem) = (Some(unpacked), None, None);
                 News::Done
             }
-            Happened::Pulled(Err(error)) => self.failed(&error),
+            Happened::Pulled(Err(error)) => self.failed(error),
             Happened::Runner(RunnerEvent::Ended(id, exit)) => {
                 if self.id.as_ref() != Some(&id) {
                     return News::Look;
@@ -255,13 +276,18 @@ impl Agent {
     fn carry_out(&mut self, task: Task) -> Option<News> {
         let begun = now();
         let done = match task {
-            Task::Pull => {
-                self.pull();
-                return None;
-            }
+            Task::Pull => return self.pull(),
             Task::Create => self.create(),
             Task::Start | Task::Pause | Task::Resume => self.advance(task),
-            Task::Remove => self.held.take().map_or(Ok(()), Held::remove),
+            Task::Remove => {
+                self.pid = None;
+                if let Some(Err(error)) = self.held.take().map(Held::remove) {
+                    tell(format_args!("removing the container: {error}; mission-runner is ended, and removes it"));
+                    // Waits until it has.
+                    self.runner = None;
+                }
+                Ok(())
+            }
         };
         match done {
             Ok(()) => {
@@ -280,7 +306,7 @@ impl Agent {
                 }
                 Some(News::Done)
             }
-            Err(error) => Some(self.failed(&error)),
+            Err(error) => Some(self.failed(chain(&error))),
         }
     }
 
@@ -301,24 +327,37 @@ impl Agent {
         done
     }
 
-    fn pull(&mut self) {
+    /// Starts the pull; `None` when it has begun, and its end will be told.
+    fn pull(&mut self) -> Option<News> {
         let (config, store, rate, happen) =
             (self.config.clone(), self.store.clone(), self.rate.clone(), self.happen.clone());
-        let (platform, is_urged) = (self.platform, self.keeper.is_urged());
+        let (platform, is_urged, puller) = (self.platform, self.keeper.is_urged(), self.puller.clone());
         let work = move || {
             if !is_urged {
+                *puller.lock().unwrap_or_else(PoisonError::into_inner) = Some(gettid());
                 // Where the kernel refuses, it is still slow by its rate.
                 let _ = lower_to_idle();
                 let _ = lower_io_to_idle();
             }
-            let progress = happen.clone();
-            let pulled = store.fetch(&config, platform, &rate, &mut move |progress_made| {
-                drop(progress.send(Happened::Pulling(progress_made)));
-            });
-            drop(happen.send(Happened::Pulled(pulled.map(Box::new).map_err(Box::new))));
+            let mut told = now();
+            let mut tell = |made: Progress| {
+                if now().since(told) >= PROGRESS_EVERY {
+                    told = now();
+                    drop(happen.send(Happened::Pulling(made)));
+                }
+            };
+            // Whatever becomes of it, its end is told.
+            let fetch = AssertUnwindSafe(|| store.fetch(&config, platform, &rate, &mut tell));
+            let pulled = match catch_unwind(fetch) {
+                Ok(fetched) => fetched.map(Box::new).map_err(|error| error.to_string()),
+                Err(_) => Err("the pull has met a bug of ours; its message is in the log".to_owned()),
+            };
+            puller.lock().unwrap_or_else(PoisonError::into_inner).take();
+            drop(happen.send(Happened::Pulled(pulled)));
         };
-        if let Err(error) = thread::Builder::new().name("pull".to_owned()).spawn(work) {
-            tell(format_args!("starting the thread that pulls: {error}"));
+        match thread::Builder::new().name("pull".to_owned()).spawn(work) {
+            Ok(_) => None,
+            Err(error) => Some(self.failed(format!("starting the thread that pulls: {error}"))),
         }
     }
 
@@ -374,8 +413,7 @@ impl Agent {
         Ok(runner)
     }
 
-    fn failed(&mut self, error: &dyn std::error::Error) -> News {
-        let text = chain(error);
+    fn failed(&mut self, text: String) -> News {
         if self.problem.as_ref() != Some(&text) {
             tell(format_args!("{}: {text}", self.config.device));
         }
@@ -398,7 +436,7 @@ impl Agent {
             image: self.config.image.to_string(),
             wanted: self.keeper.target(),
             holds: self.keeper.holds(),
-            ready: self.keeper.is_ready(),
+            ready: self.keeper.is_ready() && !self.is_deaf,
             urged: self.keeper.is_urged(),
             busy: self.keeper.busy(),
             pulled: self.pulled,
@@ -432,6 +470,9 @@ impl Agent {
         }
     }
 }
+
+/// How often the progress of a pull is told.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
 /// So many steps are kept.
 const STEPS_MAX: usize = 64;

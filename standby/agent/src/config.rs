@@ -63,7 +63,7 @@ gate_lease_ms = 30                  # as in the vehicle's configuration
 
 [link]
 listen = ["tcp/0.0.0.0:7449"]
-connect = ["tcp/10.0.0.1:7447"]     # the other device, whose state is handed on to the mission
+connect = ["tcp/10.0.0.1:7447", "tcp/127.0.0.1:7447"]   # both devices: the state of whoever drove is handed on
 link_lease_ms = 500
 keep_alive = 4
 "#;
@@ -191,6 +191,11 @@ impl Config {
         });
         let sources = sources.collect::<Result<Vec<_>, _>>()?;
         let readiness = mission.readiness.parse().map_err(|error| bad(format!("mission.readiness: {error}")))?;
+        for (key, path) in [("mission.data", &mission.data), ("limits.network", &limits.network)] {
+            if let Some(path) = path.as_ref().filter(|path| path.is_relative()) {
+                return Err(bad(format!("{key} = {:?} is relative: write a path from / on", path.display())));
+            }
+        }
         let fits = |key, value: u64, least: u64, most: u64| {
             if (least..=most).contains(&value) {
                 Ok(value)

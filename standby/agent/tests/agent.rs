@@ -74,13 +74,19 @@ impl Bus {
     }
 }
 
-impl Drop for Bus {
-    fn drop(&mut self) {
+impl Bus {
+    fn end(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             // Its panic was printed.
             let _ = thread.join();
         }
+    }
+}
+
+impl Drop for Bus {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -157,6 +163,9 @@ impl Ground {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            // A proxy that nobody answers: unpacking goes through loopback, which is none of its business.
+            .env("HTTPS_PROXY", "http://127.0.0.1:1")
+            .env("HTTP_PROXY", "http://127.0.0.1:1")
             .spawn()
             .expect("it starts");
         Agent(process)
@@ -333,6 +342,25 @@ fn a_runner_that_is_killed_is_started_anew_with_its_mission() {
     assert_eq!(report["restarts"], 1);
     assert!(agent.end().status.success());
     ground.assert_nothing_left();
+}
+
+#[test]
+fn an_agent_whose_bus_is_gone_is_not_ready_until_it_is_back() {
+    if !may_make_containers() {
+        return;
+    }
+    let mut ground = Ground::new();
+    let agent = ground.start(&ground.config("pulled", STAY, &[]));
+    ground.wait_for("it holds", |report| report["holds"] == "pulled" && report["ready"] == true);
+    let name = ground.bus.name.clone();
+    ground.bus.end();
+    let report = ground.wait_for("it notices", |report| report["ready"] == false);
+    assert!(report["problem"].as_str().is_some_and(|problem| problem.contains("the bus is gone")), "{report}");
+    ground.bus = Bus::start(&name);
+    ground.wait_for("it is back", |report| report["ready"] == true);
+    ground.bus.open.store(false, Ordering::Relaxed);
+    ground.wait_for("it drives", |report| report["holds"] == "shadow");
+    assert!(agent.end().status.success());
 }
 
 #[test]

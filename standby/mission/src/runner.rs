@@ -146,7 +146,11 @@ impl Runner {
             }
             Ok(says) => Ok(says),
             Err(RecvTimeoutError::Disconnected) => Err(RunnerError::Gone),
-            Err(RecvTimeoutError::Timeout) => Err(RunnerError::Silent { waited: ANSWER_WITHIN }),
+            Err(RecvTimeoutError::Timeout) => {
+                // Its answer would be taken for the next question's: this runner is not asked again, and ends.
+                let _ = rustix::net::shutdown(&self.0.socket, rustix::net::Shutdown::Both);
+                Err(RunnerError::Silent { waited: ANSWER_WITHIN })
+            }
         }
     }
 }

@@ -8,20 +8,19 @@ use crate::settings::Settings;
 use crate::wire::{BYTES_MAX, VERSION};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use twinhelm_hal::term::{SLOTS, Slot};
+use twinhelm_hal::term::Slot;
 use twinhelm_hal::time::Duration;
 use twinhelm_standby::Header;
 use zenoh::pubsub::{Publisher, Subscriber};
 use zenoh::query::Queryable;
 use zenoh::{Session, Wait};
 
-/// A sample of each slot, as it came over the wire.
-type Heard = Arc<Mutex<[Option<Vec<u8>>; SLOTS as usize]>>;
+/// The last sample of whoever drove, as it came over the wire.
+type Heard = Arc<Mutex<Option<Vec<u8>>>>;
 
 /// An agent's line to whoever asks, and its ear to those who drive. Dropping it closes its session.
 #[derive(Debug)]
 pub struct AgentLine {
-    slot: Slot,
     session: Session,
     publisher: Publisher<'static>,
     report: Arc<Mutex<Vec<u8>>>,
@@ -58,13 +57,13 @@ impl AgentLine {
             .declare_subscriber(&states)
             .callback(move |message| {
                 let bytes = message.payload().to_bytes();
-                if let Some(slot) = slot_of(message.key_expr().as_str()).filter(|_| was_sent(&bytes)) {
-                    hears.lock().unwrap_or_else(PoisonError::into_inner)[slot.index()] = Some(bytes.into_owned());
+                if slot_of(message.key_expr().as_str()).is_some() && was_sent(&bytes) {
+                    *hears.lock().unwrap_or_else(PoisonError::into_inner) = Some(bytes.into_owned());
                 }
             })
             .wait()
             .map_err(OpenError::of(&states))?;
-        Ok(Self { slot, session, publisher, report, heard, _asked: asked, _states: subscriber })
+        Ok(Self { session, publisher, report, heard, _asked: asked, _states: subscriber })
     }
 
     /// Tells everybody how the agent stands, and whoever asks from now on.
@@ -74,15 +73,11 @@ impl AgentLine {
         drop(self.publisher.put(report).wait());
     }
 
-    /// Returns the last sample that another device published in a cycle in which it drove, as it came over the wire.
+    /// Returns the last sample that a device published in a cycle in which it sent its command, as it came over the wire. The
+    /// own device's are among them, if its endpoint is one that this session connects to.
     #[must_use]
     pub fn last_state(&self) -> Option<Vec<u8>> {
-        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        let others = heard.iter().enumerate().filter(|(index, _)| *index != self.slot.index());
-        // Of two that have driven, the one in the higher term did so later.
-        others
-            .filter_map(|(_, bytes)| bytes.clone())
-            .max_by_key(|bytes| header(bytes).and_then(|header| header.term))
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -2,7 +2,9 @@
 //! `./dev test` packs the image before.
 
 use std::fs;
-use tools::{demo, text};
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+use tools::{demo, program, text};
 
 mod tools;
 
@@ -45,6 +47,26 @@ fn a_mission_in_a_container_takes_the_wheel_from_another() {
         assert_eq!(report[figure], 0, "{figure}: {report}");
     }
     assert!(said.contains("right's agent holds shadow"), "{said}");
+    assert_nothing_left();
+}
+
+#[test]
+fn a_run_that_is_interrupted_leaves_no_container() {
+    if !may_make_containers() {
+        return;
+    }
+    let mut run = program()
+        .args(["run", "--plain", "--runtime", "container", "--duration", "60s"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    let said = BufReader::new(run.stderr.take().expect("a pipe"));
+    let ready = said.lines().map_while(Result::ok).any(|line| line.contains("the pair is ready"));
+    assert!(ready, "it begins");
+    let pid = rustix::process::Pid::from_raw(run.id().cast_signed()).expect("a process");
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it runs");
+    assert_eq!(run.wait().expect("it ends").code(), Some(3));
     assert_nothing_left();
 }
 

@@ -5,12 +5,13 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 
-/// A process that was asked to end has so long.
-const END_WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
+/// A process that was asked to end has so long; an agent that removes its container on a busy machine takes a while.
+const END_WITHIN: Duration = Duration::from_secs(10);
 
 /// Which process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,8 +10,9 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
 use twinhelm_hal::term::Slot;
-use twinhelm_hil::world::other;
 use twinhelm_standby::Readiness;
 use twinhelm_vehicle::report::device_name;
 
@@ -44,7 +45,6 @@ pub(super) fn write(
     fs::write(data.join("role.json"), serde_json::to_vec(&Role::Device(spec.clone()))?)?;
     // The vehicle starts with the left one, whatever the right one's rung.
     let readiness = if slot == Slot::LEFT { Readiness::Shadow } else { containers.readiness };
-    let peer = if other(slot) == Slot::LEFT { addresses.left } else { addresses.right };
     let images = format!("oci:{}", containers.images.display());
     let gate_lease_ms = spec.common.parameters.gate_lease.as_secs_f64() * 1e3;
     // Strings of JSON are strings of TOML.
@@ -64,7 +64,7 @@ pub(super) fn write(
         ("bus.name", json!(spec.common.bus)),
         ("bus.gate_lease_ms", json!(gate_lease_ms)),
         ("link.listen", json!([endpoint(addresses.agents[slot.index()])])),
-        ("link.connect", json!([endpoint(peer)])),
+        ("link.connect", json!([addresses.left, addresses.right].map(endpoint))),
     ];
     for (key, value) in lines {
         // Writing to a string does not fail.
@@ -73,4 +73,38 @@ pub(super) fn write(
     let path = home.join("agent.toml");
     fs::write(&path, text)?;
     Ok(path)
+}
+
+/// What is left of containers has to be gone so long after.
+const REMOVED_WITHIN: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// What the agents of a run need on the disk. Dropping it waits until their runners have removed every container, also those
+/// of agents that were killed: the runners find them by what is written here.
+pub(super) struct AgentsFolder(TempDir);
+
+impl AgentsFolder {
+    pub fn new() -> io::Result<Self> {
+        TempDir::new().map(Self)
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn has_containers(&self) -> bool {
+        [Slot::LEFT, Slot::RIGHT].into_iter().any(|slot| {
+            let journal = self.path().join(device_name(slot)).join("run/runner/journal");
+            fs::read_dir(journal).is_ok_and(|mut entries| entries.next().is_some())
+        })
+    }
+}
+
+impl Drop for AgentsFolder {
+    fn drop(&mut self) {
+        let until = Instant::now() + REMOVED_WITHIN;
+        while self.has_containers() && Instant::now() < until {
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
 }

@@ -5,6 +5,7 @@ use super::cables::{Cables, Cabling, Plug};
 use super::child::{Process, Said, Who};
 use super::collect::Collector;
 use super::conclude::Finished;
+use super::contained::AgentsFolder;
 use super::glance::Board;
 use super::inject::{Action, Active, Agenda, fallible};
 use super::observe::{Observation, Watch};
@@ -13,7 +14,6 @@ use super::spec::{Common, DeviceLine, DeviceSpec, LinkTrouble, Role, Says, Step,
 use super::{HostError, HostPlan, contained, machine};
 use crate::tape::Tape;
 use std::time::Duration;
-use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use twinhelm_control::Controller;
@@ -70,8 +70,8 @@ pub(super) struct Run<'a, L: Controller> {
     agents: [Option<AgentReport>; 2],
     /// So many steps of an agent that was urged have been noted.
     steps_noted: [usize; 2],
-    /// What the agents of this run need on the disk; gone with it.
-    folder: Option<TempDir>,
+    /// What the agents of this run need on the disk; gone with it. Behind the devices: it waits for what they leave.
+    folder: Option<AgentsFolder>,
     /// The `fresh` baseline has not started its second process yet.
     fresh_waits: bool,
     look_at: Instant,
@@ -111,7 +111,9 @@ where
                 let message = "containers run on the rig host: use --rig host, or --runtime process";
                 return Err(HostError::BadInput(message.to_owned()));
             }
-            Some(_) => Some(TempDir::new().map_err(|error| machine("making a folder for the agents", &error))?),
+            Some(_) => {
+                Some(AgentsFolder::new().map_err(|error| machine("making a folder for the agents", &error))?)
+            }
         };
         let agents = if folder.is_some() { addresses.agents.map(endpoint).to_vec() } else { Vec::new() };
         let watch = Watch::start(cables.desk(), &agents, config.link_lease, host.keep_alive);

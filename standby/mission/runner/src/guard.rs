@@ -3,13 +3,14 @@
 use crate::{cgroups, journal};
 use mission_wire::{Says, send};
 use rustix::process::set_child_subreaper;
+use std::fs::File;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 /// Runs a worker to its end, and then removes every container that it knew.
 pub fn run(state: &Path) -> ExitCode {
-    match prepare(state).and_then(|()| start(state)) {
+    match prepare(state).and_then(|lock| start(state).map(|()| drop(lock))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             // An agent that is gone hears nothing.
@@ -19,8 +20,10 @@ pub fn run(state: &Path) -> ExitCode {
     }
 }
 
-fn prepare(state: &Path) -> Result<(), String> {
+/// Prepares the process, and returns the lock of its folder: an earlier life may still be removing what it had.
+fn prepare(state: &Path) -> Result<File, String> {
     std::fs::create_dir_all(state).map_err(|error| format!("making {}: {error}", state.display()))?;
+    let lock = journal::lock(state, "guard")?;
     // Containers whose worker is gone become the guard's children, and it can wait for them.
     set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(|error| format!("becoming a subreaper: {error}"))?;
@@ -28,7 +31,8 @@ fn prepare(state: &Path) -> Result<(), String> {
         format!(
             "preparing the cgroups in a mount namespace of its own: {error}; containers need root (CAP_SYS_ADMIN)"
         )
-    })
+    })?;
+    Ok(lock)
 }
 
 fn start(state: &Path) -> Result<(), String> {
@@ -45,7 +49,7 @@ fn start(state: &Path) -> Result<(), String> {
         .spawn()
         .map_err(|error| format!("starting the worker: {error}"))?;
     // The agent has to see when the worker's end of the socket closes: this one gives its own away.
-    let nothing = std::fs::File::open("/dev/null").map_err(|error| format!("opening /dev/null: {error}"))?;
+    let nothing = File::open("/dev/null").map_err(|error| format!("opening /dev/null: {error}"))?;
     rustix::stdio::dup2_stdin(nothing.as_fd()).map_err(|error| format!("giving the socket away: {error}"))?;
     // However it ended, what it left is removed.
     let _ended = worker.wait();

@@ -2,12 +2,20 @@
 
 use crate::{cgroups, library};
 use mission_wire::ContainerId;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
 fn folder(state: &Path) -> PathBuf {
     state.join("journal")
+}
+
+/// Waits until no earlier life's process of this sort works on the folder, and keeps later ones out as long as the file is
+/// open: one that was left may still be removing what it had.
+pub fn lock(state: &Path, sort: &str) -> Result<File, String> {
+    let path = state.join(format!("{sort}.lock"));
+    let lock = File::create(&path).and_then(|file| file.lock().map(|()| file));
+    lock.map_err(|error| format!("locking {}: {error}", path.display()))
 }
 
 /// Notes that a container is about to be made.

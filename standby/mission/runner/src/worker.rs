@@ -11,8 +11,12 @@ use std::process::ExitCode;
 /// Does what is asked until the agent, or the guard, is gone; then removes every container.
 pub fn run(state: &Path) -> ExitCode {
     let mut worker = Worker { state: state.to_owned(), alive: Vec::new() };
-    let result = worker.serve();
-    journal::remove_all(state);
+    let result = journal::lock(state, "worker").and_then(|lock| {
+        let served = worker.serve().map_err(|error| error.to_string());
+        journal::remove_all(state);
+        drop(lock);
+        served
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -75,28 +79,14 @@ impl Worker {
         match request {
             Request::Create { id, bundle, config, cgroup, realtime_us } => {
                 journal::begin(state, id, cgroup).map_err(|error| format!("noting the container: {error}"))?;
-                let made = cgroups::grant_realtime(cgroup, *realtime_us)
-                    .map_err(|error| format!("granting {realtime_us} us of real time: {error}"))
-                    .and_then(|()| Stdio::exchange(files))
-                    .and_then(|stdio| {
-                        let made = library::create(state, id, bundle, config);
-                        stdio.restore().and(made)
-                    });
-                let pid = match made {
-                    Ok(pid) => pid,
-                    Err(why) => {
-                        // What is half made is removed; if it cannot be, the journal keeps it.
-                        return Err(match journal::remove(state, id) {
-                            Ok(()) => why,
-                            Err(left) => format!("{why}; and removing what is half made: {left}"),
-                        });
-                    }
-                };
-                let process = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or("libcrun names no process")?;
-                let process = pidfd_open(process, PidfdFlags::empty())
-                    .map_err(|error| format!("watching process {pid}: {error}"))?;
-                self.alive.push((id.clone(), process));
-                Ok(Says::Created { pid })
+                match self.create(id, bundle, config, cgroup, *realtime_us, files) {
+                    Ok(pid) => Ok(Says::Created { pid }),
+                    // What is half made is removed; if it cannot be, the journal keeps it.
+                    Err(why) => Err(match journal::remove(&self.state, id) {
+                        Ok(()) => why,
+                        Err(left) => format!("{why}; and removing what is half made: {left}"),
+                    }),
+                }
             }
             Request::Start(id) => library::start(state, id).map(|()| Says::Done),
             Request::Pause(id) => library::pause(state, id).map(|()| Says::Done),
@@ -109,6 +99,27 @@ impl Worker {
             }
             Request::State(id) => library::status(state, id).map(Says::State),
         }
+    }
+
+    fn create(
+        &mut self,
+        id: &ContainerId,
+        bundle: &Path,
+        config: &str,
+        cgroup: &str,
+        realtime_us: u32,
+        files: Vec<OwnedFd>,
+    ) -> Result<u32, String> {
+        cgroups::grant_realtime(cgroup, realtime_us)
+            .map_err(|error| format!("granting {realtime_us} us of real time: {error}"))?;
+        let stdio = Stdio::exchange(files)?;
+        let made = library::create(&self.state, id, bundle, config);
+        let pid = stdio.restore().and(made)?;
+        let process = Pid::from_raw(pid.cast_signed()).ok_or("libcrun names no process")?;
+        let process =
+            pidfd_open(process, PidfdFlags::empty()).map_err(|error| format!("watching process {pid}: {error}"))?;
+        self.alive.push((id.clone(), process));
+        Ok(pid)
     }
 
     /// Tells which containers' first processes have ended.

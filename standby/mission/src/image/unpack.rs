@@ -3,7 +3,7 @@
 //! The unpacking itself is `oci-unpack`'s, which resolves every path that it writes below the root in the kernel (`openat2`
 //! with `RESOLVE_BENEATH`), and where the kernel has Landlock cannot write anywhere else. It sets modes without that, so what was
 //! verified has no path through a link. It takes images from a registry, so it
-//! gets one: the verified blobs of this layout, over loopback, to nobody else and for as long as it takes.
+//! gets one: the verified blobs of this layout, over loopback, for as long as it takes.
 
 use super::digest::Digest;
 use super::error::{At, ImageError, Kind};

@@ -261,21 +261,20 @@ impl Tree {
             return Some(format!("a path through the symbolic link {}", through.display()));
         }
         self.folders.extend(path.ancestors().skip(1).map(Path::to_owned));
-        let target = link.map(plain);
-        match kind {
-            EntryType::Directory => {
-                let is_link = self.links.contains(&path);
-                self.folders.insert(path);
-                is_link.then(|| "a folder in the place of a symbolic link".to_owned())
-            }
-            EntryType::Link if target.as_ref().is_some_and(|target| self.link_above(target).is_some()) => {
-                Some("a hard link through a symbolic link".to_owned())
-            }
-            EntryType::Symlink => self.takes_link(path),
-            // A second name for a link is a link.
-            EntryType::Link if target.is_some_and(|target| self.links.contains(&target)) => self.takes_link(path),
-            _ => None,
+        if kind == EntryType::Directory {
+            let is_link = self.links.contains(&path);
+            self.folders.insert(path);
+            return is_link.then(|| "a folder in the place of a symbolic link".to_owned());
         }
+        if kind == EntryType::Symlink {
+            return self.takes_link(path);
+        }
+        let target = link.map(plain).filter(|_| kind == EntryType::Link)?;
+        if self.link_above(&target).is_some() {
+            return Some("a hard link through a symbolic link".to_owned());
+        }
+        // A second name for a link is a link.
+        self.links.contains(&target).then(|| self.takes_link(path)).flatten()
     }
 
     fn takes_link(&mut self, path: PathBuf) -> Option<String> {
