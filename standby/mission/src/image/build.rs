@@ -72,8 +72,9 @@ pub struct Impossible {
 
 /// The compiler that carries the standard library's source, where Debian puts it.
 const SECOND_COMPILER: &str = "/usr/bin/rustc";
-/// The profile in the workspace's Cargo.toml.
+/// The profile that programs for images are built with. It is given on the command line: the workspace need not have it.
 const PROFILE: &str = "image";
+const PROFILE_IS: [&str; 2] = ["profile.image.inherits=\"release\"", "profile.image.panic=\"abort\""];
 
 /// Finds the way to build for `platform` here.
 ///
@@ -145,6 +146,7 @@ pub fn build(
         }
     };
     cargo
+        .args(PROFILE_IS.iter().flat_map(|setting| ["--config", setting]))
         .args(["--locked", "--profile", PROFILE, "--package", &recipe.package, "--bin", &recipe.package])
         .arg("--target")
         .arg(&target)
