@@ -52,8 +52,9 @@ fn the_text_of_the_page_builds_and_drives_on_both_rigs() {
     std::fs::copy(repository().join("Cargo.lock"), project.join("Cargo.lock")).expect("the lock file");
     succeeds("build", &cargo(&project, &["build", "--offline"]));
     let program = repository().join("target/debug/my-vehicle");
-    let [commands] = blocks(&page, "sh").try_into().expect("one block of commands");
-    let commands: Vec<&str> = commands.lines().filter_map(|line| line.strip_prefix("cargo run -- ")).collect();
+    let blocks = blocks(&page, "sh");
+    let commands = blocks.iter().flat_map(|block| block.lines());
+    let commands: Vec<&str> = commands.filter_map(|line| line.strip_prefix("cargo run -- ")).collect();
     assert_eq!(commands.len(), 3, "{commands:?}");
     for command in commands {
         let output =
