@@ -12,6 +12,19 @@ pub struct Received {
     pub frame: Frame,
 }
 
+/// How a station's own bus controller stands: the fault confinement of ISO 11898-1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Confinement {
+    /// It takes part.
+    #[default]
+    Active,
+    /// It has made so many errors that it may no longer flag others': what it sends may not arrive. Ends with frames that
+    /// get through, or with [`Confinement::Off`].
+    Passive,
+    /// It has taken itself off the bus: it sends nothing. Ends when it is started anew.
+    Off,
+}
+
 /// A station's access to the bus.
 ///
 /// Neither call blocks. The queue towards the bus holds one frame: a second `send` before the first is on the
@@ -22,4 +35,9 @@ pub trait Bus {
 
     /// Returns the next frame that was heard, in the bus's order, or `None`.
     fn receive(&mut self) -> Option<Received>;
+
+    /// Returns how the station's controller stands. A bus without controllers has none that could fail.
+    fn confinement(&self) -> Confinement {
+        Confinement::Active
+    }
 }

@@ -1,6 +1,7 @@
 //! Faults, in the words of the command line and of scenario files: `KIND[=AMOUNT]@TIME[:DURATION][:DEVICE]`.
 
 use std::time::Duration;
+use twinhelm_hal::ports::Confinement;
 use twinhelm_hal::term::Slot;
 use twinhelm_vehicle::sensors::SensorFault;
 
@@ -106,6 +107,8 @@ pub enum Kind {
     LinkCut(Cut),
     /// The bus connection is cut.
     BusCut(Cut),
+    /// The device's bus controller is error-passive, or off the bus.
+    BusErrors(Confinement),
     /// The law's output is late.
     Late(Lateness),
     /// The law returns NaN.
@@ -160,6 +163,7 @@ impl Kind {
             | Self::Power
             | Self::LinkCut(_)
             | Self::BusCut(_)
+            | Self::BusErrors(_)
             | Self::Late(_)
             | Self::Nan
             | Self::OutOfRange

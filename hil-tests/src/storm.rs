@@ -108,6 +108,8 @@ classes! {
     "bus-cut", Pair, |dice| dice.passing("bus-cut");
     "bus-cut-tx", Pair, |dice| dice.passing("bus-cut=tx");
     "bus-cut-rx", Pair, |dice| dice.passing("bus-cut=rx");
+    "bus-passive", Pair, |dice| dice.passing("bus-errors=passive");
+    "bus-off", Pair, |dice| dice.passing("bus-errors=off");
     "link-cut", Pair, |dice| dice.passing("link-cut");
     "link-cut-tx", Pair, |dice| dice.passing("link-cut=tx");
     "link-cut-rx", Pair, |dice| dice.passing("link-cut=rx");

@@ -69,6 +69,8 @@ storms! {
     bus_cut "bus-cut";
     bus_cut_tx "bus-cut-tx";
     bus_cut_rx "bus-cut-rx";
+    bus_passive "bus-passive";
+    bus_off "bus-off";
     link_cut "link-cut";
     link_cut_tx "link-cut-tx";
     link_cut_rx "link-cut-rx";

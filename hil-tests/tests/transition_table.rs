@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 use twinhelm_hal::cycle::Cycle;
 use twinhelm_hal::frame::{CommandFrame, Echo, Frame, StatusFrame};
-use twinhelm_hal::ports::Received;
+use twinhelm_hal::ports::{Confinement, Received};
 use twinhelm_hal::signals::Signals;
 use twinhelm_hal::term::{Slot, Term};
 use twinhelm_hal::time::Instant;
@@ -77,6 +77,14 @@ const EVENTS: &[(&str, Happening)] = &[
     }),
     ("a switchover is ordered, the peer is ready", |device| device.order_with_peer(Ok(()))),
     ("a switchover is ordered, the peer is not ready", |device| device.order_with_peer(Err(NotReady::Link))),
+    ("the own bus controller is error-passive, the peer is ready", |device| {
+        device.hear_peer(Ok(()), None);
+        device.tell(Input::Confined(Confinement::Passive));
+    }),
+    ("the own bus controller is off the bus", |device| device.tell(Input::Confined(Confinement::Off))),
+    ("a command on the own identifier is heard", |device| {
+        device.hear_command(device.own, device.cycle + 1);
+    }),
     ("over the link: an open gate's higher term", |device| {
         let higher = device.higher();
         device.hear_peer(Ok(()), Some(Relayed { open: true, term: Some(Term::new(higher)) }));

@@ -5,7 +5,7 @@ use crate::sample::Header;
 use arrayvec::ArrayVec;
 use twinhelm_hal::cycle::Cycle;
 use twinhelm_hal::frame::Frame;
-use twinhelm_hal::ports::Received;
+use twinhelm_hal::ports::{Confinement, Received};
 use twinhelm_hal::signals::Signals;
 use twinhelm_hal::time::Instant;
 
@@ -14,6 +14,8 @@ use twinhelm_hal::time::Instant;
 pub enum Input {
     /// The device woke up: first in each turn.
     Woke,
+    /// The own bus controller is not in order. Told in each turn in which it is not.
+    Confined(Confinement),
     /// A frame was heard on the bus.
     Heard(Received),
     /// The newest sample of the peer.

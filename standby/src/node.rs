@@ -1,4 +1,4 @@
-//! The node: one device's side of the pair protocol, rules V1 to V11 of docs/protocol.md.
+//! The node: one device's side of the pair protocol, rules V1 to V13 of docs/protocol.md.
 //!
 //! [`Node::step`] is one call in, one ordered, short list of effects out. The heartbeat is the control output:
 //! there is no other. The node never asks who is alive; it looks at whether each gate has reported this
@@ -24,7 +24,7 @@ use probe::Probe;
 use rules::{AsDesigned, NodeRules};
 use twinhelm_hal::cycle::Cycle;
 use twinhelm_hal::frame::{CommandFrame, Frame};
-use twinhelm_hal::ports::Received;
+use twinhelm_hal::ports::{Confinement, Received};
 use twinhelm_hal::signals::{Signals, Span};
 use twinhelm_hal::term::{Slot, Term};
 use twinhelm_hal::time::{Instant, nanos};
@@ -48,6 +48,10 @@ pub struct Node<R = AsDesigned> {
     ready: Result<(), NotReady>,
     judgement: Judgement,
     own: OwnWork,
+    /// How the own bus controller stands in this turn.
+    confinement: Confinement,
+    /// When something on the own identifier was heard last.
+    twin_at: Option<Instant>,
     rules: core::marker::PhantomData<R>,
 }
 
@@ -117,6 +121,8 @@ impl<R: NodeRules> Node<R> {
                 diverged: 0,
                 state: None,
             },
+            confinement: Confinement::Active,
+            twin_at: None,
             rules: core::marker::PhantomData,
         }
     }
@@ -126,6 +132,7 @@ impl<R: NodeRules> Node<R> {
     pub fn step(&mut self, now: Instant, input: Input) -> Effects {
         match input {
             Input::Woke => self.on_woke(now),
+            Input::Confined(confinement) => self.on_confined(now, confinement),
             Input::Heard(received) => self.on_heard(&received),
             Input::Peer { at, header } => self.on_peer(at, header),
             Input::Ordered(Order::Switchover) => return self.on_switchover(now),
@@ -242,6 +249,7 @@ impl<R: NodeRules> Node<R> {
     fn on_woke(&mut self, now: Instant) {
         self.own.sent_now = false;
         self.asked = None;
+        self.confinement = Confinement::Active;
         if matches!(self.role, Role::Fenced { by: FencedBy::Gate }) {
             self.join(now);
         }
@@ -270,7 +278,32 @@ impl<R: NodeRules> Node<R> {
                 }
                 self.on_status(&view);
             }
+            Some(Heard::Twin { at }) => self.on_twin(at),
             None => {}
+        }
+    }
+
+    /// V12: a device that its controller has taken off the bus drives nothing; one that is error-passive may not be heard.
+    fn on_confined(&mut self, now: Instant, confinement: Confinement) {
+        self.confinement = confinement;
+        match confinement {
+            Confinement::Active => {}
+            // The peer's newest sample is told later in this turn: whether it is ready is asked when it is decided.
+            Confinement::Passive => self.ready = Err(NotReady::BusErrors),
+            Confinement::Off => self.leave(now),
+        }
+    }
+
+    /// V13: two devices with one slot are one too many, and neither can tell which.
+    fn on_twin(&mut self, at: Instant) {
+        self.twin_at = Some(at);
+        self.leave(at);
+    }
+
+    /// Joins anew, whatever it was; a device that was ordered out stays out.
+    fn leave(&mut self, now: Instant) {
+        if !matches!(self.role, Role::Fenced { by: FencedBy::Order }) {
+            self.join(now);
         }
     }
 
@@ -281,7 +314,8 @@ impl<R: NodeRules> Node<R> {
             Role::Joining { since } => {
                 let has_listened = at >= *since + self.config.gate_lease;
                 let open = self.ears.live(at, self.config.gate_lease).any(|gate| gate.open);
-                if is_holders && has_listened && open {
+                let may_drive = self.keeps_silent(at).is_none();
+                if is_holders && has_listened && open && may_drive {
                     let decision = Decision { cycle, at: at + margin };
                     self.role = Role::Standby { decision, chosen: None, sent: None };
                     self.ready = Err(NotReady::NotJudged);
@@ -400,12 +434,17 @@ impl<R: NodeRules> Node<R> {
             effects.push(Effect::Refused(Refusal::PeerNotReady(why)));
             return effects;
         }
-        let decision = Decision { cycle: course.cycle, at: course.at + 2 * self.config.margin };
-        self.role = Role::Standby { decision, chosen: None, sent: None };
+        self.step_aside(course);
         // Nobody's state is fresher than the one of the device that drove until now.
         self.ready = Ok(());
-        self.judgement.due = false;
         effects
+    }
+
+    /// V9: from now on the peer covers.
+    fn step_aside(&mut self, course: Sending) {
+        let decision = Decision { cycle: course.cycle, at: course.at + 2 * self.config.margin };
+        self.role = Role::Standby { decision, chosen: None, sent: None };
+        self.judgement.due = false;
     }
 
     // ---- node → world -------------------------------------------------------------------------------------
@@ -413,6 +452,13 @@ impl<R: NodeRules> Node<R> {
     fn on_decide(&mut self, now: Instant) -> Effects {
         let mut effects = Effects::new();
         self.judge_if_due(now);
+        if let Role::Primary { course } = self.role
+            && self.confinement == Confinement::Passive
+            && self.peer_ready(now).is_ok()
+        {
+            // V12: as if it had been asked, but what it sends may not arrive, so it does not count as ready.
+            self.step_aside(course);
+        }
         match self.role {
             Role::Joining { since } => {
                 if let Some(course) = self.claim(now, since) {

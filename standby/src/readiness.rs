@@ -29,6 +29,10 @@ pub enum NotReady {
     Dispute,
     /// Neither its own sensors nor the peer's readings are there.
     Sensors,
+    /// Its own bus controller has made too many errors to be trusted, or has left the bus.
+    BusErrors,
+    /// Another device sends on this one's identifier.
+    TwoSenders,
 }
 
 impl NotReady {
@@ -44,6 +48,12 @@ impl NotReady {
             Self::Version => "version: the peer runs another protocol, mission or configuration",
             Self::SelfCheck => "self-check: the law does not give the same command twice",
             Self::OutputPath => "output path: the gate does not echo probes; check the bus connection",
+            Self::BusErrors => {
+                "bus errors: the own CAN controller is error-passive or off; check cable, termination and bitrate"
+            }
+            Self::TwoSenders => {
+                "two senders: another device sends on this one's identifier; give each a slot of its own"
+            }
             Self::Dispute => "dispute: the two devices' commands differ beyond the bound; check the sensors",
             Self::Sensors => "sensors: no own readings and none from the peer",
         }
@@ -63,6 +73,7 @@ pub(crate) struct Evidence {
     pub(crate) state_is_fresh: bool,
     pub(crate) self_check_passes: bool,
     pub(crate) has_readings: bool,
+    pub(crate) controller_active: bool,
     pub(crate) output_path_proven: bool,
     pub(crate) agrees: bool,
 }
@@ -81,6 +92,9 @@ impl Evidence {
         }
         if !self.self_check_passes {
             return Err(NotReady::SelfCheck);
+        }
+        if !self.controller_active {
+            return Err(NotReady::BusErrors);
         }
         if !self.output_path_proven {
             return Err(NotReady::OutputPath);

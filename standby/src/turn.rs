@@ -7,7 +7,7 @@ use crate::pilot::Pilot;
 use crate::sample::{HeardSample, Published, Sample};
 use twinhelm_control::Controller;
 use twinhelm_hal::cycle::Cycle;
-use twinhelm_hal::ports::Bus;
+use twinhelm_hal::ports::{Bus, Confinement};
 use twinhelm_hal::time::Instant;
 
 /// Everything that a device reaches: its bus, its sensors, its peer, its clock. No call blocks.
@@ -47,6 +47,13 @@ where
     R: NodeRules,
 {
     tell(now, ports, node, Input::Woke);
+    // Before what was heard: the errors came first.
+    match ports.confinement() {
+        Confinement::Active => {}
+        confinement @ (Confinement::Passive | Confinement::Off) => {
+            tell(now, ports, node, Input::Confined(confinement));
+        }
+    }
     while let Some(received) = ports.receive() {
         tell(now, ports, node, Input::Heard(received));
     }

@@ -2,6 +2,7 @@
 
 use super::{Cut, Fault, Kind, Lateness, Lost, Target};
 use std::time::Duration;
+use twinhelm_hal::ports::Confinement;
 use twinhelm_vehicle::sensors::SensorFault;
 
 /// Why a fault cannot be read.
@@ -14,7 +15,7 @@ pub struct FaultError {
 }
 
 const FORM: &str = "write KIND[=AMOUNT]@TIME[:DURATION][:DEVICE], as in kill@5s or hang@5s:2s:left";
-const KINDS: &str = "kill, exit, hang, power, link-cut, bus-cut, late, nan, frozen, switchover, out-of-range, \
+const KINDS: &str = "kill, exit, hang, power, link-cut, bus-cut, bus-errors, late, nan, frozen, switchover, out-of-range, \
                      link-slow, link-rough, clock-slip, clock-drift, sensor, lose, held-frame, gate-restart";
 
 /// The longest run that a fault may be written for.
@@ -95,6 +96,11 @@ fn kind(word: &str, amount: Option<&str>) -> Result<Kind, (String, String)> {
         "bus-cut" => {
             cut(amount).map_or_else(|| wrong("tx or =rx, or nothing for both"), |cut| Ok(Kind::BusCut(cut)))
         }
+        "bus-errors" => match amount {
+            Some("passive") => Ok(Kind::BusErrors(Confinement::Passive)),
+            Some("off") => Ok(Kind::BusErrors(Confinement::Off)),
+            Some(_) | None => wrong("passive or =off"),
+        },
         "late" => lateness(amount)
             .map_or_else(|| wrong("3periods or =30ms, or nothing for 3 periods"), |late| Ok(Kind::Late(late))),
         "frozen" => match amount {

@@ -7,7 +7,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use twinhelm_hal::cycle::Cycle;
 use twinhelm_hal::frame::Frame;
-use twinhelm_hal::ports::Received;
+use twinhelm_hal::ports::{Confinement, Received};
 use twinhelm_hal::signals::Signals;
 use twinhelm_hal::time::Instant;
 use twinhelm_standby::{Effect, Effects, Header, Input, Order, Refusal};
@@ -128,6 +128,7 @@ impl TurnRead {
 #[serde(rename_all = "snake_case")]
 enum Told {
     Woke,
+    Confined(Confinement),
     Heard(#[serde(with = "candump")] Frame, i64),
     Peer(Option<Header>, i64),
     Ordered(Order),
@@ -140,6 +141,7 @@ impl Told {
     fn new(now: Instant, input: &Input) -> Self {
         match *input {
             Input::Woke => Self::Woke,
+            Input::Confined(confinement) => Self::Confined(confinement),
             Input::Heard(Received { at, frame }) => Self::Heard(frame, after(now, at)),
             Input::Peer { at, header } => Self::Peer(header, after(now, at)),
             Input::Ordered(order) => Self::Ordered(order),
@@ -155,6 +157,7 @@ impl Told {
         let ago = |age: i64| plus(now, age.wrapping_neg());
         match self {
             Self::Woke => Input::Woke,
+            Self::Confined(confinement) => Input::Confined(confinement),
             Self::Heard(frame, age) => Input::Heard(Received { at: ago(age), frame }),
             Self::Peer(header, age) => Input::Peer { at: ago(age), header },
             Self::Ordered(order) => Input::Ordered(order),

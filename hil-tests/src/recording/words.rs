@@ -5,6 +5,7 @@ use super::reader::{Judged, Step};
 use twinhelm_hal::cycle::Cycle;
 use twinhelm_hal::frame::{COUNTERS_ID, CommandFrame, Frame, GATES, StatusFrame};
 use twinhelm_hal::gate::{Drop, How, Verdict};
+use twinhelm_hal::ports::Confinement;
 use twinhelm_hal::time::{Duration, Instant};
 use twinhelm_standby::{Effect, Input, Order};
 use twinhelm_vehicle::report::device_name;
@@ -53,6 +54,9 @@ pub(super) fn frame(frame: &Frame, widen: Widen<'_>) -> String {
 pub(super) fn told(input: &Input, widen: Widen<'_>) -> String {
     match input {
         Input::Woke => "woke up".to_owned(),
+        Input::Confined(Confinement::Active) => "the bus controller is in order".to_owned(),
+        Input::Confined(Confinement::Passive) => "the bus controller is error-passive".to_owned(),
+        Input::Confined(Confinement::Off) => "the bus controller is off the bus".to_owned(),
         Input::Heard(received) => format!("heard {}", frame(&received.frame, widen)),
         Input::Peer { header: None, .. } => "the peer's sample, of another version".to_owned(),
         Input::Peer { header: Some(header), .. } => {

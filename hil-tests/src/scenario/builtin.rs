@@ -27,6 +27,8 @@ const FILES: &[(&str, &str)] = files! {
     "bus-cut"
     "bus-cut-tx"
     "bus-cut-rx"
+    "bus-passive"
+    "bus-off"
     "standby-cut-off"
     "late"
     "nan"

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 use twinhelm_control::Controller;
 use twinhelm_hal::frame::Frame;
-use twinhelm_hal::ports::{Bus, Received};
+use twinhelm_hal::ports::{Bus, Confinement, Received};
 use twinhelm_hal::term::Slot;
 use twinhelm_hal::time::Instant;
 use twinhelm_standby::{
@@ -59,6 +59,8 @@ pub(super) struct Device<V: Variant> {
     /// What a turn would have sent that was stopped in the middle.
     in_hand: Option<Outcome<V>>,
     inbox: VecDeque<Received>,
+    /// How its bus controller stands.
+    confinement: Confinement,
     peer: Option<HeardSample<State, Memory<V>>>,
     orders: VecDeque<Order>,
     /// Counts the starts.
@@ -104,6 +106,7 @@ impl<V: Variant> Device<V> {
             hung: false,
             in_hand: None,
             inbox: VecDeque::with_capacity(INBOX_MAX),
+            confinement: Confinement::Active,
             peer: None,
             orders: VecDeque::new(),
             life: 0,
@@ -171,6 +174,10 @@ impl<V: Variant> Device<V> {
 
     pub(super) fn set_law_fault(&mut self, fault: Option<LawFault>) {
         self.stage.fault.set(fault);
+    }
+
+    pub(super) const fn set_confinement(&mut self, confinement: Confinement) {
+        self.confinement = confinement;
     }
 
     /// Stops the process. It stops in the middle of a turn: the next one computes, and what it sends waits.
@@ -243,6 +250,7 @@ impl<V: Variant> Device<V> {
             now: local,
             extra: &self.stage.extra,
             inbox: &mut self.inbox,
+            confinement: self.confinement,
             sensors: &mut self.sensors,
             truth,
             peer: &mut self.peer,
@@ -273,6 +281,7 @@ struct SimPorts<'a, M> {
     now: Instant,
     extra: &'a Cell<Duration>,
     inbox: &'a mut VecDeque<Received>,
+    confinement: Confinement,
     sensors: &'a mut Sensors,
     truth: &'a State,
     peer: &'a mut Option<HeardSample<State, M>>,
@@ -292,6 +301,10 @@ impl<M> Bus for SimPorts<'_, M> {
 
     fn receive(&mut self) -> Option<Received> {
         self.inbox.pop_front()
+    }
+
+    fn confinement(&self) -> Confinement {
+        self.confinement
     }
 }
 

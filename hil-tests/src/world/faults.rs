@@ -4,6 +4,7 @@ use super::{Happening, ORIGIN, Variant, World, cable, other};
 use crate::fault::{Cut, Fault, Kind};
 use crate::law_faults::LawFault;
 use twinhelm_hal::bus::Station;
+use twinhelm_hal::ports::Confinement;
 use twinhelm_hal::term::Slot;
 use twinhelm_standby::Order;
 use twinhelm_vehicle::report::log::Event;
@@ -93,6 +94,12 @@ impl<V: Variant> World<V> {
             }
             Kind::LinkCut(cut) => self.cut_link(slot, cut, on),
             Kind::BusCut(cut) => self.cut_bus(slot, cut, on),
+            Kind::BusErrors(confinement) => {
+                self.devices[index].set_confinement(if on { confinement } else { Confinement::Active });
+                if confinement == Confinement::Off {
+                    self.cut_bus(slot, Cut::Both, on);
+                }
+            }
             Kind::Late(late) => {
                 let span = late.span(self.setup.config.period);
                 self.devices[index].set_law_fault(on.then_some(LawFault::Late(span)));

@@ -33,6 +33,8 @@ pub(super) struct HolderCommand {
 pub(super) enum Heard {
     /// Another device's command.
     Command { at: Instant, term: Term, cycle: Cycle, is_holders: bool },
+    /// A command or a probe on this device's own identifier, which it did not send.
+    Twin { at: Instant },
     /// A gate's status, and the number of a probe of ours that it echoes.
     Status { gate: usize, view: GateView, echo: Option<u8> },
 }
@@ -65,7 +67,7 @@ impl Ears {
 
     fn hear_command(&mut self, at: Instant, command: &CommandFrame, lease: Duration) -> Option<Heard> {
         if command.slot == self.slot {
-            return None;
+            return Some(Heard::Twin { at });
         }
         self.heard_at = Some(at);
         if command.probe {

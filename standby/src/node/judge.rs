@@ -6,17 +6,22 @@ use crate::config::OnDispute;
 use crate::readiness::{Evidence, NotReady};
 use crate::role::{Role, RoleName, Sending};
 use crate::sample::Header;
+use core::time::Duration;
 use twinhelm_hal::cycle::Cycle;
+use twinhelm_hal::ports::Confinement;
 use twinhelm_hal::signals::{Signals, Span};
 use twinhelm_hal::term::Term;
 use twinhelm_hal::time::{Instant, nanos};
+
+/// A device that hears its own identifier sends nothing until it has not for so long: five probes of a standby.
+const TWIN_SILENCE: Duration = Duration::from_secs(1);
 
 impl<R: NodeRules> Node<R> {
     /// V1: returns the claim that a joining device makes, if it does.
     pub(super) fn claim(&self, now: Instant, since: Instant) -> Option<Sending> {
         let leases = u32::from(self.slot.number()) + 1;
         let waited = now >= since + self.config.gate_lease * leases;
-        if !(self.may_claim && waited && self.all_gates_closed(now)) {
+        if !(self.may_claim && waited && self.all_gates_closed(now)) || self.keeps_silent(now).is_some() {
             return None;
         }
         if !self.ears.hears(now, self.config.blind_limit) {
@@ -28,11 +33,22 @@ impl<R: NodeRules> Node<R> {
 
     /// Says what a joining device waits for, once it has listened.
     pub(super) fn why_it_joins(&self, now: Instant, since: Instant) -> NotReady {
+        if let Some(why) = self.keeps_silent(now) {
+            return why;
+        }
         let has_listened = now >= since + self.config.gate_lease;
         if has_listened && !self.hears_a_gate(now) {
             return NotReady::NoGate;
         }
         if has_listened && !self.all_gates_closed(now) { NotReady::NoHolder } else { NotReady::Role }
+    }
+
+    /// V12, V13: returns why a joining device may not send, whatever it hears.
+    pub(super) fn keeps_silent(&self, now: Instant) -> Option<NotReady> {
+        if self.twin_at.is_some_and(|at| now.since(at) <= TWIN_SILENCE) {
+            return Some(NotReady::TwoSenders);
+        }
+        (self.confinement == Confinement::Off).then_some(NotReady::BusErrors)
     }
 
     pub(super) fn all_gates_closed(&self, now: Instant) -> bool {
@@ -60,6 +76,7 @@ impl<R: NodeRules> Node<R> {
             state_is_fresh: self.own.state.is_some_and(|(_, at)| now.since(at) <= lease) || !R::ADOPTS_STATE,
             self_check_passes: self.own.checked,
             has_readings: self.own.has_readings,
+            controller_active: self.confinement == Confinement::Active,
             output_path_proven: self.probe.is_proven(now, self.ears.live_numbers(now, lease)),
             agrees: self.own.divergence.is_none_or(within),
         };

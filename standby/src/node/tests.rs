@@ -4,6 +4,7 @@
 //! blind limit 20 ms. Unless a test says otherwise the device under test is the right one (slot 1), the left one
 //! holds the wheel in term 0 and sends its command of cycle n at n · 10 ms.
 
+mod confinement;
 mod link;
 mod primary;
 mod probes;
@@ -180,6 +181,15 @@ impl Flight {
     /// The same, with a law that needs `takes` ms.
     fn turn_that_takes(&mut self, at: f64, takes: f64) -> Did {
         self.tell(at, Input::Woke);
+        self.decided_in(at, takes)
+    }
+
+    /// What is decided at `at`, in a turn that has begun.
+    fn decided(&mut self, at: f64) -> Did {
+        self.decided_in(at, 0.02)
+    }
+
+    fn decided_in(&mut self, at: f64, takes: f64) -> Did {
         let mut did = Did::default();
         for effect in self.node.step(ms(at), Input::Decide) {
             self.note(&mut did, &effect);

@@ -14,7 +14,7 @@ use twinhelm_hal::term::{SLOTS, Slot, Term};
 use twinhelm_standby::{FencedBy, Header, NotReady, Published, Relayed, RoleName, Sample};
 
 /// The version of the layout: the first byte of each message. Changes with any type that is sent.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// How many bytes a message may have: three times what the demo's takes, and well below one Ethernet frame.
 pub const BYTES_MAX: usize = 512;

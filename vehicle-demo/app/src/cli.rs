@@ -105,7 +105,8 @@ pub(crate) struct RunArgs {
     pub(crate) scenario: Option<String>,
     /// What goes wrong: KIND[=AMOUNT]@TIME[:DURATION][:DEVICE]; may be repeated
     ///
-    /// KIND: kill, exit, hang, power, link-cut (=tx, =rx), bus-cut (=tx, =rx), late (=3periods, =30ms), nan, frozen (=output, =counter),
+    /// KIND: kill, exit, hang, power, link-cut (=tx, =rx), bus-cut (=tx, =rx), bus-errors (=passive, =off),
+    /// late (=3periods, =30ms), nan, frozen (=output, =counter),
     /// switchover (a request). DEVICE: left, right or holder. Without a duration a fault lasts to the end; a killed
     /// process is started again after the duration, and without one never.
     #[arg(long = "fault", value_parser = Fault::parse, value_name = "FAULT", verbatim_doc_comment)]

@@ -64,10 +64,20 @@ where
     let (_link, link) =
         Link::open::<State, L::Memory>(spec.slot, &settings).map_err(|error| Failure::bad_input(&error))?;
     let reading_age_max = config.period.max(2 * PLANT_STEP);
-    let Surroundings { clock, ear, mut input } = surroundings;
+    let Surroundings { clock, ear, controller, mut input } = surroundings;
     let steps = spec.common.records.then(write_steps);
-    let mut ports =
-        DevicePorts { clock, bus, readings, reading: None, link, ear, newest: None, reading_age_max, steps };
+    let mut ports = DevicePorts {
+        clock,
+        bus,
+        controller,
+        readings,
+        reading: None,
+        link,
+        ear,
+        newest: None,
+        reading_age_max,
+        steps,
+    };
     let mut pilot = Pilot::new(law, check, config.period);
     // It comes up in its first turn: so its steps, as they are recorded, are all that there is to know of it.
     let mut node = None;
@@ -85,6 +95,9 @@ where
             let _ = pilot.adopt(&published);
         }
         ports.clock.change(now);
+        if let Some(controller) = &mut ports.controller {
+            controller.change();
+        }
         let local = ports.clock.local(now);
         let node = node.get_or_insert_with(|| Node::<AsDesigned>::new(local, slot, config));
         let next = turn(local, &mut ports, &mut pilot, node);

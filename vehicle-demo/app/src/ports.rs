@@ -1,12 +1,12 @@
 //! A device's ports on this machine: the userland bus, the simulated sensors, the link.
 
-use crate::stage::{DeviceClock, Ear};
+use crate::stage::{Controller, DeviceClock, Ear};
 use rtrb::Producer;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use twinhelm_hal::frame::Frame;
-use twinhelm_hal::ports::{Bus, Received};
+use twinhelm_hal::ports::{Bus, Confinement, Received};
 use twinhelm_hal::time::Instant;
 use twinhelm_linux::bus::Client;
 use twinhelm_linux::clock;
@@ -22,6 +22,8 @@ pub(crate) const READING_BYTES: usize = 32;
 pub(crate) struct DevicePorts<M: Send> {
     pub(crate) clock: DeviceClock,
     pub(crate) bus: Client,
+    /// What the run makes of the bus controller; `None` when it leaves it alone.
+    pub(crate) controller: Option<Controller>,
     pub(crate) readings: Readings,
     /// The newest reading, and when it was taken: at 1 kHz there is not a new one in each cycle.
     pub(crate) reading: Option<(Instant, State)>,
@@ -52,6 +54,10 @@ impl<M: Send> Bus for DevicePorts<M> {
     fn receive(&mut self) -> Option<Received> {
         let received = self.bus.receive()?;
         Some(Received { at: self.clock.local(received.at), ..received })
+    }
+
+    fn confinement(&self) -> Confinement {
+        self.controller.as_ref().map_or_else(|| self.bus.confinement(), Controller::stands)
     }
 }
 

@@ -1,17 +1,20 @@
-//! What a run may make fail in a device: its law, its ear to the link, its clock. The runner says what is wrong, real
+//! What a run may make fail in a device: its law, its ear to the link, its clock, its bus controller. The runner says what is wrong, real
 //! time passes, and the device program does not know.
 //!
 //! Only what the run makes fail is wrapped; an ordinary run has none of this on its control thread.
 
 mod clock;
+mod controller;
 mod law;
 mod link;
 
 pub(crate) use clock::DeviceClock;
+pub(crate) use controller::Controller;
 pub(crate) use law::law_faults;
 pub(crate) use link::Ear;
 
 use rtrb::{Consumer, Producer, RingBuffer};
+use twinhelm_hal::ports::Confinement;
 use twinhelm_hil::law_faults::LawFault;
 use twinhelm_rigs::host::spec::{ClockFault, DeviceLine, DeviceSpec, LinkTrouble};
 use twinhelm_vehicle::signals::State;
@@ -30,6 +33,8 @@ pub(crate) struct Surroundings<M> {
     pub(crate) clock: DeviceClock,
     /// What the run makes of the link; `None` when it leaves it alone.
     pub(crate) ear: Option<Ear<State, M>>,
+    /// What the run makes of the bus controller; `None` when it leaves it alone.
+    pub(crate) controller: Option<Controller>,
     /// What takes the runner's lines.
     pub(crate) input: StageInput,
 }
@@ -48,7 +53,12 @@ impl<M: Copy> Surroundings<M> {
             input.link = Some(troubles);
             ear
         });
-        Self { clock, ear, input }
+        let controller = spec.fallible.controller.then(|| {
+            let (stands, controller) = changes();
+            input.controller = Some(stands);
+            Controller::new(controller)
+        });
+        Self { clock, ear, controller, input }
     }
 }
 
@@ -58,6 +68,7 @@ pub(crate) struct StageInput {
     pub(crate) law: Option<Producer<Option<LawFault>>>,
     pub(crate) link: Option<Producer<LinkTrouble>>,
     pub(crate) clock: Option<Producer<ClockFault>>,
+    pub(crate) controller: Option<Producer<Confinement>>,
 }
 
 impl StageInput {
@@ -67,6 +78,7 @@ impl StageInput {
             Ok(DeviceLine::Law(fault)) => pass(self.law.as_mut(), fault),
             Ok(DeviceLine::Link(trouble)) => pass(self.link.as_mut(), trouble),
             Ok(DeviceLine::Clock(fault)) => pass(self.clock.as_mut(), fault),
+            Ok(DeviceLine::Confined(stands)) => pass(self.controller.as_mut(), stands),
             Err(_) => {
                 eprintln!("a line that is not ours: {line}");
                 return;

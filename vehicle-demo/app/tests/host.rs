@@ -50,7 +50,15 @@ fn the_right_device_completes_the_course_when_the_left_one_is_killed() {
 
 #[test]
 fn every_kind_of_fault_is_survived() {
-    for fault in ["hang@1s:500ms", "bus-cut@1s:500ms", "late@1s:500ms", "nan@1s:500ms", "frozen=counter@1s:500ms"] {
+    for fault in [
+        "hang@1s:500ms",
+        "bus-cut@1s:500ms",
+        "bus-errors=passive@1s:500ms",
+        "bus-errors=off@1s:500ms",
+        "late@1s:500ms",
+        "nan@1s:500ms",
+        "frozen=counter@1s:500ms",
+    ] {
         let Some(report) = run(&["--duration", "2500ms", "--fault", fault]) else {
             continue;
         };

@@ -5,6 +5,7 @@ use super::spec::{ClockFault, DeviceLine, Fallible, VehicleLine};
 use super::{HostError, machine};
 use rustix::process::Signal;
 use twinhelm_control::Controller;
+use twinhelm_hal::ports::Confinement;
 use twinhelm_hal::term::Slot;
 use twinhelm_hal::time::{Duration, Instant};
 use twinhelm_hil::fault::{Cut, Fault, Kind};
@@ -20,6 +21,7 @@ pub(super) fn fallible<'a>(kinds: impl Iterator<Item = &'a Kind>) -> Fallible {
             Kind::Late(_) | Kind::Nan | Kind::OutOfRange | Kind::FrozenOutput => fallible.law = true,
             Kind::LinkSlow(_) | Kind::LinkRough(_) => fallible.link = true,
             Kind::ClockSlip { .. } | Kind::ClockDrift(_) => fallible.clock = true,
+            Kind::BusErrors(_) => fallible.controller = true,
             Kind::Kill
             | Kind::Exit
             | Kind::Hang
@@ -128,6 +130,13 @@ where
                 let to_bus = !(on && *cut != Cut::Rx);
                 let from_bus = !(on && *cut != Cut::Tx);
                 self.tell_vehicle(&VehicleLine::Cable { slot, to_bus, from_bus }).await?;
+            }
+            Kind::BusErrors(confinement) => {
+                if *confinement == Confinement::Off {
+                    self.tell_vehicle(&VehicleLine::Cable { slot, to_bus: !on, from_bus: !on }).await?;
+                }
+                let stands = if on { *confinement } else { Confinement::Active };
+                self.tell_device(slot, &DeviceLine::Confined(stands)).await;
             }
             Kind::FrozenCounter => self.tell_vehicle(&VehicleLine::Repeat { slot, on }).await?,
             Kind::Sensor(fault) => {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use twinhelm_hal::ports::Confinement;
 use twinhelm_hal::term::Slot;
 use twinhelm_hal::time::{Duration, Instant};
 use twinhelm_hil::fault::Lost;
@@ -84,6 +85,8 @@ pub enum DeviceLine {
     Link(LinkTrouble),
     /// What happens to its clock.
     Clock(ClockFault),
+    /// How its bus controller stands from now on.
+    Confined(Confinement),
 }
 
 /// What is wrong with a device's ear to the link. The default is nothing.
@@ -118,6 +121,8 @@ pub struct Fallible {
     pub link: bool,
     /// Its clock.
     pub clock: bool,
+    /// Its bus controller.
+    pub controller: bool,
 }
 
 /// What the runner tells the vehicle.

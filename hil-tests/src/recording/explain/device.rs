@@ -145,6 +145,7 @@ fn why(before: RoleName, now: &Role, input: &Input, widen: words::Widen<'_>) -> 
         (_, Role::Fenced { by: FencedBy::Order }) => "ordered".to_owned(),
         (_, Role::Standby { decision, .. }) => match input {
             Input::Ordered(_) => format!("asked to hand over; it decides next about cycle {} (V9)", decision.cycle),
+            Input::Confined(_) => format!("{told}; the peer drives on (V12)"),
             Input::Woke
             | Input::Heard(_)
             | Input::Peer { .. }
