@@ -1,4 +1,4 @@
-//! The doors to a Linux machine: its clock, real-time threads, a bus and readings between its processes.
+//! The doors to a Linux machine: its clock, real-time threads, CAN, a bus and readings between its processes.
 //!
 //! This room makes system calls and decides nothing: what a frame means, who may send and what to do about a
 //! missing right is said elsewhere. `unsafe` stands in [`scheduling`], where rustix has no call, and in [`network`], where
@@ -8,6 +8,7 @@
 //! except where waiting is the purpose and the name says so.
 
 pub mod bus;
+pub mod can;
 pub mod clock;
 mod core_threads;
 pub mod datagram;

@@ -1,0 +1,198 @@
+//! A guest Linux kernel as an ordinary process of this machine, for what its own kernel lacks: SocketCAN, and soon more.
+//!
+//! It is user-mode Linux (Debian's package `user-mode-linux`): no virtual machine, no root. The guest sees this machine's
+//! files, read-only, so the programs that were built here run in it unchanged, and one folder that it may write to. It has
+//! one processor, and the machine under it schedules it as it likes: what it measures proves order, never latency.
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The first program of the guest.
+const INIT: &str = include_str!("guest/init.sh");
+/// Where Debian puts the kernel, and its modules by release.
+const KERNEL: &str = "/usr/bin/linux.uml";
+const MODULES: &str = "/usr/lib/uml/modules";
+/// What the guest needs of this machine, and the package that has it.
+const PROGRAMS: [(&str, &str); 4] =
+    [("modprobe", "kmod"), ("ip", "iproute2"), ("cangw", "can-utils"), ("busybox", "busybox-static")];
+/// The guest's memory.
+const MEMORY: &str = "mem=256M";
+
+/// Why there is no verdict of a guest.
+#[derive(Debug, thiserror::Error)]
+pub enum GuestError {
+    /// Something of it is not installed.
+    #[error("{what} is missing: apt-get install user-mode-linux can-utils kmod iproute2 busybox-static")]
+    Missing {
+        /// What.
+        what: String,
+    },
+    /// This machine does not start it.
+    #[error("starting the guest: {0}")]
+    Start(#[source] io::Error),
+    /// It was still running.
+    #[error("the guest did not end within {waited:?}, and was killed; it had said:\n{log}")]
+    Silent {
+        /// How long it had.
+        waited: Duration,
+        /// What it had said.
+        log: String,
+    },
+    /// It ended without saying how its command did.
+    #[error("the guest ended without a verdict; it had said:\n{log}")]
+    NoVerdict {
+        /// What it had said.
+        log: String,
+    },
+}
+
+/// What came of a command in the guest.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// The command's exit code.
+    pub code: i32,
+    /// What it said, on both channels.
+    pub log: String,
+    /// From the start of the guest to its end.
+    pub took: Duration,
+}
+
+/// A guest that can be started.
+#[derive(Clone, Debug)]
+pub struct Guest {
+    kernel: PathBuf,
+}
+
+impl Guest {
+    /// Finds Debian's guest kernel and what it needs.
+    ///
+    /// # Errors
+    /// [`GuestError::Missing`] names what to install.
+    pub fn find() -> Result<Self, GuestError> {
+        let missing = |what: &str| GuestError::Missing { what: what.to_owned() };
+        for file in [KERNEL, MODULES] {
+            if !Path::new(file).exists() {
+                return Err(missing(file));
+            }
+        }
+        let folders = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+        for (program, _package) in PROGRAMS {
+            if !folders.iter().any(|folder| Path::new(folder).join(program).exists()) {
+                return Err(missing(program));
+            }
+        }
+        Ok(Self { kernel: PathBuf::from(KERNEL) })
+    }
+
+    /// Boots, has `command` run as root of the guest in this process's folder, and waits for at most `patience`.
+    ///
+    /// # Errors
+    /// [`GuestError`] when there is no verdict; a command that fails is a verdict.
+    pub fn run(&self, command: &[&OsStr], patience: Duration) -> Result<Verdict, GuestError> {
+        let window = tempfile::tempdir().map_err(GuestError::Start)?;
+        let path = window.path();
+        write_files(path, command).map_err(GuestError::Start)?;
+        let began = Instant::now();
+        let console = fs::File::create(path.join("console")).map_err(GuestError::Start)?;
+        let mut kernel = Command::new(&self.kernel)
+            .args([MEMORY, "rootfstype=hostfs", "rootflags=/", "ro", "quiet", "noreboot"])
+            .args(["con0=fd:0,fd:1", "con=null"])
+            .arg(format!("init={}", path.join("init").display()))
+            .arg(format!("uml_dir={}/", path.display()))
+            .arg(format!("WINDOW={}", path.display()))
+            // Its memory is a file there.
+            .env("TMPDIR", "/dev/shm")
+            .stdin(Stdio::null())
+            .stdout(console)
+            .stderr(Stdio::null())
+            // The processes of the guest are processes here, and all die together.
+            .process_group(0)
+            .spawn()
+            .map_err(GuestError::Start)?;
+        let ended = wait(kernel.id(), patience);
+        if let Some(group) = i32::try_from(kernel.id()).ok().and_then(Pid::from_raw) {
+            // Nobody is left, most times.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        kernel.wait().map_err(GuestError::Start)?;
+        let said = |name: &str| fs::read(path.join(name)).map(|text| String::from_utf8_lossy(&text).into_owned());
+        let log = said("log").unwrap_or_default();
+        if !ended.map_err(GuestError::Start)? {
+            return Err(GuestError::Silent { waited: patience, log });
+        }
+        match said("code").ok().and_then(|code| code.trim().parse().ok()) {
+            Some(code) => Ok(Verdict { code, log, took: began.elapsed() }),
+            None => Err(GuestError::NoVerdict { log: log + &said("console").unwrap_or_default() }),
+        }
+    }
+}
+
+/// Lays what the guest reads into its window.
+fn write_files(window: &Path, command: &[&OsStr]) -> io::Result<()> {
+    let init = window.join("init");
+    fs::write(&init, INIT)?;
+    fs::set_permissions(&init, fs::Permissions::from_mode(0o755))?;
+    let mut script = b"cd ".to_vec();
+    script.extend(quoted(std::env::current_dir()?.as_os_str()));
+    script.extend(b" && exec");
+    for word in command {
+        script.push(b' ');
+        script.extend(quoted(word));
+    }
+    script.push(b'\n');
+    fs::write(window.join("command"), script)
+}
+
+/// Returns `word` as a shell reads it back.
+fn quoted(word: &OsStr) -> Vec<u8> {
+    let mut quoted = vec![b'\''];
+    for byte in word.as_bytes() {
+        match byte {
+            b'\'' => quoted.extend(br"'\''"),
+            byte => quoted.push(*byte),
+        }
+    }
+    quoted.push(b'\'');
+    quoted
+}
+
+/// Waits until process `id` has ended, at most for `patience`, and returns whether it has.
+fn wait(id: u32, patience: Duration) -> io::Result<bool> {
+    let pid = i32::try_from(id).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
+    let process = pidfd_open(pid, PidfdFlags::empty())?;
+    let until = Instant::now() + patience;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let timeout = Timespec::try_from(left).map_err(|_| io::ErrorKind::InvalidInput)?;
+        match poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&timeout)) {
+            Ok(0) => return Ok(false),
+            Ok(_) => return Ok(true),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_reads_back_whatever_is_in_it() {
+        for word in ["plain", "two words", "it's", "$HOME", "a\nb"] {
+            let mut script = b"printf %s ".to_vec();
+            script.extend(quoted(OsStr::new(word)));
+            let said = Command::new("sh").arg("-c").arg(OsStr::from_bytes(&script)).output().expect("sh");
+            assert_eq!(String::from_utf8_lossy(&said.stdout), word);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What this machine's kernel lacks, tried in a guest kernel: the tests whose names begin with `inside` run there, as root,
+//! in this very program, and this machine starts a guest for each.
+
+#![allow(clippy::unwrap_used)] // All of this file is a test.
+
+#[path = "guest/can.rs"]
+mod can;
+#[path = "guest/conformance.rs"]
+mod conformance;
+
+use std::ffi::OsStr;
+use std::time::Duration;
+use twinhelm_rigs::guest::Guest;
+
+/// A guest needs some seconds; a busy machine makes more of them.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Runs the ignored test `name` of this program in a guest.
+fn in_the_guest(name: &str) {
+    let program = std::env::current_exe().unwrap();
+    let words = ["--exact", name, "--ignored", "--nocapture"].map(OsStr::new);
+    let command: Vec<&OsStr> = std::iter::once(program.as_os_str()).chain(words).collect();
+    let verdict = Guest::find().unwrap().run(&command, PATIENCE).unwrap();
+    println!("{}\nfrom boot to verdict: {:.2} s", verdict.log, verdict.took.as_secs_f64());
+    assert_eq!(verdict.code, 0, "{name} fails in the guest");
+    assert!(verdict.log.contains("1 passed"), "{name} is no test of this program");
+}
+
+#[test]
+fn a_command_that_fails_in_the_guest_is_a_verdict() {
+    let command = ["sh", "-c", "uname -r; exit 7"].map(OsStr::new);
+    let verdict = Guest::find().unwrap().run(&command, PATIENCE).unwrap();
+    assert_eq!(verdict.code, 7);
+    assert!(verdict.log.starts_with("6."), "{}", verdict.log);
+}
+
+#[test]
+fn a_guest_that_does_not_end_is_killed() {
+    let command = ["busybox", "sleep", "1000"].map(OsStr::new);
+    let error = Guest::find().unwrap().run(&command, Duration::from_secs(8)).unwrap_err();
+    assert!(error.to_string().contains("did not end within 8s"), "{error}");
+}
+
+#[test]
+fn socketcan_conforms_in_classic_can_and_in_fd() {
+    in_the_guest("conformance::inside_socketcan_conforms");
+}
+
+#[test]
+fn an_interface_that_is_absent_down_or_gone_is_told_and_found_again() {
+    in_the_guest("can::inside_an_interface_that_is_absent_down_or_gone_is_told_and_found_again");
+}
+
+#[test]
+fn a_device_wakes_only_for_what_it_wants() {
+    in_the_guest("can::inside_a_device_wakes_only_for_what_it_wants");
+}
+
+#[test]
+fn the_controllers_errors_become_its_confinement() {
+    in_the_guest("can::inside_the_controllers_errors_become_its_confinement");
+}
+
+#[test]
+fn the_kernel_says_when_a_frame_came() {
+    in_the_guest("can::inside_the_kernel_says_when_a_frame_came");
+}
+
+#[test]
+fn candump_and_cansend_see_and_inject() {
+    in_the_guest("can::inside_candump_and_cansend_see_and_inject");
+}
