@@ -116,6 +116,17 @@ impl Stalls {
         max_ms
     }
 
+    /// Returns how many wakes were at most `us` microseconds late, for up to 20,000.
+    #[must_use]
+    pub fn wakes_within(&self, us: u32) -> u64 {
+        // A bucket holds what was late by its number and less than the next.
+        self.buckets
+            .iter()
+            .take(usize::try_from(us).unwrap_or(BUCKETS).min(BUCKETS - 1))
+            .map(|n| u64::from(*n))
+            .sum()
+    }
+
     /// Returns the largest lateness in ms.
     #[must_use]
     pub fn max_ms(&self) -> f64 {

@@ -2,7 +2,7 @@
 
 use crate::config::{Config, EXAMPLE};
 use crate::output::{Problem, print, tell};
-use crate::{agent, image, status};
+use crate::{agent, doctor, image, jitter, status};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,7 +11,7 @@ use twinhelm_linux::process::die_with_parent;
 use twinhelm_mission::image::{Platform, Reference};
 use twinhelm_standby::Readiness;
 
-/// Images of missions, the agent of a device, and how the devices' agents stand.
+/// Images of missions, the agent of a device, how the agents stand, and what a machine needs to be one.
 #[derive(Debug, Parser)]
 #[command(name = "twinhelm", version, after_help = AFTER)]
 struct Cli {
@@ -24,10 +24,11 @@ const AFTER: &str = "Try:
   twinhelm image push oci:images:mission docker://127.0.0.1:5000/vehicle/mission:1
   twinhelm agent --example > agent.toml && twinhelm agent --config agent.toml
   twinhelm status --connect tcp/127.0.0.1:7449 --watch
+  twinhelm doctor; twinhelm jitter --seconds 60
 
 Images are named as skopeo names them: oci:FOLDER[:TAG][@sha256:…], docker://HOST/REPOSITORY[:TAG][@sha256:…].
 
-Exit codes: 0 done, 1 an image is not what it should be, 2 bad input, 3 this machine or the other side cannot.";
+Exit codes: 0 done, 1 what was looked at is not as it should be, 2 bad input, 3 this machine or the other side cannot.";
 
 #[derive(Debug, Subcommand)]
 enum What {
@@ -35,6 +36,10 @@ enum What {
     Agent(AgentArgs),
     /// Shows how the agents of a vehicle stand
     Status(StatusArgs),
+    /// Looks at this machine: what of it a device needs, what is missing, and what mends it
+    Doctor(DoctorArgs),
+    /// Measures how late this machine wakes its most urgent thread, and the shortest period that it can hold
+    Jitter(JitterArgs),
     /// Builds, moves and looks at images
     #[command(subcommand)]
     Image(ImageWhat),
@@ -76,6 +81,35 @@ pub(crate) struct StatusArgs {
     /// Again and again, each time that something changes; with --json a line each
     #[arg(long)]
     pub watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Looks at the system below this folder instead of this machine
+    #[arg(long, default_value = "/", value_name = "DIR")]
+    pub root: PathBuf,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JitterArgs {
+    /// For how long to measure
+    #[arg(long, default_value_t = 10.0, value_name = "SECONDS")]
+    pub seconds: f64,
+    /// The lateness that the configuration grants (`jitter_ms`), in ms
+    #[arg(long, default_value_t = 0.5, value_name = "MS")]
+    pub budget: f64,
+    /// The bus's bitrate, in bits a second: a period has to have room for its frames
+    #[arg(long, default_value_t = 500_000, value_name = "BITRATE", value_parser = clap::value_parser!(u32).range(10_000..=8_000_000))]
+    pub bitrate: u32,
+    /// Lets the cores sleep in between; otherwise threads of the lowest priority keep them awake, as on a rig
+    #[arg(long)]
+    pub idle: bool,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -183,6 +217,8 @@ pub(crate) fn main() -> ExitCode {
     let done = match Cli::parse().what {
         What::Agent(args) => be_agent(&args),
         What::Status(args) => status::status(&args).map(|()| ExitCode::SUCCESS),
+        What::Doctor(args) => doctor::doctor(&args).map(|()| ExitCode::SUCCESS),
+        What::Jitter(args) => jitter::jitter(&args).map(|()| ExitCode::SUCCESS),
         What::Image(what) => on_images(what).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|problem| {

@@ -1,11 +1,13 @@
-//! `twinhelm`: the device agent, and the command for images and for how the agents stand.
+//! `twinhelm`: the device agent, and the command for images, for how the agents stand, and for what a machine needs.
 
 #![forbid(unsafe_code)]
 
 mod agent;
 mod cli;
 mod config;
+mod doctor;
 mod image;
+mod jitter;
 mod output;
 mod status;
 

@@ -88,6 +88,18 @@ impl Interface {
         self.interface.bring_up().map_err(|error| self.refused("bringing up", &error))
     }
 
+    /// Returns what the controller says of itself, for people: bitrate, state, error counters. Empty for a vcan.
+    ///
+    /// # Errors
+    /// The kernel does not say.
+    pub fn describe(&self) -> Result<String, InterfaceError> {
+        let can = self.interface.details().map_err(|error| self.refused("reading", &error))?.can;
+        let bitrate = can.bit_timing.map(|timing| format!("{} bit/s", timing.bitrate));
+        let state = can.state.map(|state| format!("{state:?}"));
+        let counters = can.berr_counter.map(|errors| format!("error counters {}/{}", errors.rxerr, errors.txerr));
+        Ok([bitrate, state, counters].into_iter().flatten().collect::<Vec<_>>().join(", "))
+    }
+
     /// Returns how the controller stands; active where it has no words for it, as a vcan.
     ///
     /// # Errors
