@@ -7,8 +7,10 @@
 //! 3. a compiler that carries the standard library's source (Debian's `rustc-web` and `rust-web-src`), which builds it on
 //!    the way, with `cargo zigbuild` as well.
 //!
-//! The paths of folders do not get into the program (`--remap-path-prefix`), so the same sources, lock file and compiler
-//! give the same bytes wherever they are.
+//! The paths of folders do not get into the program, so the same sources, lock file and compiler give the same bytes
+//! wherever they are: a wrapper around the compiler names them otherwise (`--remap-path-prefix`). As flags for the program
+//! alone this would leave macros out, which run on this machine, and a macro that knows its folder changes what is compiled
+//! with it.
 
 use super::error::{At, ImageError, Kind};
 use super::platform::Platform;
@@ -120,9 +122,7 @@ pub fn build(
     let name = format!("{} for {platform}", recipe.package);
     let at = At { image: &name, step: "building" };
     let mut flags = vec!["-Cstrip=symbols".to_owned()];
-    for (folder, stands_for) in prefixes(recipe) {
-        flags.push(format!("--remap-path-prefix={}={stands_for}", folder.display()));
-    }
+    let wrapper = write_wrapper(recipe).map_err(at.io("writing the wrapper around the compiler"))?;
     let mut cargo;
     let target = match way {
         Way::Native { target } => {
@@ -154,6 +154,7 @@ pub fn build(
         .arg(&recipe.target)
         .current_dir(&recipe.workspace)
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
+        .env("RUSTC_WRAPPER", wrapper)
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_TARGET_DIR")
         .stdin(Stdio::null())
@@ -187,6 +188,25 @@ fn prefixes(recipe: &Recipe) -> Vec<(PathBuf, &'static str)> {
     let cargo = std::env::var_os("CARGO_HOME").map_or_else(|| Path::new(&home).join(".cargo"), PathBuf::from);
     // The last one that fits counts: the target folder is often below the workspace.
     vec![(cargo, "/cargo"), (recipe.workspace.clone(), "/twinhelm"), (recipe.target.clone(), "/target")]
+}
+
+/// Writes a program that calls the compiler with other names for the folders, and returns where it is.
+fn write_wrapper(recipe: &Recipe) -> std::io::Result<PathBuf> {
+    let path = recipe.target.join("rustc-without-folders");
+    let mut script = String::from("#!/bin/sh\nexec \"$@\"");
+    for (folder, stands_for) in prefixes(recipe) {
+        let flag = format!("--remap-path-prefix={}={stands_for}", folder.display());
+        script += &format!(" '{}'", flag.replace('\'', r"'\''"));
+    }
+    script.push('\n');
+    std::fs::create_dir_all(&recipe.target)?;
+    // The same again would make cargo compile everything anew.
+    if std::fs::read_to_string(&path).is_ok_and(|there| there == script) {
+        return Ok(path);
+    }
+    std::fs::write(&path, script)?;
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    Ok(path)
 }
 
 fn has_standard_library(folder: &Path) -> bool {
