@@ -20,6 +20,8 @@ pub(super) struct Outbox {
     holds: Duration,
     handed_over: Option<(Instant, Frame)>,
     waiting: ArrayVec<(Instant, Frame), QUEUE_MAX>,
+    /// What the controller never said it had sent; it may say so yet, when the station has slept.
+    given_up: ArrayVec<Frame, QUEUE_MAX>,
     /// So many frames were replaced or outlived.
     pub(super) dropped: u64,
 }
@@ -28,13 +30,23 @@ impl Outbox {
     /// Returns an empty one, with room for `depth` frames behind the one that the controller has.
     pub(super) fn new(depth: usize, holds: Duration) -> Self {
         let depth = depth.clamp(1, QUEUE_MAX);
-        Self { depth, holds, handed_over: None, waiting: ArrayVec::new_const(), dropped: 0 }
+        Self {
+            depth,
+            holds,
+            handed_over: None,
+            waiting: ArrayVec::new_const(),
+            given_up: ArrayVec::new_const(),
+            dropped: 0,
+        }
     }
 
     /// Takes `frame`, and returns what the controller gets now.
     pub(super) fn offer(&mut self, now: Instant, frame: Frame) -> Option<Frame> {
-        if self.handed_over.is_some_and(|(since, _)| now.since(since) > GIVEN_UP_AFTER) {
-            self.handed_over = None;
+        if let Some((_, frame)) = self.handed_over.take_if(|(since, _)| now.since(*since) > GIVEN_UP_AFTER) {
+            if self.given_up.is_full() {
+                self.given_up.remove(0);
+            }
+            self.given_up.push(frame);
         }
         if self.waiting.len() >= self.depth {
             self.waiting.remove(0);
@@ -49,8 +61,10 @@ impl Outbox {
         let ours = self.handed_over.is_some_and(|(_, handed_over)| handed_over == *frame);
         if ours {
             self.handed_over = None;
+            return true;
         }
-        ours
+        let given_up = self.given_up.iter().position(|given_up| given_up == frame);
+        given_up.is_some_and(|at| self.given_up.pop_at(at).is_some())
     }
 
     /// Returns what the controller gets next, if it is free.
@@ -142,5 +156,7 @@ mod tests {
         outbox.offer(ms(0), frame(1));
         assert_eq!(outbox.offer(ms(90), frame(2)), None);
         assert_eq!(outbox.offer(ms(101), frame(3)), Some(frame(3)));
+        // The station had slept, and its frame was sent all the same: it is no other station's.
+        assert!(outbox.is_ours(&frame(1)) && !outbox.is_ours(&frame(1)) && outbox.is_ours(&frame(3)));
     }
 }
