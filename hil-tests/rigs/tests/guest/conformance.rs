@@ -10,6 +10,7 @@ use twinhelm_hal::time::{Duration, Instant};
 use twinhelm_hil::bus_conformance::{self as suite, BusUnderTest, Medium};
 use twinhelm_linux::can::{CanBus, Wants};
 use twinhelm_linux::clock;
+use twinhelm_linux::scheduling::lower_to_idle;
 
 /// So many stations does the suite use.
 const USED: usize = 5;
@@ -35,12 +36,8 @@ struct KernelBus {
 }
 
 impl KernelBus {
+    /// Returns a bus whose gateway has a rule for each pair of stations already.
     fn new(fd: bool) -> Self {
-        for from in 0..USED {
-            for to in (0..USED).filter(|to| *to != from) {
-                rule("-A", from, to, fd);
-            }
-        }
         Self {
             fd,
             stations: std::array::from_fn(|_| None),
@@ -62,9 +59,11 @@ fn rule(what: &str, from: usize, to: usize, fd: bool) {
 }
 
 impl Drop for KernelBus {
+    /// Mends what was cut: the next bus has the same gateway.
     fn drop(&mut self) {
-        // Without a rule left there is nothing to flush, and cangw says so.
-        let _ = Command::new("cangw").arg("-F").output();
+        for station in (0..).map_while(Station::new).take(USED) {
+            self.set_cable(station, Cable::WHOLE);
+        }
     }
 }
 
@@ -145,6 +144,8 @@ fn pairs() -> impl Iterator<Item = (usize, usize)> {
 #[test]
 #[ignore = "runs in the guest"]
 fn inside_socketcan_conforms() {
+    // The guest has one processor: so the kernel carries whatever it has put off through the gateway before this thread looks.
+    lower_to_idle().unwrap();
     for index in 0..USED {
         call(&format!("ip link add can{index} type vxcan peer name bus{index}"));
         for end in ["can", "bus"] {
@@ -152,6 +153,10 @@ fn inside_socketcan_conforms() {
         }
     }
     for fd in [false, true] {
+        for (from, to) in pairs().filter(|(from, to)| from != to) {
+            rule("-A", from, to, fd);
+        }
         suite::check_all(|| KernelBus::new(fd));
+        call("cangw -F");
     }
 }
