@@ -134,12 +134,6 @@ impl CanBus {
         })
     }
 
-    /// Returns the interface's name.
-    #[must_use]
-    pub fn interface(&self) -> &str {
-        &self.interface
-    }
-
     /// Returns what did not get through.
     #[must_use]
     pub const fn counters(&self) -> Counters {
@@ -168,18 +162,15 @@ impl CanBus {
             return self.outbox.refused();
         };
         let bytes = frame.data.get(..usize::from(frame.len)).unwrap_or(&frame.data);
-        let written = match StandardId::new(frame.id) {
-            None => Err(io::Error::from(io::ErrorKind::InvalidInput)),
-            Some(id) if self.fd => match CanFdFrame::new(id, bytes) {
-                Some(frame) => socket.write_frame(&frame),
-                None => Err(io::Error::from(io::ErrorKind::InvalidInput)),
-            },
-            Some(id) => match CanDataFrame::new(id, bytes) {
-                Some(frame) => socket.write_frame(&frame),
-                None => Err(io::Error::from(io::ErrorKind::InvalidInput)),
-            },
-        };
-        if let Err(error) = written {
+        let written = StandardId::new(frame.id).and_then(|id| {
+            Some(if self.fd {
+                socket.write_frame(&CanFdFrame::new(id, bytes)?)
+            } else {
+                socket.write_frame(&CanDataFrame::new(id, bytes)?)
+            })
+        });
+        // What is no frame on a bus is refused here, as the kernel would.
+        if let Err(error) = written.unwrap_or_else(|| Err(io::ErrorKind::InvalidInput.into())) {
             self.counters.refused += 1;
             self.outbox.refused();
             self.on_refusal(&error);
@@ -208,8 +199,11 @@ impl CanBus {
 
     /// Looks for an interface that was gone.
     fn look_for_it(&mut self) {
+        if self.socket.is_some() {
+            return;
+        }
         let at = now();
-        if self.socket.is_none() && at >= self.look_at {
+        if at >= self.look_at {
             self.look_at = at + LOOK_FOR_IT_EVERY;
             self.socket = open(&self.interface, self.wants).ok();
         }

@@ -1,6 +1,5 @@
 //! A CAN interface as an administrator sees it: bitrate, up and down, restart after bus-off. By netlink.
 
-use crate::clock::now;
 use rustix::io::Errno;
 use socketcan::nl::{CanState, InterfaceCanParams};
 use socketcan::{CanCtrlMode, CanInterface, Error};
@@ -174,12 +173,6 @@ impl Restarter {
             self.restarted_at = Some(at);
         }
         due
-    }
-
-    /// The same, by the machine's clock.
-    #[must_use]
-    pub fn is_due_now(&mut self, stands: Confinement) -> bool {
-        self.is_due(now(), stands)
     }
 }
 

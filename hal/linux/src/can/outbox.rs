@@ -58,9 +58,7 @@ impl Outbox {
 
     /// Returns whether `frame` is the one that the controller was given; then it is on the wire.
     pub(super) fn is_ours(&mut self, frame: &Frame) -> bool {
-        let ours = self.handed_over.is_some_and(|(_, handed_over)| handed_over == *frame);
-        if ours {
-            self.handed_over = None;
+        if self.handed_over.take_if(|(_, handed_over)| handed_over == frame).is_some() {
             return true;
         }
         let given_up = self.given_up.iter().position(|given_up| given_up == frame);
