@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// The first program of the guest.
 const INIT: &str = include_str!("guest/init.sh");
+/// The folder in the guest that a command may write to.
+pub const WINDOW: &str = "/mnt";
 /// Where Debian puts the kernel, and its modules by release.
 const KERNEL: &str = "/usr/bin/linux.uml";
 const MODULES: &str = "/usr/lib/uml/modules";
@@ -90,11 +92,17 @@ impl Guest {
         Ok(Self(()))
     }
 
-    /// Boots, has `command` run as root of the guest in this process's folder, and waits for at most `patience`.
+    /// Boots, has `command` run as root of the guest in this process's folder, and waits for at most `patience`. What the
+    /// command has written into [`WINDOW`] is handed to `take` then, in a folder that is gone afterwards.
     ///
     /// # Errors
     /// [`GuestError`] when there is no verdict; a command that fails is a verdict.
-    pub fn run(self, command: &[&OsStr], patience: Duration) -> Result<Verdict, GuestError> {
+    pub fn run(
+        self,
+        command: &[&OsStr],
+        patience: Duration,
+        take: impl FnOnce(&Path),
+    ) -> Result<Verdict, GuestError> {
         let window = tempfile::tempdir().map_err(GuestError::Start)?;
         let path = window.path();
         write_files(path, command).map_err(GuestError::Start)?;
@@ -127,7 +135,10 @@ impl Guest {
             return Err(GuestError::Silent { waited: patience, log });
         }
         match said("code").ok().and_then(|code| code.trim().parse().ok()) {
-            Some(code) => Ok(Verdict { code, log, took: began.elapsed() }),
+            Some(code) => {
+                take(path);
+                Ok(Verdict { code, log, took: began.elapsed() })
+            }
             None => Err(GuestError::NoVerdict { log: log + &said("console").unwrap_or_default() }),
         }
     }

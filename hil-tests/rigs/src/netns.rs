@@ -22,6 +22,8 @@ use twinhelm_linux::network::Namespace;
 /// A device's cable to its peer, and the one to the observer.
 const PAIR: &str = "pair0";
 const DESK: &str = "desk0";
+/// A device's CAN cable to the vehicle, where it has one.
+const CAN: &str = "can0";
 /// Locally administered, and nobody's.
 const NOBODY: &str = "02:00:00:00:00:00";
 
@@ -52,17 +54,20 @@ pub enum NetworkError {
 pub struct Network {
     devices: [Namespace; 2],
     desk: Namespace,
+    /// Each device has a CAN cable to the vehicle.
+    has_can: bool,
     /// How many cuts there are in what each device sends.
     cuts: [u32; 2],
 }
 
 impl Network {
-    /// Makes the namespaces and lays the cables.
+    /// Makes the namespaces and lays the cables; with `has_can` one from each device to the vehicle, which stays in the
+    /// namespace of this process.
     ///
     /// # Errors
     /// [`NetworkError`] says what is missing.
-    pub fn build() -> Result<Self, NetworkError> {
-        let network = Self { devices: [namespace()?, namespace()?], desk: namespace()?, cuts: [0; 2] };
+    pub fn build(has_can: bool) -> Result<Self, NetworkError> {
+        let network = Self { devices: [namespace()?, namespace()?], desk: namespace()?, has_can, cuts: [0; 2] };
         let [left, right] = &network.devices;
         ip(left, &format!("link add {PAIR} type veth peer name {PAIR} netns {}", right.path().display()))?;
         ip(&network.desk, "link set lo up")?;
@@ -76,6 +81,10 @@ impl Network {
                     desk_address(slot)
                 ),
             )?;
+            if let Some((near, far)) = network.can(slot) {
+                let there = device.display();
+                batch(&format!("link add {far} type vxcan peer name {near} netns {there}\nlink set {far} up"))?;
+            }
             network.plug_in(slot)?;
         }
         Ok(network)
@@ -85,6 +94,13 @@ impl Network {
     #[must_use]
     pub fn namespace(&self, slot: Slot) -> PathBuf {
         self.device(slot).path()
+    }
+
+    /// Returns both ends of the CAN cable of the device in `slot`: its own, and the vehicle's.
+    #[must_use]
+    pub const fn can(&self, slot: Slot) -> Option<(&'static str, &'static str)> {
+        let far = if slot.index() == 0 { "can-left" } else { "can-right" };
+        if self.has_can { Some((CAN, far)) } else { None }
     }
 
     /// Returns where the observer lives.
@@ -126,7 +142,8 @@ impl Network {
     /// # Errors
     /// When `ip` refuses.
     pub fn cut_power(&self, slot: Slot) -> Result<(), NetworkError> {
-        ip(self.device(slot), &format!("link set {PAIR} down\nlink set {DESK} down"))
+        let can = self.can(slot).map_or_else(String::new, |(near, _)| format!("\nlink set {near} down"));
+        ip(self.device(slot), &format!("link set {PAIR} down\nlink set {DESK} down{can}"))
     }
 
     /// Plugs the cables of the device in `slot` into a network stack that has just come up. What the old one still held
@@ -137,7 +154,9 @@ impl Network {
     pub fn restore_power(&mut self, slot: Slot) -> Result<(), NetworkError> {
         let booted = namespace()?;
         let path = booted.path();
-        let moved = format!("link set {PAIR} netns {0}\nlink set {DESK} netns {0}", path.display());
+        let path = path.display();
+        let can = self.can(slot).map_or_else(String::new, |(near, _)| format!("\nlink set {near} netns {path}"));
+        let moved = format!("link set {PAIR} netns {path}\nlink set {DESK} netns {path}{can}");
         ip(self.device(slot), &moved)?;
         self.devices[slot.index().min(1)] = booted;
         self.plug_in(slot)?;
@@ -147,11 +166,12 @@ impl Network {
 
     fn plug_in(&self, slot: Slot) -> Result<(), NetworkError> {
         let (link, service) = (link_address(slot), service_address(slot));
+        let can = self.can(slot).map_or_else(String::new, |(near, _)| format!("\nlink set {near} up"));
         ip(
             self.device(slot),
             &format!(
                 "link set lo up\naddr add {link}/30 dev {PAIR}\naddr add {service}/30 dev {DESK}\n\
-                 link set {PAIR} up\nlink set {DESK} up"
+                 link set {PAIR} up\nlink set {DESK} up{can}"
             ),
         )
     }
@@ -195,6 +215,11 @@ fn namespace() -> Result<Namespace, NetworkError> {
 
 /// Has `ip` do what `lines` say, inside `namespace`.
 fn ip(namespace: &Namespace, lines: &str) -> Result<(), NetworkError> {
+    namespace.inside(|| batch(lines)).map_err(NetworkError::Namespace)?
+}
+
+/// Has `ip` do what `lines` say, where this thread is.
+fn batch(lines: &str) -> Result<(), NetworkError> {
     let run = || {
         let pipes = [Stdio::piped(), Stdio::piped()];
         let [input, errors] = pipes;
@@ -206,7 +231,7 @@ fn ip(namespace: &Namespace, lines: &str) -> Result<(), NetworkError> {
         }
         child.wait_with_output()
     };
-    let done = namespace.inside(run).map_err(NetworkError::Namespace)?.map_err(NetworkError::NoIp)?;
+    let done = run().map_err(NetworkError::NoIp)?;
     if done.status.success() {
         return Ok(());
     }
@@ -221,7 +246,7 @@ mod tests {
     use std::time::Duration;
 
     fn network() -> Option<Network> {
-        match Network::build() {
+        match Network::build(false) {
             Err(NetworkError::Rights) => {
                 println!("skipped: {}", NetworkError::Rights);
                 None

@@ -20,7 +20,7 @@ fn in_the_guest(name: &str) {
     let program = std::env::current_exe().unwrap();
     let words = ["--exact", name, "--ignored", "--nocapture"].map(OsStr::new);
     let command: Vec<&OsStr> = std::iter::once(program.as_os_str()).chain(words).collect();
-    let verdict = Guest::find().unwrap().run(&command, PATIENCE).unwrap();
+    let verdict = Guest::find().unwrap().run(&command, PATIENCE, |_window| ()).unwrap();
     println!("{}\nfrom boot to verdict: {:.2} s", verdict.log, verdict.took.as_secs_f64());
     assert_eq!(verdict.code, 0, "{name} fails in the guest");
     assert!(verdict.log.contains("1 passed"), "{name} is no test of this program");
@@ -29,7 +29,7 @@ fn in_the_guest(name: &str) {
 #[test]
 fn a_command_that_fails_in_the_guest_is_a_verdict() {
     let command = ["sh", "-c", "uname -r; exit 7"].map(OsStr::new);
-    let verdict = Guest::find().unwrap().run(&command, PATIENCE).unwrap();
+    let verdict = Guest::find().unwrap().run(&command, PATIENCE, |_window| ()).unwrap();
     assert_eq!(verdict.code, 7);
     assert!(verdict.log.starts_with("6."), "{}", verdict.log);
 }
@@ -37,7 +37,7 @@ fn a_command_that_fails_in_the_guest_is_a_verdict() {
 #[test]
 fn a_guest_that_does_not_end_is_killed() {
     let command = ["busybox", "sleep", "1000"].map(OsStr::new);
-    let error = Guest::find().unwrap().run(&command, Duration::from_secs(8)).unwrap_err();
+    let error = Guest::find().unwrap().run(&command, Duration::from_secs(8), |_window| ()).unwrap_err();
     assert!(error.to_string().contains("did not end within 8s"), "{error}");
 }
 

@@ -222,6 +222,8 @@ pub(crate) enum Rig {
     Host,
     /// The same, each device in a network namespace of its own; needs root
     Netns,
+    /// The same in a guest kernel, with SocketCAN between the devices and the vehicle; needs Debian's user-mode-linux
+    Guest,
 }
 
 impl Rig {
@@ -231,6 +233,7 @@ impl Rig {
             Self::Sim => None,
             Self::Host => Some(Cabling::Loopback),
             Self::Netns => Some(Cabling::Namespaces),
+            Self::Guest => Some(Cabling::Guest),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod containers;
 mod failover;
+mod guest;
 mod ladder;
 mod link;
 mod replay;
@@ -103,6 +104,9 @@ fn host_plan<L>(plan: Plan<L>, settings: &Settings, cabling: Cabling) -> Result<
 where
     L: Controller<State = State, Command = Command> + Clone,
 {
+    if cabling == Cabling::Guest && !guest::is_inside() {
+        return Err(Problem::bad_input("only `run` knows --rig guest: use --rig host or --rig netns"));
+    }
     let program =
         std::env::current_exe().map_err(|error| Problem::machine(format!("finding this program: {error}")))?;
     let link = settings.link();

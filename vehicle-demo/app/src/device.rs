@@ -1,7 +1,7 @@
 //! The device program: a controller with its own control loop and its own session. It drives, or stands by.
 
 use crate::handed::{self, MISSION_STATE};
-use crate::ports::{DevicePorts, StepNote, StepQueue};
+use crate::ports::{DeviceBus, DevicePorts, StepNote, StepQueue};
 use crate::role::{Failure, WRITE_EVERY, say, say_ready, say_unrecorded};
 use crate::stage::Surroundings;
 use rtrb::{Consumer, RingBuffer};
@@ -13,6 +13,7 @@ use std::time::Duration;
 use twinhelm_control::Controller;
 use twinhelm_hal::bus::Station;
 use twinhelm_linux::bus::Client;
+use twinhelm_linux::can::{CanBus, Wants};
 use twinhelm_linux::datagram::Readings;
 use twinhelm_linux::network;
 use twinhelm_linux::realtime::{self, Next};
@@ -45,15 +46,17 @@ where
     C: Controller<State = State, Command = Command, Memory = L::Memory> + Send + 'static,
 {
     let config = Config::new(spec.common.parameters).map_err(|error| Failure::bad_input(&error))?;
-    let station = Station::of_device(spec.slot);
-    let mut bus = Client::connect(&spec.common.bus, station).map_err(|error| Failure::machine(&error))?;
-    bus.wait_attached(SEAT_WITHIN).map_err(|error| Failure::machine(&error))?;
+    let seat = if spec.can.is_none() { Some(take_seat(spec)?) } else { None };
     let readings = Readings::connect(&spec.common.readings, spec.slot).map_err(|error| Failure::machine(&error))?;
     // Behind the bus and the sensors, whose sockets stay connected; before the session, whose threads live there.
     if let Some(path) = &spec.network {
         let failure = |error| format!("entering the network namespace {}: {error}", path.display());
         network::enter(path).map_err(|error| Failure::machine(&failure(error)))?;
     }
+    let bus = match (seat, &spec.can) {
+        (Some(seat), _) => DeviceBus::Userland(seat),
+        (None, can) => DeviceBus::Can(Box::new(open_can(can.as_deref().unwrap_or_default(), &config)?)),
+    };
     let settings = Settings {
         vehicle: "demo".to_owned(),
         listen: spec.listen.clone(),
@@ -114,6 +117,18 @@ where
         }
     }
     Ok(())
+}
+
+fn take_seat(spec: &DeviceSpec) -> Result<Client, Failure> {
+    let station = Station::of_device(spec.slot);
+    let mut seat = Client::connect(&spec.common.bus, station).map_err(|error| Failure::machine(&error))?;
+    seat.wait_attached(SEAT_WITHIN).map_err(|error| Failure::machine(&error))?;
+    Ok(seat)
+}
+
+/// Opens a CAN interface. A command is worth sending for a period: then the next one is due.
+fn open_can(interface: &str, config: &Config) -> Result<CanBus, Failure> {
+    CanBus::open(interface, Wants::Device, 1, config.period, false).map_err(|error| Failure::machine(&error))
 }
 
 /// Starts the thread that tells the runner what the node was told and answered, and returns the way there.

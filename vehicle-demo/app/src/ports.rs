@@ -1,4 +1,4 @@
-//! A device's ports on this machine: the userland bus, the simulated sensors, the link.
+//! A device's ports on this machine: the bus, the simulated sensors, the link.
 
 use crate::stage::{Controller, DeviceClock, Ear};
 use rtrb::Producer;
@@ -9,6 +9,7 @@ use twinhelm_hal::frame::Frame;
 use twinhelm_hal::ports::{Bus, Confinement, Received};
 use twinhelm_hal::time::Instant;
 use twinhelm_linux::bus::Client;
+use twinhelm_linux::can::CanBus;
 use twinhelm_linux::clock;
 use twinhelm_linux::datagram::{BYTES_MAX, Readings};
 use twinhelm_standby::{Effects, HeardSample, Input, Order, Ports, Refusal, Sample};
@@ -18,10 +19,41 @@ use twinhelm_zenoh::LinkPort;
 /// The bytes of a reading: four numbers of eight.
 pub(crate) const READING_BYTES: usize = 32;
 
+/// The bus that a device is on.
+pub(crate) enum DeviceBus {
+    /// The one between the processes of this machine.
+    Userland(Client),
+    /// The kernel's.
+    Can(Box<CanBus>),
+}
+
+impl Bus for DeviceBus {
+    fn send(&mut self, frame: Frame) {
+        match self {
+            Self::Userland(bus) => bus.send(frame),
+            Self::Can(bus) => bus.send(frame),
+        }
+    }
+
+    fn receive(&mut self) -> Option<Received> {
+        match self {
+            Self::Userland(bus) => bus.receive(),
+            Self::Can(bus) => bus.receive(),
+        }
+    }
+
+    fn confinement(&self) -> Confinement {
+        match self {
+            Self::Userland(bus) => bus.confinement(),
+            Self::Can(bus) => bus.confinement(),
+        }
+    }
+}
+
 /// Everything that a device process reaches. Nothing here allocates, locks or waits.
 pub(crate) struct DevicePorts<M: Send> {
     pub(crate) clock: DeviceClock,
-    pub(crate) bus: Client,
+    pub(crate) bus: DeviceBus,
     /// What the run makes of the bus controller; `None` when it leaves it alone.
     pub(crate) controller: Option<Controller>,
     pub(crate) readings: Readings,

@@ -11,11 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use twinhelm_hal::bus::{Cable, Delivery, Station};
-use twinhelm_hal::frame::{Frame, StatusFrame};
+use twinhelm_hal::frame::{COMMAND_ID, Frame, StatusFrame};
+use twinhelm_hal::ports::Bus as _;
 use twinhelm_hal::term::{SLOTS, Slot};
 use twinhelm_hal::time::Instant;
 use twinhelm_hil::tampering::{Losses, LostAt, Tampering};
 use twinhelm_linux::bus::{self, Server};
+use twinhelm_linux::can::{CanBus, Wants};
 use twinhelm_linux::clock::now;
 use twinhelm_linux::datagram::Publisher;
 use twinhelm_linux::realtime::{self, Next};
@@ -50,6 +52,13 @@ pub(crate) fn run(spec: &VehicleSpec) -> Result<(), Failure> {
     for gate in 0..config.gates {
         bus.attach_local(Station::of_gate(gate), GATE_DEPTH);
     }
+    let mut wires = ArrayVec::new();
+    for (slot, interface) in spec.can.iter().take(wires.capacity()) {
+        // What comes over the wire is offered here, as a local station's.
+        bus.attach_local(Station::of_device(*slot), 1);
+        let can = CanBus::open(interface, Wants::All, GATE_DEPTH, config.period, false);
+        wires.push(Wire { slot: *slot, can: can.map_err(|error| Failure::machine(&error))? });
+    }
     let publisher = Publisher::new(&spec.common.readings).map_err(|error| Failure::machine(&error))?;
     let (notes, written) = RingBuffer::new(NOTES_MAX);
     let (mut lines, told) = RingBuffer::new(LINES_MAX);
@@ -60,6 +69,7 @@ pub(crate) fn run(spec: &VehicleSpec) -> Result<(), Failure> {
     let mut road = Road {
         vehicle: Vehicle::new(config.gate_timing(), config.gates, spec.plant, course),
         bus,
+        wires,
         sensors: [sensors(Slot::LEFT), sensors(Slot::RIGHT)],
         publisher,
         notes: Notes {
@@ -185,10 +195,18 @@ impl bus::Losses for Lossy {
     }
 }
 
+/// The cable to a device that is on a CAN interface of the kernel.
+struct Wire {
+    slot: Slot,
+    can: CanBus,
+}
+
 /// What the real-time thread owns.
 struct Road {
     vehicle: Vehicle,
     bus: Server<Lossy>,
+    /// The devices that are on CAN cables of their own; the arbiter gives their frames and the others' one order.
+    wires: ArrayVec<Wire, 2>,
     sensors: [Sensors; 2],
     publisher: Publisher,
     notes: Notes,
@@ -225,7 +243,8 @@ impl Road {
             until = until.min(*due);
         }
         self.turned_at = started;
-        self.bus.wait(until);
+        let others: ArrayVec<_, 2> = self.wires.iter().filter_map(|wire| wire.can.readable()).collect();
+        self.bus.wait_also(until, &others);
         Next::At(now())
     }
 
@@ -264,16 +283,26 @@ impl Road {
             self.held.remove(0);
             self.bus.offer_local(started, Station::of_device(slot), frame);
         }
-        let Self { bus, vehicle, notes, tampering, held, .. } = self;
-        bus.poll(started, |station, frame| {
+        let Self { bus, wires, vehicle, notes, tampering, held, .. } = self;
+        let mut tap = |slot: Slot, frame| {
             vehicle.on_offered(started, &frame, None, notes);
-            let slot = Slot::new(station.index().to_le_bytes()[0])?;
             let (frame, hold) = tampering[slot.index()].pass(frame);
             if let Some(after) = hold.filter(|_| !held.is_full()) {
                 held.push((started + after, slot, frame));
             }
-            Some(frame)
+            frame
+        };
+        bus.poll(started, |station, frame| {
+            let slot = Slot::new(station.index().to_le_bytes()[0])?;
+            Some(tap(slot, frame))
         });
+        for Wire { slot, can } in wires {
+            let own = COMMAND_ID + u16::from(slot.number());
+            // After a stall of this process its own frames may come back so late that nobody knows them any more.
+            for received in std::iter::from_fn(|| can.receive()).filter(|received| received.frame.id == own) {
+                bus.offer_local(started, Station::of_device(*slot), tap(*slot, received.frame));
+            }
+        }
         if let Some(two) = self.bus.two_senders().filter(|_| !self.said_two_senders) {
             self.said_two_senders = true;
             say(&Says::TwoSenders { id: two.id });
@@ -286,6 +315,11 @@ impl Road {
             for slot in [Slot::LEFT, Slot::RIGHT] {
                 if let Some(status) = told.filter(|_| delivery.is_heard_by(Station::of_device(slot))) {
                     self.notes.on(delivery.at, &Event::Told { slot, term: status.term });
+                }
+            }
+            for Wire { slot, can } in &mut self.wires {
+                if delivery.is_heard_by(Station::of_device(*slot)) {
+                    can.send(delivery.frame);
                 }
             }
             for gate in 0..self.vehicle.gates() {

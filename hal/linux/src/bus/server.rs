@@ -6,6 +6,7 @@
 use super::packet::ToClient;
 use super::seats::{BindError, Collected, Counters, Seats};
 use arrayvec::ArrayVec;
+use std::os::fd::BorrowedFd;
 use twinhelm_hal::bus::{Arbiter, Cable, Delivery, Offer, QUEUE_MAX, STATIONS, Station};
 use twinhelm_hal::frame::Frame;
 use twinhelm_hal::ports::Received;
@@ -140,7 +141,12 @@ impl<L: Losses> Server<L> {
 
     /// Waits until a client has something, the frame on the wire is over, or `until` has come.
     pub fn wait(&self, until: Instant) {
-        self.seats.wait(self.next_event().map_or(until, |event| event.min(until)));
+        self.wait_also(until, &[]);
+    }
+
+    /// The same, or until one of `others` is readable: the owner's other wires, one a slot at most.
+    pub fn wait_also(&self, until: Instant, others: &[BorrowedFd<'_>]) {
+        self.seats.wait(self.next_event().map_or(until, |event| event.min(until)), others);
     }
 
     /// Returns whether `station` is attached, by a client or by the owner.

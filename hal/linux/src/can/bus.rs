@@ -12,6 +12,7 @@ use socketcan::{
     Frame as _, Socket as _, SocketOptions as _, StandardId,
 };
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::SystemTime;
 use twinhelm_hal::frame::{COMMAND_ID, COUNTERS_ID, Frame, STATUS_ID};
 use twinhelm_hal::ports::{Bus, Confinement, Received};
@@ -144,6 +145,12 @@ impl CanBus {
     #[must_use]
     pub const fn is_sending(&self) -> bool {
         self.outbox.is_busy()
+    }
+
+    /// Returns what becomes readable when something is there; `None` while the interface is gone.
+    #[must_use]
+    pub fn readable(&self) -> Option<BorrowedFd<'_>> {
+        self.socket.as_ref().map(AsFd::as_fd)
     }
 
     /// Waits until something is there to receive, or `until` has come.

@@ -23,6 +23,8 @@ pub enum Cabling {
     Loopback,
     /// A network namespace for each device, joined by cables that can be cut: rig `netns`.
     Namespaces,
+    /// The same in a guest kernel, where a CAN cable leads from each device to the vehicle: rig `guest`.
+    Guest,
 }
 
 impl Cabling {
@@ -32,6 +34,7 @@ impl Cabling {
         match self {
             Self::Loopback => "host",
             Self::Namespaces => "netns",
+            Self::Guest => "guest",
         }
     }
 }
@@ -54,6 +57,7 @@ pub(super) struct Plug {
     pub listen: Vec<String>,
     pub connect: Vec<String>,
     pub network: Option<PathBuf>,
+    pub can: Option<String>,
 }
 
 impl Cables {
@@ -69,7 +73,8 @@ impl Cables {
                 })?;
                 Ok(Self::Loopback { relay, addresses: Box::new(addresses.clone()) })
             }
-            Cabling::Namespaces => Ok(Self::Namespaces(Arc::new(Mutex::new(Network::build()?)))),
+            Cabling::Namespaces => Ok(Self::Namespaces(Arc::new(Mutex::new(Network::build(false)?)))),
+            Cabling::Guest => Ok(Self::Namespaces(Arc::new(Mutex::new(Network::build(true)?)))),
         }
     }
 
@@ -80,9 +85,10 @@ impl Cables {
                 listen: vec![endpoint(addresses.left)],
                 connect: vec![endpoint(addresses.relay)],
                 network: None,
+                can: None,
             },
             Self::Loopback { addresses, .. } => {
-                Plug { listen: vec![endpoint(addresses.right)], connect: Vec::new(), network: None }
+                Plug { listen: vec![endpoint(addresses.right)], connect: Vec::new(), network: None, can: None }
             }
             Self::Namespaces(network) => {
                 let network = locked(network);
@@ -92,6 +98,7 @@ impl Cables {
                     listen: vec![at(link_address(slot)), at(service_address(slot))],
                     connect: if slot == Slot::LEFT { vec![peer] } else { Vec::new() },
                     network: Some(network.namespace(slot)),
+                    can: network.can(slot).map(|(device_end, _)| device_end.to_owned()),
                 }
             }
         }
@@ -106,7 +113,17 @@ impl Cables {
                 ([Slot::LEFT, Slot::RIGHT].map(at), Some(locked(network).desk()))
             }
         };
-        Plug { listen: Vec::new(), connect: connect.map(endpoint).to_vec(), network }
+        Plug { listen: Vec::new(), connect: connect.map(endpoint).to_vec(), network, can: None }
+    }
+
+    /// Returns the vehicle's ends of the devices' CAN cables; none where the bus is a userland bus.
+    pub fn vehicle_ends(&self) -> Vec<(Slot, String)> {
+        let Self::Namespaces(network) = self else {
+            return Vec::new();
+        };
+        let network = locked(network);
+        let end = |slot| network.can(slot).map(|(_, vehicle_end)| (slot, vehicle_end.to_owned()));
+        [Slot::LEFT, Slot::RIGHT].into_iter().filter_map(end).collect()
     }
 
     /// Cuts (`on`) or heals the link of the device in `slot`.

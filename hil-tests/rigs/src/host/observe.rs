@@ -60,7 +60,7 @@ impl<M: Carried> Watch<M> {
         link_lease: Duration,
         keep_alive: u32,
     ) -> Result<Self, String> {
-        let Plug { listen, connect, network } = plug;
+        let Plug { listen, connect, network, can: _ } = plug;
         let to_agents = (!agents.is_empty()).then(|| Settings {
             vehicle: "demo".to_owned(),
             listen: Vec::new(),

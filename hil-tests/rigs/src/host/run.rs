@@ -101,13 +101,15 @@ where
         let config = host.plan.config;
         let cables = Cables::lay(host.cabling, &addresses).await?;
         let common = common(host, &addresses, tape.is_some());
-        let spec = VehicleSpec { common, plant: host.plan.plant, sensors: host.plan.sensors, seed: host.plan.seed };
+        let can = cables.vehicle_ends();
+        let (plant, sensors, seed) = (host.plan.plant, host.plan.sensors, host.plan.seed);
+        let spec = VehicleSpec { common, plant, sensors, seed, can };
         let vehicle = Process::start(&host.program, Who::Vehicle, &Role::Vehicle(spec), says.clone())
             .await
             .map_err(|error| machine("starting the vehicle process", &error))?;
         let folder = match &host.containers {
             None => None,
-            Some(_) if host.cabling == Cabling::Namespaces => {
+            Some(_) if host.cabling != Cabling::Loopback => {
                 let message = "containers run on the rig host: use --rig host, or --runtime process";
                 return Err(HostError::BadInput(message.to_owned()));
             }
@@ -171,7 +173,7 @@ where
     pub(super) async fn start_device(&mut self, slot: Slot) -> Result<(), HostError> {
         let index = slot.index();
         self.lives[index] += 1;
-        let Plug { listen, connect, network } = self.cables.plug(slot);
+        let Plug { listen, connect, network, can } = self.cables.plug(slot);
         let faults = self.host.plan.faults.iter().map(|fault| &fault.kind);
         let spec = DeviceSpec {
             common: common(self.host, &self.addresses, self.tape.is_some()),
@@ -183,6 +185,7 @@ where
             keep_alive: self.host.keep_alive,
             fallible: fallible(faults.chain(&self.host.announced)),
             network,
+            can,
         };
         let who = Who::Device(index, self.lives[index]);
         let mut process = match (&self.host.containers, &self.folder) {

@@ -61,6 +61,8 @@ pub struct DeviceSpec {
     pub fallible: Fallible,
     /// The network namespace that it lives in, `None` for the runner's own.
     pub network: Option<PathBuf>,
+    /// The CAN interface there, `None` for the userland bus.
+    pub can: Option<String>,
 }
 
 /// What the vehicle process needs.
@@ -74,6 +76,8 @@ pub struct VehicleSpec {
     pub sensors: SensorConfig,
     /// The seed of noise and biases.
     pub seed: u64,
+    /// The vehicle's ends of the devices' CAN cables, where they have some.
+    pub can: Vec<(Slot, String)>,
 }
 
 /// What the runner tells a controller process.

@@ -1,7 +1,7 @@
 //! `run`: drives the course once, watched and recorded if asked for.
 
-use super::{Exit, Problem, beside, containers, exit_of, host_plan, of_law, settings_of};
-use crate::cli::{RunArgs, Runtime};
+use super::{Exit, Problem, beside, containers, exit_of, guest, host_plan, of_law, settings_of};
+use crate::cli::{Rig, RunArgs, Runtime};
 use crate::live::{self, LiveView};
 use crate::plain::Plain;
 use crate::{Setup, output};
@@ -31,6 +31,9 @@ where
     L: Controller<State = State, Command = Command> + Clone + Send + 'static,
     F: Fn(&Setup) -> L,
 {
+    if args.vehicle.rig == Rig::Guest && !guest::is_inside() {
+        return guest::run(args);
+    }
     let settings = settings_of(&args.vehicle)?;
     let scenario = args.scenario.as_deref().map(find_scenario).transpose()?;
     let mut config = settings.config(args.vehicle.period).map_err(Problem::bad_input)?;
