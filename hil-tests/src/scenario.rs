@@ -123,7 +123,17 @@ impl Scenario {
 
     /// Adds the bounds that `report` broke to it, and fails it for them. An invalid run stays invalid.
     pub fn judge(&self, report: &mut Report) {
-        let broken = self.bounds.check(report);
+        Self::judge_by(self.bounds, report);
+    }
+
+    /// The same by [`Bounds::of_order`] alone, and says so.
+    pub fn judge_order(&self, report: &mut Report) {
+        report.notes.push("the scenario's bounds on deadlines, covers and time were not judged here".to_owned());
+        Self::judge_by(self.bounds.of_order(), report);
+    }
+
+    fn judge_by(bounds: Bounds, report: &mut Report) {
+        let broken = bounds.check(report);
         if !broken.is_empty() && report.verdict == Verdict::Pass {
             report.verdict = Verdict::Fail;
         }

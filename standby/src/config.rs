@@ -8,6 +8,11 @@ use twinhelm_hal::frame::{Frame, GATES};
 use twinhelm_hal::gate;
 use twinhelm_hal::signals::Span;
 
+/// One probe every so many periods (V11).
+pub(crate) const PROBE_PERIODS: u32 = 20;
+/// An echo proves the output path for so long after its probe was sent.
+pub(crate) const PROBE_PROOF: Duration = Duration::from_secs(1);
+
 /// What the primary does when the two devices disagree and both pass their self-check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -199,6 +204,13 @@ impl Config {
             p.margin,
             "raise the bitrate or margin_ms; a status must be back before the standby decides",
         )?;
+        below(
+            "20 periods + gate_lease",
+            PROBE_PERIODS * p.period + p.gate_lease,
+            "1 s",
+            PROBE_PROOF,
+            "shorten the period; or a standby would not be ready between the proofs of its output path",
+        )?;
         Ok(Self(parameters))
     }
 
@@ -274,6 +286,14 @@ mod tests {
         assert!(refused(|p| p.ftti = Duration::from_millis(50)).starts_with("command_timeout < ftti"));
         assert!(refused(|p| p.bitrate = 50_000).starts_with("frames of one period < period"));
         assert!(refused(|p| p.bitrate = 125_000).starts_with("(gates + 1) × frame time + jitter < margin"));
+        // 20 Hz was once taken, and a standby was not ready for a moment in each second.
+        let slow = |p: &mut Parameters| {
+            *p = Parameters::at_period(Duration::from_millis(50));
+            p.ftti = Duration::from_secs(1);
+        };
+        assert!(
+            refused(slow).starts_with("20 periods + gate_lease < 1 s does not hold: 1150 ms is not below 1000")
+        );
         assert!(refused(|p| p.gates = 0).starts_with("gates = 0 cannot be"));
         assert!(refused(|p| p.period = Duration::ZERO).starts_with("0 < period"));
     }

@@ -23,7 +23,11 @@ pub const DEFAULT: &str = include_str!("../vehicle.toml");
 /// How the built-in file is named in messages.
 pub const DEFAULT_NAME: &str = "built-in vehicle.toml";
 /// The built-in files, by the name of their timing profile; the first one is the default.
-pub const PROFILES: [(&str, &str); 2] = [("100hz", DEFAULT), ("1khz", include_str!("../vehicle-1khz.toml"))];
+pub const PROFILES: [(&str, &str); 3] = [
+    ("100hz", DEFAULT),
+    ("1khz", include_str!("../vehicle-1khz.toml")),
+    ("25hz", include_str!("../vehicle-25hz.toml")),
+];
 /// The control period of a file that names none.
 const PERIOD: Duration = Duration::from_millis(10);
 
@@ -47,7 +51,7 @@ impl Default for Settings {
 
 /// No built-in file has this name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no profile `{0}`; write 100hz or 1khz, or name a file by --config")]
+#[error("there is no profile `{0}`; write 100hz, 1khz or 25hz, or name a file by --config")]
 pub struct UnknownProfile(String);
 
 /// What two devices have to agree in: the canonical form is this as JSON, in the order of the fields.

@@ -19,11 +19,14 @@ impl<T: Send + 'static> CoreThreads<T> {
     ///
     /// # Errors
     /// The kernel's, or what the first failing `work` said before it was ready.
-    pub fn start(name: &str, work: fn(Core, &AtomicBool, &dyn Fn()) -> io::Result<T>) -> io::Result<Self> {
+    pub fn start<W>(name: &str, work: W) -> io::Result<Self>
+    where
+        W: Fn(Core, &AtomicBool, &dyn Fn()) -> io::Result<T> + Clone + Send + 'static,
+    {
         let mut all = Self { stop: Arc::new(AtomicBool::new(false)), threads: Vec::new() };
         for core in cores()? {
             let (tell, told) = sync_channel(1);
-            let stop = Arc::clone(&all.stop);
+            let (stop, work) = (Arc::clone(&all.stop), work.clone());
             let run = move || {
                 let tell: SyncSender<()> = tell;
                 // `start` listens until it hears of this thread, so that sending cannot fail.

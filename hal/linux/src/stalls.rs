@@ -12,7 +12,7 @@ use std::io;
 use std::sync::atomic::Ordering;
 use twinhelm_hal::time::{Duration, Instant};
 
-/// How often a watcher wakes. A stall shorter than this may pass between two wakes.
+/// How often a watcher wakes, most times. A stall shorter than this may pass between two wakes.
 pub const WATCH_PERIOD: Duration = Duration::from_millis(1);
 /// A lateness above this is recorded with its place in time.
 pub const STALL_MIN: Duration = Duration::from_micros(500);
@@ -149,24 +149,25 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// Starts watching all cores that this process may use.
+    /// Starts watching all cores that this process may use, waking every `period`: [`WATCH_PERIOD`], or more where a wake
+    /// is dear.
     ///
     /// # Errors
     /// The kernel's, when a thread cannot be started or pinned.
-    pub fn start() -> io::Result<Self> {
-        let threads = CoreThreads::start("stalls", |core, stop, ready| {
+    pub fn start(period: Duration) -> io::Result<Self> {
+        let threads = CoreThreads::start("stalls", move |core, stop, ready| {
             let mut record = Stalls::for_one_core();
             pin_to_core(core)?;
             record.scheduling = run_at(Priority::WATCHER).map_err(|error| error.to_string());
             sleep_exactly();
             ready();
-            let mut due = now() + WATCH_PERIOD;
+            let mut due = now() + period;
             while !stop.load(Ordering::Relaxed) {
                 sleep_until(due);
                 let woke = now();
                 record.record(core, due, woke);
                 // The wakes that a stall swallowed are not measured again as stalls of their own.
-                due = if woke < due + WATCH_PERIOD { due + WATCH_PERIOD } else { woke + WATCH_PERIOD };
+                due = if woke < due + period { due + period } else { woke + period };
             }
             Ok(record)
         })?;
@@ -264,7 +265,7 @@ mod tests {
 
     #[test]
     fn every_core_is_watched_and_spun_until_stop() {
-        let watcher = Watcher::start().unwrap();
+        let watcher = Watcher::start(WATCH_PERIOD).unwrap();
         let spinners = Spinners::start().unwrap();
         sleep_until(now() + Duration::from_millis(30));
         spinners.stop();

@@ -108,14 +108,16 @@ async fn drive<L>(
 where
     L: Controller<State = State, Command = Command> + Clone,
 {
-    let spinners = Spinners::start().map_err(|error| machine("starting the spinners", &error))?;
-    let watcher = Watcher::start().map_err(|error| machine("starting the watchers", &error))?;
+    let spinners = host.cabling.is_kept_awake().then(Spinners::start).transpose();
+    let spinners = spinners.map_err(|error| machine("starting the spinners", &error))?;
+    let watcher =
+        Watcher::start(host.cabling.watch_period()).map_err(|error| machine("starting the watchers", &error))?;
     let mut run = Run::start(host, operator, tape).await?;
     run.wait_until_ready().await?;
     let end = run.follow().await?;
     let finished = run.finish(end).await?;
     let stalls = watcher.stop().map_err(|error| machine("stopping the watchers", &error))?;
-    spinners.stop();
+    drop(spinners);
     Ok(conclude::conclude(host, finished, &stalls, tape))
 }
 

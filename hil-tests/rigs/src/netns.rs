@@ -3,6 +3,7 @@
 //! ```text
 //!   left  pair0 ───────────────── pair0  right        the link between the devices: what faults cut
 //!         desk0 ──── left0  desk  right0 ──── desk0   to the runner's observer, beside the link
+//!         can0 ───── CAN bus ───────────── can0    rig `guest` alone: with the gates, in a kernel that has CAN
 //! ```
 //!
 //! A cut link is silent, as behind a dead switch: the sender writes to an address that nobody has, so nobody is told, and one
@@ -10,6 +11,9 @@
 //! and what comes back is a device that remembers no connection. The namespaces have no names: they end with the run,
 //! however it ends.
 
+mod can;
+
+use can::{GATES_END, Routes};
 use std::io::{self, Write as _};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -22,7 +26,7 @@ use twinhelm_linux::network::Namespace;
 /// A device's cable to its peer, and the one to the observer.
 const PAIR: &str = "pair0";
 const DESK: &str = "desk0";
-/// A device's CAN cable to the vehicle, where it has one.
+/// A device's end of the CAN bus, where there is one.
 const CAN: &str = "can0";
 /// Locally administered, and nobody's.
 const NOBODY: &str = "02:00:00:00:00:00";
@@ -39,8 +43,11 @@ pub enum NetworkError {
     /// The program `ip` is not there, or cannot be run.
     #[error("running `ip`: {0}; install the package iproute2, or use `--rig host`")]
     NoIp(#[source] io::Error),
+    /// There is no gateway for CAN.
+    #[error("running `cangw`: {0}; install the package can-utils, or use `--rig host`")]
+    NoGateway(#[source] io::Error),
     /// It did not do what it was asked for.
-    #[error("`ip` refused ({said}) when it was told:\n{told}")]
+    #[error("the kernel refused ({said}) when it was told:\n{told}")]
     Refused {
         /// The lines that it was told.
         told: String,
@@ -54,20 +61,25 @@ pub enum NetworkError {
 pub struct Network {
     devices: [Namespace; 2],
     desk: Namespace,
-    /// Each device has a CAN cable to the vehicle.
-    has_can: bool,
+    /// The CAN bus between the devices and the vehicle, in a kernel that has one.
+    can: Option<Routes>,
     /// How many cuts there are in what each device sends.
     cuts: [u32; 2],
 }
 
 impl Network {
-    /// Makes the namespaces and lays the cables; with `has_can` one from each device to the vehicle, which stays in the
-    /// namespace of this process.
+    /// Makes the namespaces and lays the cables; with `has_can` a CAN bus, too, for the devices and for the vehicle, which
+    /// stays in the namespace of this process.
     ///
     /// # Errors
     /// [`NetworkError`] says what is missing.
     pub fn build(has_can: bool) -> Result<Self, NetworkError> {
-        let network = Self { devices: [namespace()?, namespace()?], desk: namespace()?, has_can, cuts: [0; 2] };
+        let mut network =
+            Self { devices: [namespace()?, namespace()?], desk: namespace()?, can: None, cuts: [0; 2] };
+        if has_can {
+            let [left, right] = &network.devices;
+            network.can = Some(Routes::lay([&left.path(), &right.path()])?);
+        }
         let [left, right] = &network.devices;
         ip(left, &format!("link add {PAIR} type veth peer name {PAIR} netns {}", right.path().display()))?;
         ip(&network.desk, "link set lo up")?;
@@ -81,10 +93,6 @@ impl Network {
                     desk_address(slot)
                 ),
             )?;
-            if let Some((near, far)) = network.can(slot) {
-                let there = device.display();
-                batch(&format!("link add {far} type vxcan peer name {near} netns {there}\nlink set {far} up"))?;
-            }
             network.plug_in(slot)?;
         }
         Ok(network)
@@ -96,11 +104,25 @@ impl Network {
         self.device(slot).path()
     }
 
-    /// Returns both ends of the CAN cable of the device in `slot`: its own, and the vehicle's.
+    /// Returns the interface of a device on the CAN bus, if there is one.
     #[must_use]
-    pub const fn can(&self, slot: Slot) -> Option<(&'static str, &'static str)> {
-        let far = if slot.index() == 0 { "can-left" } else { "can-right" };
-        if self.has_can { Some((CAN, far)) } else { None }
+    pub fn device_can(&self) -> Option<&'static str> {
+        self.can.as_ref().map(|_| CAN)
+    }
+
+    /// Returns the interface of the gates on the CAN bus, if there is one.
+    #[must_use]
+    pub fn gates_can(&self) -> Option<&'static str> {
+        self.can.as_ref().map(|_| GATES_END)
+    }
+
+    /// Cuts (`on`) or heals the CAN cable of the device in `slot`: what it sends, what it receives, or both. Without a CAN
+    /// bus there is none to cut.
+    ///
+    /// # Errors
+    /// When `cangw` refuses.
+    pub fn set_can(&mut self, slot: Slot, cut: Cut, on: bool) -> Result<(), NetworkError> {
+        self.can.as_mut().map_or(Ok(()), |can| can.set_cut(slot, cut, on))
     }
 
     /// Returns where the observer lives.
@@ -142,7 +164,7 @@ impl Network {
     /// # Errors
     /// When `ip` refuses.
     pub fn cut_power(&self, slot: Slot) -> Result<(), NetworkError> {
-        let can = self.can(slot).map_or_else(String::new, |(near, _)| format!("\nlink set {near} down"));
+        let can = self.device_can().map_or_else(String::new, |near| format!("\nlink set {near} down"));
         ip(self.device(slot), &format!("link set {PAIR} down\nlink set {DESK} down{can}"))
     }
 
@@ -155,7 +177,7 @@ impl Network {
         let booted = namespace()?;
         let path = booted.path();
         let path = path.display();
-        let can = self.can(slot).map_or_else(String::new, |(near, _)| format!("\nlink set {near} netns {path}"));
+        let can = self.device_can().map_or_else(String::new, |near| format!("\nlink set {near} netns {path}"));
         let moved = format!("link set {PAIR} netns {path}\nlink set {DESK} netns {path}{can}");
         ip(self.device(slot), &moved)?;
         self.devices[slot.index().min(1)] = booted;
@@ -166,7 +188,7 @@ impl Network {
 
     fn plug_in(&self, slot: Slot) -> Result<(), NetworkError> {
         let (link, service) = (link_address(slot), service_address(slot));
-        let can = self.can(slot).map_or_else(String::new, |(near, _)| format!("\nlink set {near} up"));
+        let can = self.device_can().map_or_else(String::new, |near| format!("\nlink set {near} up"));
         ip(
             self.device(slot),
             &format!(

@@ -98,6 +98,21 @@ impl Bounds {
         broken
     }
 
+    /// Returns the bounds that say what happens and not how soon, nor how far a command moves meanwhile: for a rig whose
+    /// clock promises nothing.
+    #[must_use]
+    pub const fn of_order(self) -> Self {
+        Self {
+            missed_deadlines_max: None,
+            uncovered_max: None,
+            covers_max: None,
+            handover_gap_ms_max: None,
+            time_without_redundancy_s_max: None,
+            command_step_steering_rad_max: None,
+            ..self
+        }
+    }
+
     /// Checks that each bound is a number that something can be measured against.
     pub(super) fn check_ranges(&self, document: &Document<'_>) -> Result<(), FileError> {
         let measures = [

@@ -5,7 +5,7 @@ use crate::output::{Problem, print, print_json, tell};
 use serde::Serialize;
 use std::time::Duration;
 use twinhelm_linux::clock::{now, sleep_until};
-use twinhelm_linux::stalls::{Spinners, Stalls, Watcher};
+use twinhelm_linux::stalls::{Spinners, Stalls, WATCH_PERIOD, Watcher};
 use twinhelm_standby::{Config, Parameters};
 
 /// Upper ends of the histogram's classes, in microseconds.
@@ -48,7 +48,7 @@ pub(crate) fn jitter(args: &JitterArgs) -> Result<(), Problem> {
     let budget = budget.map_err(|_| Problem::bad_input(format!("a budget of {} ms cannot be", args.budget)))?;
     let machine = |error: std::io::Error| Problem::machine(format!("starting the threads that measure: {error}"));
     let spinners = if args.idle { None } else { Some(Spinners::start().map_err(machine)?) };
-    let watcher = Watcher::start().map_err(machine)?;
+    let watcher = Watcher::start(WATCH_PERIOD).map_err(machine)?;
     sleep_until(now() + length);
     let stalls = watcher.stop().map_err(machine)?;
     if let Some(spinners) = spinners {

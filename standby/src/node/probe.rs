@@ -1,16 +1,12 @@
 //! Probes: how a device that does not drive proves that its commands would reach each gate (V11). A device that
 //! drove a moment ago has better proof: its commands were acted on.
 
+use crate::config::{PROBE_PERIODS, PROBE_PROOF};
 use core::time::Duration;
 use twinhelm_hal::frame::{CommandFrame, Frame, GATES, PROBE_RANGE};
 use twinhelm_hal::signals::Signals;
 use twinhelm_hal::term::Slot;
 use twinhelm_hal::time::Instant;
-
-/// One probe every so many periods.
-pub(super) const PERIODS: u32 = 20;
-/// An echo proves the output path for so long after its probe was sent.
-const PROOF: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug)]
 pub(super) struct Probe {
@@ -40,7 +36,7 @@ impl Probe {
         if now < self.next_at {
             return None;
         }
-        self.next_at = now + period * PERIODS;
+        self.next_at = now + period * PROBE_PERIODS;
         self.number = next(self.number);
         // An echo that is shown already would prove this probe without its ever arriving.
         while self.shown.contains(&Some(self.number)) {
@@ -86,7 +82,7 @@ impl Probe {
         let mut any = false;
         for gate in gates {
             any = true;
-            if self.proven[gate].is_none_or(|sent| now.since(sent) > PROOF) {
+            if self.proven[gate].is_none_or(|sent| now.since(sent) > PROBE_PROOF) {
                 return false;
             }
         }

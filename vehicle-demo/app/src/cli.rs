@@ -58,7 +58,7 @@ enum What {
         /// The control period, as for `run`
         #[arg(long, value_parser = parse_span, value_name = "TIME")]
         period: Option<Duration>,
-        /// A built-in configuration instead of a file: 100hz or 1khz
+        /// A built-in configuration instead of a file: 100hz, 1khz or 25hz
         #[arg(long, value_name = "NAME", conflicts_with = "config")]
         profile: Option<String>,
     },
@@ -128,13 +128,13 @@ pub(crate) struct RunArgs {
 /// Which vehicle, and what it runs on.
 #[derive(Debug, Args)]
 pub(crate) struct Vehicle {
-    /// What it runs on: real processes on this machine, or virtual time
+    /// What it runs on: virtual time, real processes on this machine, or a guest kernel of it
     #[arg(long, value_enum, default_value_t = Rig::Host)]
     pub(crate) rig: Rig,
     /// The control period; leases and timeouts scale with it unless the configuration names them
     #[arg(long, value_parser = parse_span, value_name = "TIME")]
     pub(crate) period: Option<Duration>,
-    /// A built-in configuration: 100hz [default] or 1khz
+    /// A built-in configuration: 100hz [default], 1khz, or 25hz, with which the rig guest drives
     #[arg(long, value_name = "NAME", conflicts_with = "config")]
     pub(crate) profile: Option<String>,
     /// The vehicle and its timing; `vehicle-demo check` prints the built-in one

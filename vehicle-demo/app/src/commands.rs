@@ -16,7 +16,7 @@ pub(crate) use replay::replay;
 pub(crate) use report::{check, report, scenarios};
 pub(crate) use run::run;
 
-use crate::cli::Vehicle;
+use crate::cli::{Rig, Vehicle};
 use crate::output;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -86,6 +86,8 @@ fn settings_of(vehicle: &Vehicle) -> Result<Settings, Problem> {
     }
     match &vehicle.profile {
         Some(name) => Settings::profile(name).map_err(Problem::bad_input),
+        // Its one core is everybody's.
+        None if vehicle.rig == Rig::Guest => Settings::profile("25hz").map_err(Problem::bad_input),
         None => Ok(Settings::default()),
     }
 }

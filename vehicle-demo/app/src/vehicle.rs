@@ -52,13 +52,14 @@ pub(crate) fn run(spec: &VehicleSpec) -> Result<(), Failure> {
     for gate in 0..config.gates {
         bus.attach_local(Station::of_gate(gate), GATE_DEPTH);
     }
-    let mut wires = ArrayVec::new();
-    for (slot, interface) in spec.can.iter().take(wires.capacity()) {
-        // What comes over the wire is offered here, as a local station's.
-        bus.attach_local(Station::of_device(*slot), 1);
-        let can = CanBus::open(interface, Wants::All, GATE_DEPTH, config.period, false);
-        wires.push(Wire { slot: *slot, can: can.map_err(|error| Failure::machine(&error))? });
-    }
+    let can = spec.can.as_ref().map(|interface| {
+        // What comes over CAN is offered to the arbiter here, as a local station's.
+        for slot in [Slot::LEFT, Slot::RIGHT] {
+            bus.attach_local(Station::of_device(slot), 1);
+        }
+        CanBus::open(interface, Wants::All, GATE_DEPTH, config.period, false)
+    });
+    let can = can.transpose().map_err(|error| Failure::machine(&error))?;
     let publisher = Publisher::new(&spec.common.readings).map_err(|error| Failure::machine(&error))?;
     let (notes, written) = RingBuffer::new(NOTES_MAX);
     let (mut lines, told) = RingBuffer::new(LINES_MAX);
@@ -69,7 +70,7 @@ pub(crate) fn run(spec: &VehicleSpec) -> Result<(), Failure> {
     let mut road = Road {
         vehicle: Vehicle::new(config.gate_timing(), config.gates, spec.plant, course),
         bus,
-        wires,
+        can,
         sensors: [sensors(Slot::LEFT), sensors(Slot::RIGHT)],
         publisher,
         notes: Notes {
@@ -195,18 +196,17 @@ impl bus::Losses for Lossy {
     }
 }
 
-/// The cable to a device that is on a CAN interface of the kernel.
-struct Wire {
-    slot: Slot,
-    can: CanBus,
+/// Returns whose commands have this identifier.
+fn commanding_slot(id: u16) -> Option<Slot> {
+    id.checked_sub(COMMAND_ID).and_then(|number| u8::try_from(number).ok()).and_then(Slot::new)
 }
 
 /// What the real-time thread owns.
 struct Road {
     vehicle: Vehicle,
     bus: Server<Lossy>,
-    /// The devices that are on CAN cables of their own; the arbiter gives their frames and the others' one order.
-    wires: ArrayVec<Wire, 2>,
+    /// The gates' interface on the devices' CAN bus. The arbiter gives its frames and those of others one order.
+    can: Option<CanBus>,
     sensors: [Sensors; 2],
     publisher: Publisher,
     notes: Notes,
@@ -243,8 +243,7 @@ impl Road {
             until = until.min(*due);
         }
         self.turned_at = started;
-        let others: ArrayVec<_, 2> = self.wires.iter().filter_map(|wire| wire.can.readable()).collect();
-        self.bus.wait_also(until, &others);
+        self.bus.wait_also(until, self.can.as_ref().and_then(CanBus::readable));
         Next::At(now())
     }
 
@@ -283,7 +282,7 @@ impl Road {
             self.held.remove(0);
             self.bus.offer_local(started, Station::of_device(slot), frame);
         }
-        let Self { bus, wires, vehicle, notes, tampering, held, .. } = self;
+        let Self { bus, can, vehicle, notes, tampering, held, .. } = self;
         let mut tap = |slot: Slot, frame| {
             vehicle.on_offered(started, &frame, None, notes);
             let (frame, hold) = tampering[slot.index()].pass(frame);
@@ -296,11 +295,10 @@ impl Road {
             let slot = Slot::new(station.index().to_le_bytes()[0])?;
             Some(tap(slot, frame))
         });
-        for Wire { slot, can } in wires {
-            let own = COMMAND_ID + u16::from(slot.number());
-            // After a stall of this process its own frames may come back so late that nobody knows them any more.
-            for received in std::iter::from_fn(|| can.receive()).filter(|received| received.frame.id == own) {
-                bus.offer_local(started, Station::of_device(*slot), tap(*slot, received.frame));
+        while let Some(received) = can.as_mut().and_then(CanBus::receive) {
+            // What else is on the bus is no command: the gates' own status, which comes back after a stall, or a stranger's.
+            if let Some(slot) = commanding_slot(received.frame.id) {
+                bus.offer_local(started, Station::of_device(slot), tap(slot, received.frame));
             }
         }
         if let Some(two) = self.bus.two_senders().filter(|_| !self.said_two_senders) {
@@ -317,10 +315,8 @@ impl Road {
                     self.notes.on(delivery.at, &Event::Told { slot, term: status.term });
                 }
             }
-            for Wire { slot, can } in &mut self.wires {
-                if delivery.is_heard_by(Station::of_device(*slot)) {
-                    can.send(delivery.frame);
-                }
+            if let Some(can) = self.can.as_mut().filter(|_| commanding_slot(delivery.frame.id).is_none()) {
+                can.send(delivery.frame);
             }
             for gate in 0..self.vehicle.gates() {
                 if delivery.is_heard_by(Station::of_gate(gate)) {

@@ -123,7 +123,7 @@ fn bad_faults_scenarios_and_reports_are_answered_with_what_to_write() {
 #[test]
 fn profiles_are_named_and_the_faster_one_needs_its_bus() {
     let folder = tempfile::tempdir().expect("a folder");
-    assert!(refused(&["run", "--rig", "sim", "--profile", "2khz"]).contains("write 100hz or 1khz"));
+    assert!(refused(&["run", "--rig", "sim", "--profile", "2khz"]).contains("write 100hz, 1khz or 25hz"));
     let shown = text(&demo(&["check", "--profile", "1khz"]).stdout);
     let fast = file(folder.path(), "fast.toml", &shown);
     assert_eq!(demo(&["check", &fast]).status.code(), Some(0), "{shown}");

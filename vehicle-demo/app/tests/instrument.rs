@@ -73,7 +73,7 @@ impl Vehicle {
         };
         let (plant, sensors) = (PlantConfig::default(), SensorConfig::default());
         let mut vehicle = Self { process, input, said };
-        vehicle.tell(&Role::Vehicle(VehicleSpec { common, plant, sensors, seed: 1, can: Vec::new() }));
+        vehicle.tell(&Role::Vehicle(VehicleSpec { common, plant, sensors, seed: 1, can: None }));
         assert!(matches!(vehicle.next(), Says::Ready { .. }));
         vehicle
     }

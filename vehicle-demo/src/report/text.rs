@@ -86,7 +86,12 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
     for note in &report.notes {
         writeln!(out, "  ({note})")?;
     }
-    if real {
+    if report.rig == "guest" {
+        writeln!(
+            out,
+            "  (a guest kernel on one core of this machine: its CAN is the kernel's, its times promise nothing)"
+        )?;
+    } else if real {
         writeln!(out, "  (two processes on one machine are not two failure domains, and this bus is not CAN)")?;
     } else {
         writeln!(out, "  (virtual time: says nothing about any machine's latency)")?;

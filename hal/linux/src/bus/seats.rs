@@ -13,7 +13,6 @@ use rustix::net::{accept_with, bind, listen, recv, send, socket_with, sockopt};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use twinhelm_hal::bus::{STATIONS, Station};
 use twinhelm_hal::frame::Frame;
-use twinhelm_hal::term::SLOTS;
 use twinhelm_hal::time::{Duration, Instant};
 
 /// How many connections may be open that have not said who they are. One more, and the oldest has to go.
@@ -21,9 +20,8 @@ const NEWCOMERS_MAX: usize = STATIONS;
 /// How many packets one call takes from a client: all that fit into its queue ([`QUEUE_BYTES`]), with room to spare,
 /// so that what is returned is its newest frame.
 const PACKETS_PER_CALL: usize = 256;
-const SOCKETS_MAX: usize = 1 + NEWCOMERS_MAX + STATIONS;
-/// What else a wait may end by.
-const OTHERS_MAX: usize = SLOTS as usize;
+/// And one that is the owner's.
+const SOCKETS_MAX: usize = 1 + NEWCOMERS_MAX + STATIONS + 1;
 
 /// Why there is no bus.
 #[derive(Debug, thiserror::Error)]
@@ -214,10 +212,9 @@ impl Seats {
         self.counters.unread += u64::from(is_unread);
     }
 
-    /// Waits until somebody has sent something, or is gone, or at the door, or one of `others` is readable, or `until` has
-    /// come.
-    pub fn wait(&self, until: Instant, others: &[BorrowedFd<'_>]) {
-        let mut sockets = ArrayVec::<PollFd<'_>, { SOCKETS_MAX + OTHERS_MAX }>::new();
+    /// Waits until somebody has sent something, or is gone, or at the door, or `other` is readable, or `until` has come.
+    pub fn wait(&self, until: Instant, other: Option<BorrowedFd<'_>>) {
+        let mut sockets = ArrayVec::<PollFd<'_>, SOCKETS_MAX>::new();
         sockets.push(PollFd::new(&self.listener, PollFlags::IN));
         sockets.extend(self.newcomers.iter().map(|socket| PollFd::new(socket, PollFlags::IN)));
         for seat in &self.seats {
@@ -226,7 +223,7 @@ impl Seats {
                 Seat::Remote(socket) => sockets.push(PollFd::new(socket, PollFlags::IN)),
             }
         }
-        sockets.extend(others.iter().take(OTHERS_MAX).map(|other| PollFd::new(other, PollFlags::IN)));
+        sockets.extend(other.as_ref().map(|other| PollFd::new(other, PollFlags::IN)));
         // A signal ends the wait early, as a packet would.
         let _woken = poll(&mut sockets, Some(&timespec(until.since(now()))));
     }

@@ -141,12 +141,12 @@ impl<L: Losses> Server<L> {
 
     /// Waits until a client has something, the frame on the wire is over, or `until` has come.
     pub fn wait(&self, until: Instant) {
-        self.wait_also(until, &[]);
+        self.wait_also(until, None);
     }
 
-    /// The same, or until one of `others` is readable: the owner's other wires, one a slot at most.
-    pub fn wait_also(&self, until: Instant, others: &[BorrowedFd<'_>]) {
-        self.seats.wait(self.next_event().map_or(until, |event| event.min(until)), others);
+    /// The same, or until `other` is readable: the owner's other wire.
+    pub fn wait_also(&self, until: Instant, other: Option<BorrowedFd<'_>>) {
+        self.seats.wait(self.next_event().map_or(until, |event| event.min(until)), other);
     }
 
     /// Returns whether `station` is attached, by a client or by the owner.

@@ -8,9 +8,11 @@ use crate::netns::{Network, NetworkError, link_address, service_address};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::task::JoinHandle;
 use twinhelm_hal::term::Slot;
 use twinhelm_hil::fault::Cut;
+use twinhelm_linux::stalls::WATCH_PERIOD;
 
 /// Where a device's session listens in its own namespace: Zenoh's usual port.
 const PORT: u16 = 7447;
@@ -23,7 +25,7 @@ pub enum Cabling {
     Loopback,
     /// A network namespace for each device, joined by cables that can be cut: rig `netns`.
     Namespaces,
-    /// The same in a guest kernel, where a CAN cable leads from each device to the vehicle: rig `guest`.
+    /// The same in a guest kernel, where the bus is CAN: rig `guest`.
     Guest,
 }
 
@@ -35,6 +37,23 @@ impl Cabling {
             Self::Loopback => "host",
             Self::Namespaces => "netns",
             Self::Guest => "guest",
+        }
+    }
+
+    /// Returns whether spinners keep the cores awake. A guest's core is not a core.
+    pub(super) const fn is_kept_awake(self) -> bool {
+        match self {
+            Self::Loopback | Self::Namespaces => true,
+            Self::Guest => false,
+        }
+    }
+
+    /// Returns how often the machine's own stalls are looked for. In a guest a wake takes a tenth of a millisecond, from
+    /// everybody.
+    pub(super) const fn watch_period(self) -> Duration {
+        match self {
+            Self::Loopback | Self::Namespaces => WATCH_PERIOD,
+            Self::Guest => Duration::from_millis(10),
         }
     }
 }
@@ -98,7 +117,7 @@ impl Cables {
                     listen: vec![at(link_address(slot)), at(service_address(slot))],
                     connect: if slot == Slot::LEFT { vec![peer] } else { Vec::new() },
                     network: Some(network.namespace(slot)),
-                    can: network.can(slot).map(|(device_end, _)| device_end.to_owned()),
+                    can: network.device_can().map(str::to_owned),
                 }
             }
         }
@@ -116,14 +135,20 @@ impl Cables {
         Plug { listen: Vec::new(), connect: connect.map(endpoint).to_vec(), network, can: None }
     }
 
-    /// Returns the vehicle's ends of the devices' CAN cables; none where the bus is a userland bus.
-    pub fn vehicle_ends(&self) -> Vec<(Slot, String)> {
-        let Self::Namespaces(network) = self else {
-            return Vec::new();
-        };
-        let network = locked(network);
-        let end = |slot| network.can(slot).map(|(_, vehicle_end)| (slot, vehicle_end.to_owned()));
-        [Slot::LEFT, Slot::RIGHT].into_iter().filter_map(end).collect()
+    /// Returns the gates' interface on the CAN bus; none where the bus is a userland bus.
+    pub fn gates_can(&self) -> Option<String> {
+        match self {
+            Self::Loopback { .. } => None,
+            Self::Namespaces(network) => locked(network).gates_can().map(str::to_owned),
+        }
+    }
+
+    /// Cuts (`on`) or heals the CAN cable of the device in `slot`. A userland bus has cables of its own.
+    pub fn set_can(&self, slot: Slot, cut: Cut, on: bool) -> Result<(), HostError> {
+        match self {
+            Self::Loopback { .. } => Ok(()),
+            Self::Namespaces(network) => Ok(locked(network).set_can(slot, cut, on)?),
+        }
     }
 
     /// Cuts (`on`) or heals the link of the device in `slot`.

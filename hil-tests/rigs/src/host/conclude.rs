@@ -1,6 +1,6 @@
 //! From what a run left behind to its report.
 
-use super::HostPlan;
+use super::{Cabling, HostPlan};
 use crate::tape::Tape;
 use twinhelm_hal::time::{Duration, Instant};
 use twinhelm_hil::check::{Checks, Promise};
@@ -47,7 +47,7 @@ pub(super) fn conclude<L>(host: &HostPlan<L>, finished: Finished, stalls: &Stall
         watcher_stall_ms: Some(Quantiles::with(stalls.wakes(), Some(stalls.max_ms()), |part| {
             stalls.lateness_ms(part)
         })),
-        notes: notes(stalls),
+        notes: notes(host.cabling, stalls),
     };
     let mut report = analyse(&log, &setting);
     report.broken.extend(died);
@@ -75,8 +75,11 @@ pub(super) fn conclude<L>(host: &HostPlan<L>, finished: Finished, stalls: &Stall
 }
 
 /// Returns what a reader has to know of how it was measured.
-fn notes(stalls: &Stalls) -> Vec<String> {
-    let mut notes = vec!["threads of the lowest priority kept the cores awake while it was measured".to_owned()];
+fn notes(cabling: Cabling, stalls: &Stalls) -> Vec<String> {
+    let mut notes = Vec::new();
+    if cabling.is_kept_awake() {
+        notes.push("threads of the lowest priority kept the cores awake while it was measured".to_owned());
+    }
     if let Err(missing) = stalls.scheduling() {
         notes.push(format!("the watchers of the machine's stalls had no real-time scheduling: {missing}"));
     }

@@ -59,6 +59,11 @@ pub(super) struct Action {
     pub begins: bool,
 }
 
+/// Returns whether the fault needs the userland bus, which knows each frame on its way to each station.
+pub(super) const fn needs_userland_bus(kind: &Kind) -> bool {
+    matches!(kind, Kind::Lose(_) | Kind::HeldFrame(_) | Kind::FrozenCounter)
+}
+
 /// When which fault begins and ends.
 pub(super) struct Agenda {
     due: Vec<(Instant, Action)>,
@@ -129,10 +134,12 @@ where
             Kind::BusCut(cut) => {
                 let to_bus = !(on && *cut != Cut::Rx);
                 let from_bus = !(on && *cut != Cut::Tx);
+                self.cables.set_can(slot, *cut, on)?;
                 self.tell_vehicle(&VehicleLine::Cable { slot, to_bus, from_bus }).await?;
             }
             Kind::BusErrors(confinement) => {
                 if *confinement == Confinement::Off {
+                    self.cables.set_can(slot, Cut::Both, on)?;
                     self.tell_vehicle(&VehicleLine::Cable { slot, to_bus: !on, from_bus: !on }).await?;
                 }
                 let stands = if on { *confinement } else { Confinement::Active };

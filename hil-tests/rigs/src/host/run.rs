@@ -7,7 +7,7 @@ use super::collect::Collector;
 use super::conclude::Finished;
 use super::contained::AgentsFolder;
 use super::glance::Board;
-use super::inject::{Action, Active, Agenda, fallible};
+use super::inject::{Action, Active, Agenda, fallible, needs_userland_bus};
 use super::observe::{Observation, Watch};
 use super::operator::{Ask, Operator, fault_of};
 use super::spec::{Common, DeviceLine, DeviceSpec, LinkTrouble, Role, Says, Step, VehicleLine, VehicleSpec};
@@ -29,7 +29,7 @@ use twinhelm_vehicle::report::witness::Witness;
 use twinhelm_vehicle::signals::{Command, State};
 
 /// The pair has to be ready so long after the processes were started.
-const READY_WITHIN: Duration = Duration::from_secs(20);
+const READY_WITHIN: Duration = Duration::from_secs(60);
 /// So much of what the processes say may wait for the runner.
 const SAID_MAX: usize = 4_096;
 /// The vehicle has to have said its last line so long after it was told to stop. The kernel of a busy machine was seen to
@@ -96,12 +96,18 @@ where
         operator: &'a mut dyn Operator,
         tape: Option<&'a Tape>,
     ) -> Result<Self, HostError> {
+        if let Some(fault) = host.plan.faults.iter().find(|fault| needs_userland_bus(&fault.kind))
+            && host.cabling == Cabling::Guest
+        {
+            let message = format!("`{}` needs the userland bus: use --rig host or --rig netns", fault.label);
+            return Err(HostError::BadInput(message));
+        }
         let addresses = Addresses::of(std::process::id(), host.port);
         let (says, said) = mpsc::channel(SAID_MAX);
         let config = host.plan.config;
         let cables = Cables::lay(host.cabling, &addresses).await?;
         let common = common(host, &addresses, tape.is_some());
-        let can = cables.vehicle_ends();
+        let can = cables.gates_can();
         let (plant, sensors, seed) = (host.plan.plant, host.plan.sensors, host.plan.seed);
         let spec = VehicleSpec { common, plant, sensors, seed, can };
         let vehicle = Process::start(&host.program, Who::Vehicle, &Role::Vehicle(spec), says.clone())

@@ -76,8 +76,8 @@ pub struct VehicleSpec {
     pub sensors: SensorConfig,
     /// The seed of noise and biases.
     pub seed: u64,
-    /// The vehicle's ends of the devices' CAN cables, where they have some.
-    pub can: Vec<(Slot, String)>,
+    /// The gates' CAN interface, `None` where they and the devices are on the userland bus.
+    pub can: Option<String>,
 }
 
 /// What the runner tells a controller process.

@@ -36,7 +36,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, Problem> {
     let patience = args.duration.unwrap_or(RUN_MAX) + BESIDE;
     let mut copied = Ok(());
     let verdict = guest.run(&command, patience, |window| copied = outputs.copy_from(window)).map_err(problem)?;
-    output::print(format_args!("{}", verdict.log.trim_end()));
+    output::print(format_args!("{}", outputs.named_as_asked(verdict.log.trim_end())));
     output::print(format_args!("  (from the guest's boot to its end: {:.1} s)", verdict.took.as_secs_f64()));
     copied?;
     match verdict.code {
@@ -85,6 +85,13 @@ impl Outputs {
             word
         };
         words.map(rename).collect()
+    }
+
+    /// Returns what was said in the guest with the names that were asked for.
+    fn named_as_asked(&self, said: &str) -> String {
+        self.0.iter().fold(said.to_owned(), |said, (path, name)| {
+            said.replace(&format!("{WINDOW}/{name}"), &path.display().to_string())
+        })
     }
 
     /// Copies what the run has written; a run that failed early has written nothing.

@@ -15,7 +15,7 @@ use twinhelm_hil::run::{Outcome, Plan, Standby, judge_by_default, simulate, simu
 use twinhelm_hil::scenario::{DURATION, SEED, Scenario};
 use twinhelm_hil::world::ORIGIN;
 use twinhelm_linux::clock;
-use twinhelm_rigs::host::{self, HostPlan};
+use twinhelm_rigs::host::{self, Cabling, HostPlan};
 use twinhelm_rigs::tape::{Tape, Written};
 use twinhelm_standby::Readiness;
 use twinhelm_vehicle::course::Course;
@@ -176,6 +176,7 @@ where
     };
     let mut outcome = driven?;
     match named {
+        Some(scenario) if host.cabling == Cabling::Guest => scenario.judge_order(&mut outcome.report),
         Some(scenario) => scenario.judge(&mut outcome.report),
         None => host::judge_by_default(plan, &mut outcome),
     }
