@@ -18,8 +18,9 @@ const KEEP_ALIVES_MIN: u32 = 2;
 /// A name longer than this is a mistake.
 const VEHICLE_BYTES_MAX: usize = 64;
 /// How long Zenoh waits for the other side's part in opening a link. Its own figure is 10 s, which would be the time
-/// without a link when a device dies while it connects.
-const OPEN_TIMEOUT_MS: u64 = 200;
+/// without a link when a device dies while it connects. A machine that asks for a long lease is slow at this, too: on a
+/// guest's one core two devices that start together gave up on each other for a minute.
+const OPEN_TIMEOUT_MIN_MS: u64 = 200;
 /// How often a link that is not there is tried.
 const RETRY_PERIOD_MS: u64 = 50;
 
@@ -212,6 +213,8 @@ impl Settings {
     /// Returns Zenoh's configuration as JSON. The settings were checked.
     pub(crate) fn to_json(&self) -> String {
         let link_lease_ms = self.link_lease.as_nanos().div_ceil(1_000_000);
+        let link_lease_ms = u64::try_from(link_lease_ms).unwrap_or(u64::MAX);
+        let open_timeout_ms = OPEN_TIMEOUT_MIN_MS.max(link_lease_ms / 2);
         // Lists of their own for both sides: a peer that is told nothing listens on a port of Zenoh's choice.
         json!({
             "mode": "peer",
@@ -230,9 +233,9 @@ impl Settings {
             // Else opening takes half a second longer when nobody is there yet.
             "open": { "return_conditions": { "connect_scouted": false, "declares": false } },
             "transport": {
-                "unicast": { "open_timeout": OPEN_TIMEOUT_MS, "accept_timeout": OPEN_TIMEOUT_MS },
+                "unicast": { "open_timeout": open_timeout_ms, "accept_timeout": open_timeout_ms },
                 "link": { "tx": {
-                    "lease": u64::try_from(link_lease_ms).unwrap_or(u64::MAX),
+                    "lease": link_lease_ms,
                     "keep_alive": self.keep_alive,
                 } },
             },
@@ -285,6 +288,11 @@ mod tests {
         assert_eq!(config.get_json("connect/timeout_ms").unwrap(), "-1");
         assert_eq!(config.get_json("connect/exit_on_failure").unwrap(), "false");
         assert!(config.get_json("listen/endpoints").unwrap().contains("tcp/127.0.0.1:7447"));
+        assert_eq!(config.get_json("transport/unicast/open_timeout").unwrap(), "200");
+        // Who gives the link more time has a slow machine, and opening takes its time there, too.
+        let slow = Settings { link_lease: Duration::from_secs(2), ..good() };
+        let config = zenoh::Config::from_json5(&slow.to_json()).unwrap();
+        assert_eq!(config.get_json("transport/unicast/open_timeout").unwrap(), "1000");
         let deaf = Settings { listen: Vec::new(), ..good() };
         let config = zenoh::Config::from_json5(&deaf.to_json()).unwrap();
         assert_eq!(config.get_json("listen/endpoints").unwrap(), "[]");

@@ -96,7 +96,7 @@ pub(crate) fn say(says: &Says) {
 }
 
 /// How often a thread that writes looks for what a real-time thread has left for it, which must not wake anybody.
-pub(crate) const WRITE_EVERY: Duration = Duration::from_millis(5);
+pub(crate) const WRITE_EVERY: Duration = Duration::from_millis(20);
 
 /// Says how many notes for the recording were lost since the last call, if any.
 pub(crate) fn say_unrecorded(lost: &AtomicU64) {

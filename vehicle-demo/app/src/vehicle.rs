@@ -38,6 +38,8 @@ const LINES_MAX: usize = 32;
 const HELD_MAX: usize = 4;
 /// The loop's turn may come so late before it counts as a stall.
 const STALL_MIN: Duration = Duration::from_millis(1);
+/// The plant is moved, and its sensors read, so often in a period, if that is not more often than it steps.
+const MOVES_A_PERIOD: u32 = 4;
 /// A gate's own queue towards the bus.
 const GATE_DEPTH: usize = 4;
 /// A plant that was not moved for so long (a process that was stopped) does not catch up.
@@ -83,6 +85,7 @@ pub(crate) fn run(spec: &VehicleSpec) -> Result<(), Failure> {
         stop: stop.clone(),
         tampering: Default::default(),
         held: ArrayVec::new(),
+        move_every: PLANT_STEP.max(config.period / MOVES_A_PERIOD),
         moved_at: now(),
         turned_at: now(),
         said_two_senders: false,
@@ -215,6 +218,7 @@ struct Road {
     tampering: [Tampering; SLOTS as usize],
     /// Frames that come once more, and when.
     held: ArrayVec<(Instant, Slot, Frame), HELD_MAX>,
+    move_every: Duration,
     moved_at: Instant,
     /// When the last turn began: a stall in the middle of a turn is one too.
     turned_at: Instant,
@@ -235,7 +239,7 @@ impl Road {
         self.listen(started);
         self.deliver();
         self.tick_gates();
-        let mut until = self.moved_at + PLANT_STEP;
+        let mut until = self.moved_at + self.move_every;
         for gate in 0..self.vehicle.gates() {
             until = until.min(self.vehicle.next_tick(now(), gate));
         }
@@ -247,9 +251,9 @@ impl Road {
         Next::At(now())
     }
 
-    /// Notes that this loop, which measures, stood still: the next plant step is never further away than its length.
+    /// Notes that this loop, which measures, stood still: the next move of the plant is never further away than this.
     fn notice_stall(&mut self, started: Instant) {
-        let due = self.turned_at + PLANT_STEP;
+        let due = self.turned_at + self.move_every;
         if started.since(due) > STALL_MIN {
             self.notes.on(started, &Event::Stalled { what: Stalled::Observer, since: due });
         }

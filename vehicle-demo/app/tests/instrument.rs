@@ -3,11 +3,12 @@
 //! The vehicle process runs alone, and this test is the only sender on its bus, so that each gap in the stream of
 //! commands is known by the sender's own clock.
 
+mod tools;
+
 use rustix::time::{ClockId, clock_gettime, clock_settime};
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
+use tools::vehicle::Vehicle;
 use twinhelm_hal::bus::Station;
 use twinhelm_hal::cycle::Cycle;
 use twinhelm_hal::frame::{CommandFrame, Frame};
@@ -20,14 +21,10 @@ use twinhelm_linux::bus::Client;
 use twinhelm_linux::clock::{now, sleep_until};
 use twinhelm_linux::realtime::{self, Next};
 use twinhelm_linux::scheduling::Priority;
-use twinhelm_rigs::host::spec::{Common, Role, Says, VehicleLine, VehicleSpec};
 use twinhelm_standby::{Config, Parameters};
-use twinhelm_vehicle::course::Course;
-use twinhelm_vehicle::plant::PlantConfig;
 use twinhelm_vehicle::report::analysis::{Setting, analyse};
 use twinhelm_vehicle::report::log::{Event, Log};
 use twinhelm_vehicle::report::{Report, Verdict};
-use twinhelm_vehicle::sensors::SensorConfig;
 
 const PERIOD: Duration = Duration::from_millis(10);
 /// Commands before the gap, and after it.
@@ -35,81 +32,6 @@ const COMMANDS: u64 = 30;
 
 fn config() -> Config {
     Config::new(Parameters::at_period(PERIOD)).expect("the profile keeps the promise")
-}
-
-/// The vehicle process, and what it has said.
-struct Vehicle {
-    process: Child,
-    input: ChildStdin,
-    said: mpsc::Receiver<Says>,
-}
-
-impl Vehicle {
-    fn start(bus: &str) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_vehicle-demo"))
-            .arg("role")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let input = process.stdin.take().expect("its input");
-        let output = BufReader::new(process.stdout.take().expect("its output"));
-        let (say, said) = mpsc::channel();
-        std::thread::spawn(move || {
-            for line in output.lines().map_while(Result::ok) {
-                let says = serde_json::from_str(&line).expect("a line of ours");
-                if say.send(says).is_err() {
-                    return;
-                }
-            }
-        });
-        let common = Common {
-            parameters: *config(),
-            course: Course::harbour(),
-            bus: bus.to_owned(),
-            readings: format!("{bus}-readings"),
-            parent: Some(std::process::id()),
-            records: false,
-        };
-        let (plant, sensors) = (PlantConfig::default(), SensorConfig::default());
-        let mut vehicle = Self { process, input, said };
-        vehicle.tell(&Role::Vehicle(VehicleSpec { common, plant, sensors, seed: 1, can: None }));
-        assert!(matches!(vehicle.next(), Says::Ready { .. }));
-        vehicle
-    }
-
-    fn tell<T: serde::Serialize>(&mut self, line: &T) {
-        let mut line = serde_json::to_string(line).expect("it has a form");
-        line.push('\n');
-        self.input.write_all(line.as_bytes()).expect("the process reads");
-    }
-
-    fn next(&self) -> Says {
-        self.said.recv_timeout(Duration::from_secs(10)).expect("the process speaks")
-    }
-
-    fn signal(&self, name: &str) {
-        let kill = Command::new("kill").args([name, &self.process.id().to_string()]).status();
-        assert!(kill.expect("kill runs").success());
-    }
-
-    /// Stops the vehicle, and returns what happened.
-    fn finish(mut self) -> Log {
-        self.tell(&VehicleLine::Stop);
-        let mut log = Log::default();
-        loop {
-            let said = self.next();
-            if let Says::Happened(at, event) = said {
-                log.events.push((at, event));
-                continue;
-            }
-            assert!(matches!(said, Says::Done), "{said:?}");
-            break;
-        }
-        self.process.wait().expect("it ends");
-        log.sort();
-        log
-    }
 }
 
 fn command(term: Term, cycle: u64) -> Frame {
@@ -178,7 +100,7 @@ fn stalls(log: &Log) -> Duration {
 fn a_known_gap_is_measured_within_half_a_period() {
     for gap in [5, 20, 50, 200].map(Duration::from_millis) {
         let bus = format!("twinhelm-{}-gap-{}", std::process::id(), gap.as_millis());
-        let vehicle = Vehicle::start(&bus);
+        let vehicle = Vehicle::start(config(), &bus, None);
         let sent = send(&bus, gap);
         let log = vehicle.finish();
         // A closed gate acts on the second of two frames.
@@ -203,7 +125,7 @@ fn a_known_gap_is_measured_within_half_a_period() {
 #[test]
 fn an_observer_that_stood_still_makes_the_run_invalid() {
     let bus = format!("twinhelm-{}-stopped", std::process::id());
-    let vehicle = Vehicle::start(&bus);
+    let vehicle = Vehicle::start(config(), &bus, None);
     let started = now();
     // Stopped for ten periods: how long exactly does not matter, only that it is noticed.
     vehicle.signal("-STOP");
@@ -247,7 +169,7 @@ fn step_date(by: Duration, forwards: bool) -> bool {
 #[test]
 fn steps_of_the_wall_clock_do_not_disturb_it() {
     let bus = format!("twinhelm-{}-date", std::process::id());
-    let vehicle = Vehicle::start(&bus);
+    let vehicle = Vehicle::start(config(), &bus, None);
     // Two seconds, in the middle of the stream: forwards, and backwards again.
     let stepper = std::thread::spawn(|| {
         for _ in 0..3 {
@@ -283,7 +205,7 @@ fn steps_of_the_wall_clock_do_not_disturb_it() {
 #[test]
 fn a_gate_that_closed_opens_to_a_higher_term() {
     let bus = format!("twinhelm-{}-opening", std::process::id());
-    let vehicle = Vehicle::start(&bus);
+    let vehicle = Vehicle::start(config(), &bus, None);
     let _ = send(&bus, Duration::from_millis(200));
     let log = vehicle.finish();
     let openings = log.events.iter().filter(|(_, event)| matches!(event, Event::Acted { how: How::Opening, .. }));

@@ -252,7 +252,9 @@ impl CanBus {
 }
 
 impl Bus for CanBus {
-    fn send(&mut self, frame: Frame) {
+    fn send(&mut self, mut frame: Frame) {
+        // What lies behind its length is not sent, and does not come back: by it the own frame would not be known again.
+        frame.data.iter_mut().skip(frame.len.into()).for_each(|byte| *byte = 0);
         if let Some(frame) = self.outbox.offer(now(), frame) {
             self.write(&frame);
         }

@@ -74,6 +74,14 @@ impl Routes {
     }
 }
 
+impl Drop for Routes {
+    /// Takes the gates' cable away; the devices' end with their namespaces.
+    fn drop(&mut self) {
+        // A kernel that ends has taken it already.
+        let _ = batch(&format!("link del {}", HUB[GATES]));
+    }
+}
+
 /// Adds or removes the route between two ends of cables.
 fn route(add: bool, from: &str, to: &str) -> Result<(), NetworkError> {
     // -i: the gateway compares interface numbers across namespaces, and drops what seems to go back where it came from.

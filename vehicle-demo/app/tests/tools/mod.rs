@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test is a program of its own, and takes what it needs")]
 
+pub mod vehicle;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -20,12 +22,16 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Runs the Python script of this folder with `arguments`; it must end well.
-pub fn python(script: &str, arguments: &[&str]) -> String {
-    // `./dev setup` makes an environment of its own in the target folder.
+/// Returns the Python that has the readers: `./dev setup` makes an environment of its own in the target folder.
+pub fn interpreter() -> String {
     let made = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/venv/bin/python");
     let usual = if Path::new(made).exists() { made } else { "python3" };
-    let python = std::env::var("TWINHELM_PYTHON").unwrap_or_else(|_| usual.to_owned());
+    std::env::var("TWINHELM_PYTHON").unwrap_or_else(|_| usual.to_owned())
+}
+
+/// Runs the Python script of this folder with `arguments`; it must end well.
+pub fn python(script: &str, arguments: &[&str]) -> String {
+    let python = interpreter();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(script);
     let output = Command::new(&python)
         .arg(&script)

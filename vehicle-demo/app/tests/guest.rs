@@ -1,0 +1,172 @@
+//! The rig `guest`: the same faults where the bus is the kernel's CAN. What it measures is order, never latency.
+
+#![allow(clippy::unwrap_used)] // All of this file is a test.
+
+#[path = "guest/hostile.rs"]
+mod hostile;
+mod tools;
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::time::Duration;
+use tools::{program, text};
+use twinhelm_rigs::guest::{Guest, Verdict, WINDOW};
+
+/// A guest needs some seconds; a busy machine makes more of them.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Stalls beyond the gate lease of the guest's profile, in ms: then a takeover, or a standby that is not ready, is no wonder.
+const STALL_MAX_MS: f64 = 120.0;
+
+/// Drives in a guest for six seconds with `fault` in it. Returns the report, or `None` when the machine stalled too much for
+/// it to be judged.
+fn run(fault: &str) -> Option<serde_json::Value> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let json = folder.path().join("report.json");
+    let arguments = ["run", "--rig", "guest", "--plain", "--duration", "6s", "--fault", fault, "--json"];
+    let output = program().args(arguments).arg(&json).output().expect("the program runs");
+    let (shown, said) = (text(&output.stdout), text(&output.stderr));
+    let report = std::fs::read_to_string(json).unwrap_or_else(|_| panic!("no report: {shown}{said}"));
+    let report: serde_json::Value = serde_json::from_str(&report).expect("a report");
+    println!("{shown}");
+    if has_stalled(&report) {
+        println!("not judged, the machine stalled: {shown}");
+        return None;
+    }
+    assert_eq!((&report["rig"], &report["broken"]), (&"guest".into(), &serde_json::json!([])), "{shown}{said}");
+    for figure in ["stale_accepted", "double_accepted", "wrong_command_cycles", "false_takeovers"] {
+        assert_eq!(report[figure], 0, "{figure}: {shown}");
+    }
+    assert!(shown.contains("its times promise nothing"), "{shown}");
+    Some(report)
+}
+
+fn has_stalled(report: &serde_json::Value) -> bool {
+    let longest = [&report["watcher_stall_ms"]["max"], &report["observer_stall_max_ms"]];
+    longest.into_iter().filter_map(serde_json::Value::as_f64).any(|ms| ms > STALL_MAX_MS)
+}
+
+/// Asserts that right drove on behind the first handover, and that left is its standby at the end.
+fn is_taken_over_and_whole_again(fault: &str) {
+    let Some(report) = run(fault) else {
+        return;
+    };
+    let first = &report["handovers"][0];
+    assert_eq!((&first["from"], &first["to"]), (&"left".into(), &"right".into()), "{fault}: {report}");
+    assert_eq!(report["redundancy_restored"], true, "{fault}: {report}");
+}
+
+#[test]
+fn a_killed_controller_is_replaced_and_comes_back_as_the_standby() {
+    is_taken_over_and_whole_again("kill@1s:1s:left");
+}
+
+#[test]
+fn a_hung_controller_is_replaced_and_fenced_when_it_wakes() {
+    is_taken_over_and_whole_again("hang@1s:1s:left");
+}
+
+#[test]
+fn a_controller_without_power_is_replaced_and_comes_back_as_the_standby() {
+    is_taken_over_and_whole_again("power@1s:1s:left");
+}
+
+#[test]
+fn a_controller_that_is_cut_off_the_can_bus_or_cannot_be_heard_on_it_is_replaced() {
+    for fault in ["bus-cut@1s:1s:left", "bus-cut=tx@1s:1s:left"] {
+        is_taken_over_and_whole_again(fault);
+    }
+}
+
+#[test]
+fn a_controller_that_hears_nothing_on_the_can_bus_drives_on() {
+    let Some(report) = run("bus-cut=rx@1s:1s:left") else {
+        return;
+    };
+    assert_eq!(report["handovers"], serde_json::json!([]), "{report}");
+}
+
+#[test]
+fn a_link_that_is_cut_moves_no_wheel() {
+    let Some(report) = run("link-cut@1s:1s:left") else {
+        return;
+    };
+    assert_eq!(report["handovers"], serde_json::json!([]), "{report}");
+    assert_eq!(report["redundancy_restored"], true, "{report}");
+}
+
+#[test]
+fn a_fault_that_needs_the_userland_bus_is_refused_with_the_rigs_that_have_it() {
+    let arguments = ["run", "--rig", "guest", "--plain", "--duration", "4s", "--fault", "frozen=counter@1s:left"];
+    let output = program().args(arguments).output().expect("the program runs");
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert!(said.contains("needs the userland bus: use --rig host or --rig netns"), "{said}");
+}
+
+/// Drives for six seconds with `fault`, while a witness on the bus reads every frame; it may also send. Returns the verdict,
+/// the report and what the witness has seen.
+fn witnessed(fault: &str, witness: &str) -> (Verdict, serde_json::Value, serde_json::Value) {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (script, dbc) = (here.join("tests/witness.py"), here.join("../vehicle.dbc"));
+    let line = format!(
+        "{python} {script} can-gates {dbc} {WINDOW}/witness {witness} & witness=$!
+         until [ -e {WINDOW}/witness.ready ] || ! kill -0 $witness; do sleep 0.1; done
+         TWINHELM_GUEST=1 {program} run --rig guest --plain --duration 6s {fault} --json {WINDOW}/report
+         code=$?; wait $witness && exit $code",
+        python = tools::interpreter(),
+        script = script.display(),
+        dbc = dbc.display(),
+        program = env!("CARGO_BIN_EXE_vehicle-demo"),
+    );
+    let mut files = Vec::new();
+    let take = |window: &Path| files.extend(["report", "witness"].map(|name| std::fs::read(window.join(name))));
+    let verdict = Guest::find().unwrap().run(&["sh", "-c", &line].map(OsStr::new), PATIENCE, take).unwrap();
+    println!("{}", verdict.log);
+    let mut files = files.into_iter().map(|file| serde_json::from_slice(&file.expect(&verdict.log)).unwrap());
+    let (report, seen) = (files.next().unwrap(), files.next().unwrap());
+    (verdict, report, seen)
+}
+
+#[test]
+fn independent_readers_decode_every_frame_of_a_drive_by_the_dbc_file() {
+    let (verdict, report, seen) = witnessed("--fault kill@2s:1s:left", "");
+    assert_eq!(verdict.code, 0, "{}", verdict.log);
+    let nothing = serde_json::json!([]);
+    assert_eq!((&seen["unknown"], &seen["wrong_crc"]), (&nothing, &nothing), "{seen}");
+    let count = |name: &str| seen["counts"][name].as_u64().unwrap_or(0);
+    assert!(count("COMMAND_0") > 20 && count("COMMAND_1") > 50, "both drove: {seen}");
+    // Every command that was acted on was on the bus, and each is answered.
+    let cycles = report["cycles"].as_u64().unwrap() - report["missed_deadlines"].as_u64().unwrap();
+    assert!(count("COMMAND_0") + count("COMMAND_1") >= cycles, "{cycles} cycles: {seen}");
+    assert!(count("STATUS_0") >= cycles && count("COUNTERS_0") > 20, "{seen}");
+    assert!(seen["signals"]["Steering_rad"].as_u64() > Some(70), "{seen}");
+}
+
+#[test]
+fn two_devices_with_one_number_are_noticed_and_named_and_the_other_one_drives() {
+    let (verdict, report, seen) = witnessed("", "1.5");
+    // One was enough: left says no more that could be repeated.
+    assert!(seen["repeated"].as_u64() >= Some(1), "{seen}");
+    if has_stalled(&report) {
+        println!("not judged, the machine stalled: {report}");
+        return;
+    }
+    // Nobody had ordered that fault, so the report calls it what it looks like.
+    assert_eq!((&report["takeovers"], &report["broken"]), (&1.into(), &serde_json::json!([])), "{report}");
+    assert!(verdict.log.contains("right is primary"), "{}", verdict.log);
+    for figure in ["stale_accepted", "double_accepted", "wrong_command_cycles"] {
+        assert_eq!(report[figure], 0, "{figure}: {report}");
+    }
+}
+
+#[test]
+fn a_log_that_canplayer_replays_drives_the_vehicle_and_hostile_traffic_does_not() {
+    let program = std::env::current_exe().unwrap();
+    let name = "hostile::inside_a_replayed_log_drives_the_vehicle_and_hostile_traffic_does_not";
+    let words = ["--exact", name, "--ignored", "--nocapture"].map(OsStr::new);
+    let command: Vec<&OsStr> = std::iter::once(program.as_os_str()).chain(words).collect();
+    let verdict = Guest::find().unwrap().run(&command, PATIENCE, |_window| ()).unwrap();
+    println!("{}", verdict.log);
+    assert!(verdict.code == 0 && verdict.log.contains("1 passed"), "{}", verdict.log);
+}
