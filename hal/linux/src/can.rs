@@ -8,7 +8,9 @@
 mod bus;
 mod confinement;
 mod interface;
+mod keeper;
 mod outbox;
 
 pub use bus::{CanBus, Counters, OpenError, Wants};
-pub use interface::{Interface, InterfaceError, Restarter, Setup};
+pub use interface::{Interface, InterfaceError, Setup};
+pub use keeper::keep;

@@ -12,7 +12,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use twinhelm_linux::scheduling::{cores, pin_to_core};
@@ -23,6 +23,8 @@ const INIT: &str = include_str!("guest/init.sh");
 pub const WINDOW: &str = "/mnt";
 /// Where Debian puts the kernel, and its modules by release.
 const KERNEL: &str = "/usr/bin/linux.uml";
+/// The variable that names a guest kernel that has GPIO.
+const OWN_KERNEL: &str = "TWINHELM_GUEST_KERNEL";
 const MODULES: &str = "/usr/lib/uml/modules";
 /// What the guest needs of this machine.
 const PROGRAMS: [&str; 4] = ["modprobe", "ip", "cangw", "busybox"];
@@ -38,6 +40,9 @@ pub enum GuestError {
         /// What.
         what: String,
     },
+    /// The kernel with GPIO was not built.
+    #[error("there is no guest kernel with GPIO: `./dev hil --full` builds one, and {OWN_KERNEL} names it")]
+    NoGpio,
     /// This machine does not start it.
     #[error("starting the guest: {0}")]
     Start(#[source] io::Error),
@@ -69,8 +74,10 @@ pub struct Verdict {
 }
 
 /// A guest that can be started: everything that it needs was found.
-#[derive(Clone, Copy, Debug)]
-pub struct Guest(());
+#[derive(Clone, Debug)]
+pub struct Guest {
+    kernel: PathBuf,
+}
 
 impl Guest {
     /// Finds Debian's guest kernel and what it needs.
@@ -90,7 +97,21 @@ impl Guest {
                 return Err(missing(program));
             }
         }
-        Ok(Self(()))
+        Ok(Self { kernel: PathBuf::from(KERNEL) })
+    }
+
+    /// Finds the other guest kernel, which has GPIO lines, too, and everything built in. [`OWN_KERNEL`] says where it is;
+    /// `./dev hil --full` builds it.
+    ///
+    /// # Errors
+    /// [`GuestError::NoGpio`] when it is not there.
+    pub fn find_with_gpio() -> Result<Self, GuestError> {
+        // The programs that it needs are the same.
+        Self::find()?;
+        match std::env::var_os(OWN_KERNEL).map(PathBuf::from).filter(|kernel| kernel.exists()) {
+            Some(kernel) => Ok(Self { kernel }),
+            None => Err(GuestError::NoGpio),
+        }
     }
 
     /// Boots, has `command` run as root of the guest in this process's folder, and waits for at most `patience`. What the
@@ -99,7 +120,7 @@ impl Guest {
     /// # Errors
     /// [`GuestError`] when there is no verdict; a command that fails is a verdict.
     pub fn run(
-        self,
+        &self,
         command: &[&OsStr],
         patience: Duration,
         take: impl FnOnce(&Path),
@@ -109,7 +130,7 @@ impl Guest {
         write_files(path, command).map_err(GuestError::Start)?;
         let began = Instant::now();
         let console = fs::File::create(path.join("console")).map_err(GuestError::Start)?;
-        let mut kernel = Command::new(KERNEL);
+        let mut kernel = Command::new(&self.kernel);
         kernel
             .args([MEMORY, "rootfstype=hostfs", "rootflags=/", "ro", "quiet", "noreboot"])
             .args(["con0=fd:0,fd:1", "con=null"])

@@ -13,7 +13,7 @@ use std::time::Duration;
 use twinhelm_control::Controller;
 use twinhelm_hal::bus::Station;
 use twinhelm_linux::bus::Client;
-use twinhelm_linux::can::{CanBus, Wants};
+use twinhelm_linux::can::{CanBus, Interface, Wants, keep};
 use twinhelm_linux::datagram::Readings;
 use twinhelm_linux::network;
 use twinhelm_linux::realtime::{self, Next};
@@ -57,6 +57,10 @@ where
         (Some(seat), _) => DeviceBus::Userland(seat),
         (None, can) => DeviceBus::Can(Box::new(open_can(can.as_deref().unwrap_or_default(), &config)?)),
     };
+    if let Some(name) = &spec.can {
+        let interface = Interface::find(name).map_err(|error| Failure::machine(&error))?;
+        keep(interface, |error| eprintln!("{error}")).map_err(|error| Failure::machine(&error))?;
+    }
     let settings = Settings {
         vehicle: "demo".to_owned(),
         listen: spec.listen.clone(),

@@ -108,6 +108,15 @@ impl Interface {
         Ok(if details.is_up { stands(&details.can) } else { Confinement::Off })
     }
 
+    /// Returns whether the controller has taken itself off the bus, and waits to be started anew.
+    ///
+    /// # Errors
+    /// The kernel does not say.
+    pub fn is_bus_off(&self) -> Result<bool, InterfaceError> {
+        let details = self.interface.details().map_err(|error| self.refused("reading", &error))?;
+        Ok(details.is_up && details.can.state == Some(CanState::BusOff))
+    }
+
     /// Starts a controller anew that has left the bus.
     ///
     /// # Errors
@@ -155,10 +164,10 @@ impl Default for Restarter {
 }
 
 impl Restarter {
-    /// Takes in how the controller stands at `at`, and returns whether it is to be started anew now.
+    /// Takes in whether the controller is off the bus at `at`, and returns whether it is to be started anew now.
     #[must_use]
-    pub fn is_due(&mut self, at: Instant, stands: Confinement) -> bool {
-        if stands != Confinement::Off {
+    pub fn is_due(&mut self, at: Instant, is_off: bool) -> bool {
+        if !is_off {
             self.off_since = None;
             if self.restarted_at.is_none_or(|restarted| at.since(restarted) >= FORGIVEN_AFTER) {
                 self.pause = RESTART_AFTER;
@@ -187,7 +196,7 @@ mod tests {
     #[test]
     fn a_controller_that_stays_off_is_restarted_after_longer_and_longer_pauses() {
         let mut restarter = Restarter::default();
-        let due: Vec<u64> = (0..20_000).filter(|at| restarter.is_due(ms(*at), Confinement::Off)).collect();
+        let due: Vec<u64> = (0..20_000).filter(|at| restarter.is_due(ms(*at), true)).collect();
         assert_eq!(due[..4], [100, 301, 702, 1_503]);
         assert!(due.windows(2).all(|pair| pair[1] - pair[0] <= 5_001), "{due:?}");
     }
@@ -195,12 +204,12 @@ mod tests {
     #[test]
     fn one_that_stayed_on_the_bus_begins_with_the_first_pause() {
         let mut restarter = Restarter::default();
-        let _ = (0..=301).filter(|at| restarter.is_due(ms(*at), Confinement::Off)).count();
-        assert!(!restarter.is_due(ms(1_000), Confinement::Active));
-        assert!(!restarter.is_due(ms(2_000), Confinement::Off));
-        assert!(!restarter.is_due(ms(2_100), Confinement::Off), "it left the bus soon again");
-        assert!(!restarter.is_due(ms(12_000), Confinement::Active));
-        assert!(!restarter.is_due(ms(12_001), Confinement::Off));
-        assert!(restarter.is_due(ms(12_101), Confinement::Off));
+        let _ = (0..=301).filter(|at| restarter.is_due(ms(*at), true)).count();
+        assert!(!restarter.is_due(ms(1_000), false));
+        assert!(!restarter.is_due(ms(2_000), true));
+        assert!(!restarter.is_due(ms(2_100), true), "it left the bus soon again");
+        assert!(!restarter.is_due(ms(12_000), false));
+        assert!(!restarter.is_due(ms(12_001), true));
+        assert!(restarter.is_due(ms(12_101), true));
     }
 }

@@ -5,11 +5,19 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t tmpfs run /run
 mount -t hostfs none /mnt -o "$WINDOW"
+# The device files of this kernel, where it has them; else those of the machine stay.
+mount -t devtmpfs dev /dev 2>/dev/null
+# What Debian's kernel has as modules is built into the other one.
+modules() {
+    [ -d "/usr/lib/uml/modules/$(uname -r)" ] || return 0
+    mkdir -p /run/root/lib &&
+        ln -s /usr/lib/uml/modules /run/root/lib/modules &&
+        modprobe -d /run/root -a can-raw can-gw vcan vxcan veth sch_netem i2c-dev &&
+        modprobe -d /run/root i2c-stub chip_addr=0x40
+}
 {
-    mkdir -p /run/root/lib /run/netns
-    ln -s /usr/lib/uml/modules /run/root/lib/modules
-    modprobe -d /run/root -a can-raw can-gw vcan vxcan veth sch_netem i2c-dev &&
-        modprobe -d /run/root i2c-stub chip_addr=0x40 &&
+    mkdir -p /run/netns
+    modules &&
         ip link set lo up &&
         sh /mnt/command
     echo $? >/mnt/code.new
