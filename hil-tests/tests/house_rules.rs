@@ -27,7 +27,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
         "vehicle-demo/app",
         &["hal", "hal/linux", "control", "standby", "standby/zenoh", "vehicle-demo", "hil-tests", "hil-tests/rigs"],
     ),
-    ("benches", &["hal", "control", "standby", "vehicle-demo", "hil-tests"]),
+    ("benches", &["hal", "hal/linux", "control", "standby", "vehicle-demo", "hil-tests"]),
 ];
 
 /// The roots: no clock, no socket, no file, no thread.
