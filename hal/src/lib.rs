@@ -1,4 +1,4 @@
-//! What a vehicle is and how it is reached: units, time, terms, cycles, frames, the gate, the bus, ports.
+//! What a vehicle is and how it is reached: units, time, terms, cycles, frames, the gate, the bus, ports, pins.
 //!
 //! This room is pure: plain data, limits and rules, `no_std`, no heap, no clock, no I/O. It has never
 //! heard of a heartbeat or of a peer. The same [`gate::Gate`] runs in the simulator, in the process that
@@ -11,8 +11,10 @@
 
 pub mod bus;
 pub mod cycle;
+pub mod encoder;
 pub mod frame;
 pub mod gate;
+pub mod pins;
 pub mod ports;
 pub mod signals;
 pub mod term;

@@ -1,4 +1,4 @@
-//! The ports of a device towards its bus.
+//! The ports of a device towards its bus, and which way leads to a board's pins.
 
 use crate::frame::Frame;
 use crate::time::Instant;
@@ -10,6 +10,16 @@ pub struct Received {
     pub at: Instant,
     /// What was heard.
     pub frame: Frame,
+}
+
+/// The way to a board's pins; a file names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backend {
+    /// The kernel's device files: any Linux board.
+    Linux,
+    /// A Raspberry Pi's registers.
+    RaspberryPi,
 }
 
 /// How a station's own bus controller stands: the fault confinement of ISO 11898-1.

@@ -55,6 +55,16 @@ unit!(
     Radians,
     "rad"
 );
+unit!(
+    /// An electric tension.
+    Volts,
+    "V"
+);
+unit!(
+    /// An electric current; negative while a battery is discharged, as ROS has it.
+    Amperes,
+    "A"
+);
 
 #[cfg(test)]
 mod tests {

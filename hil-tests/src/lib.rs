@@ -9,6 +9,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod board_conformance;
+pub mod boards;
 pub mod bus_conformance;
 pub mod check;
 pub mod clock;

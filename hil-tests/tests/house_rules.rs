@@ -11,7 +11,8 @@ use toml::Table;
 /// A room's folder, and the rooms that it may see. Below each root, its doors.
 const DIRECTIONS: &[(&str, &[&str])] = &[
     ("hal", &[]),
-    ("hal/linux", &["hal"]),
+    // Its tests alone see hil-tests: the simulated chips and the suites of the ports.
+    ("hal/linux", &["hal", "hil-tests"]),
     ("control", &["hal"]),
     ("standby", &["hal", "control"]),
     ("standby/zenoh", &["hal", "hal/linux", "control", "standby"]),
@@ -45,10 +46,23 @@ const BANNED: &[(&str, &str)] = &[
 ];
 
 /// Crates that do I/O or run threads: for doors alone.
-const IO_CRATES: &[&str] = &["libc", "rustix", "rtrb", "socketcan", "tokio", "triple_buffer", "zenoh"];
+const IO_CRATES: &[&str] = &[
+    "gpiocdev",
+    "libc",
+    "linux-embedded-hal",
+    "rppal",
+    "rtrb",
+    "rustix",
+    "socketcan",
+    "tokio",
+    "triple_buffer",
+    "zenoh",
+];
 
 /// Where `unsafe` may stand.
 const UNSAFE_DOORS: &[&str] = &[
+    // The handler of the processor's faults.
+    "hal/actuator-node/src/main.rs",
     "hal/linux/src/",
     "standby/mission/libcrun-sys/src/",
     "standby/mission/runner/src/cgroups.rs",

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod actuators;
+pub mod board;
 pub mod config;
 pub mod course;
 pub mod dbc;
