@@ -58,7 +58,7 @@ impl fmt::Debug for I2cBus {
 
 /// A transfer that failed.
 #[derive(Debug, thiserror::Error)]
-#[error("on the I2C bus: {0}")]
+#[error("on the I2C bus")]
 pub struct I2cFailed(#[source] io::Error);
 
 impl Error for I2cFailed {

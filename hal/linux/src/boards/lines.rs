@@ -73,7 +73,7 @@ impl LineAt {
 
 /// A line that did not do what it was told.
 #[derive(Debug, thiserror::Error)]
-#[error("at a GPIO line: {0}")]
+#[error("at a GPIO line")]
 pub struct LineFailed(#[source] io::Error);
 
 impl Error for LineFailed {

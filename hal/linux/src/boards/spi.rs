@@ -98,7 +98,7 @@ impl fmt::Debug for Spi {
 
 /// A transfer that failed.
 #[derive(Debug, thiserror::Error)]
-#[error("on SPI: {0}")]
+#[error("on SPI")]
 pub struct SpiFailed(#[source] io::Error);
 
 impl Error for SpiFailed {
