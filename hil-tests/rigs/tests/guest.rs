@@ -7,20 +7,35 @@
 mod can;
 #[path = "guest/conformance.rs"]
 mod conformance;
+#[path = "guest/gpio.rs"]
+mod gpio;
 
 use std::ffi::OsStr;
 use std::time::Duration;
-use twinhelm_rigs::guest::Guest;
+use twinhelm_rigs::guest::{Guest, GuestError};
 
 /// A guest needs some seconds; a busy machine makes more of them.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Runs the ignored test `name` of this program in a guest.
+/// Runs the ignored test `name` of this program in a guest of Debian's kernel.
 fn in_the_guest(name: &str) {
+    run_in(&Guest::find().unwrap(), name);
+}
+
+/// The same in the kernel that has GPIO and a watchdog, if it was built.
+fn in_the_guest_with_gpio(name: &str) {
+    match Guest::find_with_gpio() {
+        Ok(guest) => run_in(&guest, name),
+        Err(GuestError::NoGpio) => println!("skipped: {}", GuestError::NoGpio),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn run_in(guest: &Guest, name: &str) {
     let program = std::env::current_exe().unwrap();
     let words = ["--exact", name, "--ignored", "--nocapture"].map(OsStr::new);
     let command: Vec<&OsStr> = std::iter::once(program.as_os_str()).chain(words).collect();
-    let verdict = Guest::find().unwrap().run(&command, PATIENCE, |_window| ()).unwrap();
+    let verdict = guest.run(&command, PATIENCE, |_window| ()).unwrap();
     println!("{}\nfrom boot to verdict: {:.2} s", verdict.log, verdict.took.as_secs_f64());
     assert_eq!(verdict.code, 0, "{name} fails in the guest");
     assert!(verdict.log.contains("1 passed"), "{name} is no test of this program");
@@ -69,4 +84,14 @@ fn the_kernel_says_when_a_frame_came() {
 #[test]
 fn candump_and_cansend_see_and_inject() {
     in_the_guest("can::inside_candump_and_cansend_see_and_inject");
+}
+
+#[test]
+fn lines_are_driven_and_read_and_one_that_is_taken_is_named() {
+    in_the_guest_with_gpio("gpio::inside_lines_are_driven_and_read_and_one_that_is_taken_is_named");
+}
+
+#[test]
+fn a_watchdog_is_fed_by_one_and_busy_for_another() {
+    in_the_guest_with_gpio("gpio::inside_a_watchdog_is_fed_by_one_and_busy_for_another");
 }
