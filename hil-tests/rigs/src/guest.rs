@@ -24,7 +24,7 @@ pub const WINDOW: &str = "/mnt";
 /// Where Debian puts the kernel, and its modules by release.
 const KERNEL: &str = "/usr/bin/linux.uml";
 /// The variable that names a guest kernel that has GPIO.
-const OWN_KERNEL: &str = "TWINHELM_GUEST_KERNEL";
+pub const OWN_KERNEL: &str = "TWINHELM_GUEST_KERNEL";
 const MODULES: &str = "/usr/lib/uml/modules";
 /// What the guest needs of this machine.
 const PROGRAMS: [&str; 4] = ["modprobe", "ip", "cangw", "busybox"];
