@@ -38,6 +38,15 @@ fn command(cycle: u64) -> Frame {
     .encode()
 }
 
+/// Sends `frame` and waits until it is on the wire. Nobody else sends meanwhile.
+fn send_out(bus: &mut CanBus, frame: Frame) {
+    bus.send(frame);
+    while bus.is_sending() {
+        bus.wait(now() + PATIENCE);
+        assert!(bus.receive().is_none());
+    }
+}
+
 fn can(c: &mut Criterion) {
     if let Err(why) = CanBus::open(INTERFACE, Wants::Device, 1, PATIENCE, false) {
         println!("skipped: {why}");
@@ -49,22 +58,14 @@ fn can(c: &mut Criterion) {
     group.bench_function("send, until it is on the wire", |b| {
         b.iter(|| {
             cycle += 1;
-            device.send(command(cycle));
-            while device.is_sending() {
-                device.wait(now() + PATIENCE);
-                assert!(device.receive().is_none());
-            }
+            send_out(&mut device, command(cycle));
         });
     });
     let mut sender = open(Wants::Gate(3));
     group.bench_function("receive", |b| {
         let sent = || {
             cycle += 1;
-            sender.send(command(cycle));
-            while sender.is_sending() {
-                sender.wait(now() + PATIENCE);
-                assert!(sender.receive().is_none());
-            }
+            send_out(&mut sender, command(cycle));
         };
         b.iter_batched(sent, |()| device.receive().expect("it was sent"), BatchSize::PerIteration);
     });

@@ -114,6 +114,18 @@ impl Guest {
         }
     }
 
+    /// Has the ignored test `name` of this very program run in the guest. A name that no test has is a verdict of success:
+    /// look for its `1 passed`.
+    ///
+    /// # Errors
+    /// Those of [`Guest::run`].
+    pub fn run_own_test(&self, name: &str, patience: Duration) -> Result<Verdict, GuestError> {
+        let program = std::env::current_exe().map_err(GuestError::Start)?;
+        let words = ["--exact", name, "--ignored", "--nocapture"].map(OsStr::new);
+        let command: Vec<&OsStr> = std::iter::once(program.as_os_str()).chain(words).collect();
+        self.run(&command, patience, |_window| ())
+    }
+
     /// Boots, has `command` run as root of the guest in this process's folder, and waits for at most `patience`. What the
     /// command has written into [`WINDOW`] is handed to `take` then, in a folder that is gone afterwards.
     ///

@@ -32,10 +32,7 @@ fn in_the_guest_with_gpio(name: &str) {
 }
 
 fn run_in(guest: &Guest, name: &str) {
-    let program = std::env::current_exe().unwrap();
-    let words = ["--exact", name, "--ignored", "--nocapture"].map(OsStr::new);
-    let command: Vec<&OsStr> = std::iter::once(program.as_os_str()).chain(words).collect();
-    let verdict = guest.run(&command, PATIENCE, |_window| ()).unwrap();
+    let verdict = guest.run_own_test(name, PATIENCE).unwrap();
     println!("{}\nfrom boot to verdict: {:.2} s", verdict.log, verdict.took.as_secs_f64());
     assert_eq!(verdict.code, 0, "{name} fails in the guest");
     assert!(verdict.log.contains("1 passed"), "{name} is no test of this program");

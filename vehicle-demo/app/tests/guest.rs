@@ -162,11 +162,8 @@ fn two_devices_with_one_number_are_noticed_and_named_and_the_other_one_drives() 
 
 #[test]
 fn a_log_that_canplayer_replays_drives_the_vehicle_and_hostile_traffic_does_not() {
-    let program = std::env::current_exe().unwrap();
     let name = "hostile::inside_a_replayed_log_drives_the_vehicle_and_hostile_traffic_does_not";
-    let words = ["--exact", name, "--ignored", "--nocapture"].map(OsStr::new);
-    let command: Vec<&OsStr> = std::iter::once(program.as_os_str()).chain(words).collect();
-    let verdict = Guest::find().unwrap().run(&command, PATIENCE, |_window| ()).unwrap();
+    let verdict = Guest::find().unwrap().run_own_test(name, PATIENCE).unwrap();
     println!("{}", verdict.log);
     assert!(verdict.code == 0 && verdict.log.contains("1 passed"), "{}", verdict.log);
 }

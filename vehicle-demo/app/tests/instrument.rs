@@ -8,10 +8,8 @@ mod tools;
 use rustix::time::{ClockId, clock_gettime, clock_settime};
 use std::sync::mpsc;
 use std::time::Duration;
-use tools::vehicle::Vehicle;
+use tools::vehicle::{Vehicle, command};
 use twinhelm_hal::bus::Station;
-use twinhelm_hal::cycle::Cycle;
-use twinhelm_hal::frame::{CommandFrame, Frame};
 use twinhelm_hal::gate::How;
 use twinhelm_hal::ports::Bus as _;
 use twinhelm_hal::signals::Signals;
@@ -34,18 +32,6 @@ fn config() -> Config {
     Config::new(Parameters::at_period(PERIOD)).expect("the profile keeps the promise")
 }
 
-fn command(term: Term, cycle: u64) -> Frame {
-    CommandFrame {
-        slot: Slot::LEFT,
-        term: term.to_wire(),
-        cycle: Cycle::new(cycle).to_wire(),
-        probe: false,
-        estop: false,
-        signals: Signals { first: 0, second: 0 },
-    }
-    .encode()
-}
-
 /// Sends `COMMANDS` commands, one each period, then none for `gap` more than a period, then as many again, and
 /// returns when each was sent.
 fn send(bus_name: &str, gap: Duration) -> Vec<(u64, Instant)> {
@@ -63,7 +49,7 @@ fn send(bus_name: &str, gap: Duration) -> Vec<(u64, Instant)> {
             return Next::At(due);
         }
         cycle += 1;
-        bus.send(command(if cycle <= COMMANDS { first } else { second }, cycle));
+        bus.send(command(if cycle <= COMMANDS { first } else { second }, cycle, Signals::default()));
         note.send((cycle, now)).expect("the test listens");
         due += if cycle == COMMANDS { PERIOD + gap } else { PERIOD };
         if cycle == 2 * COMMANDS { Next::Stop } else { Next::At(due) }

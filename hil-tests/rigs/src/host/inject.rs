@@ -131,16 +131,10 @@ where
                 }
             }
             Kind::LinkCut(cut) => self.cables.set_link(slot, *cut, on)?,
-            Kind::BusCut(cut) => {
-                let to_bus = !(on && *cut != Cut::Rx);
-                let from_bus = !(on && *cut != Cut::Tx);
-                self.cables.set_can(slot, *cut, on)?;
-                self.tell_vehicle(&VehicleLine::Cable { slot, to_bus, from_bus }).await?;
-            }
+            Kind::BusCut(cut) => self.cut_bus(slot, *cut, on).await?,
             Kind::BusErrors(confinement) => {
                 if *confinement == Confinement::Off {
-                    self.cables.set_can(slot, Cut::Both, on)?;
-                    self.tell_vehicle(&VehicleLine::Cable { slot, to_bus: !on, from_bus: !on }).await?;
+                    self.cut_bus(slot, Cut::Both, on).await?;
                 }
                 let stands = if on { *confinement } else { Confinement::Active };
                 self.tell_device(slot, &DeviceLine::Confined(stands)).await;
@@ -196,6 +190,15 @@ where
         self.on_down(slot);
         let gone = if by_itself { tokio::spawn(device.end()) } else { tokio::spawn(device.kill()) };
         self.meanwhile(gone).await
+    }
+
+    /// Cuts (`on`) or heals a device's cable to the bus: the kernel's, where it has one, and the arbiter's, which keeps the
+    /// books of who hears what.
+    async fn cut_bus(&mut self, slot: Slot, cut: Cut, on: bool) -> Result<(), HostError> {
+        self.cables.set_can(slot, cut, on)?;
+        let to_bus = !(on && cut != Cut::Rx);
+        let from_bus = !(on && cut != Cut::Tx);
+        self.tell_vehicle(&VehicleLine::Cable { slot, to_bus, from_bus }).await
     }
 
     async fn tell_vehicle(&mut self, line: &VehicleLine) -> Result<(), HostError> {

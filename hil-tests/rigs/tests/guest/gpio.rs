@@ -4,7 +4,6 @@ use embedded_hal::digital::{InputPin as _, OutputPin as _};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
-
 use twinhelm_hal::pins::ActiveLevel;
 use twinhelm_hal::ports::Backend;
 use twinhelm_linux::boards::{InputLine, LineAt, OutputLine, Watchdog};

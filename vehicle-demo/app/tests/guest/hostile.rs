@@ -1,6 +1,6 @@
 //! What `canplayer` replays drives the vehicle; what is not the holder's next command moves nothing, however much comes.
 
-use crate::tools::vehicle::Vehicle;
+use crate::tools::vehicle::{Vehicle, command};
 use std::fmt::Write as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -31,18 +31,6 @@ fn call(line: &str) {
     let mut words = line.split(' ');
     let done = Command::new(words.next().unwrap()).args(words).output().unwrap();
     assert!(done.status.success(), "{line}: {}", String::from_utf8_lossy(&done.stderr));
-}
-
-fn command(term: Term, cycle: u64, signals: Signals) -> Frame {
-    CommandFrame {
-        slot: Slot::LEFT,
-        term: term.to_wire(),
-        cycle: Cycle::new(cycle).to_wire(),
-        probe: false,
-        estop: false,
-        signals,
-    }
-    .encode()
 }
 
 /// Writes a log as `candump -L` does: `COMMANDS` commands from `first` on, one each period, counting up in the steering.

@@ -4,6 +4,10 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
+use twinhelm_hal::cycle::Cycle;
+use twinhelm_hal::frame::{CommandFrame, Frame};
+use twinhelm_hal::signals::Signals;
+use twinhelm_hal::term::{Slot, Term};
 use twinhelm_rigs::host::spec::{Common, Role, Says, VehicleLine, VehicleSpec};
 use twinhelm_standby::Config;
 use twinhelm_vehicle::course::Course;
@@ -87,4 +91,17 @@ impl Vehicle {
         log.sort();
         log
     }
+}
+
+/// Returns left's command for `cycle`.
+pub fn command(term: Term, cycle: u64, signals: Signals) -> Frame {
+    CommandFrame {
+        slot: Slot::LEFT,
+        term: term.to_wire(),
+        cycle: Cycle::new(cycle).to_wire(),
+        probe: false,
+        estop: false,
+        signals,
+    }
+    .encode()
 }
