@@ -22,6 +22,23 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// At 100 Hz.
+const GATE_LEASE_MS: f64 = 30.0;
+
+/// Returns whether the machine stalled too much for a run at 100 Hz to be judged: the gate itself stood still for longer
+/// than it waits for a holder, or too many handovers were disturbed. What must never happen is asserted all the same.
+pub fn stalled(report: &serde_json::Value) -> bool {
+    let longest = report["observer_stall_max_ms"].as_f64();
+    report["verdict"] == "invalid" || longest.is_some_and(|longest| longest > GATE_LEASE_MS)
+}
+
+/// Asserts that nothing was acted on that must not be.
+pub fn assert_nothing_wrong_was_acted_on(report: &serde_json::Value, shown: &str) {
+    for figure in ["stale_accepted", "double_accepted", "wrong_command_cycles"] {
+        assert_eq!(report[figure], 0, "{figure}: {shown}");
+    }
+}
+
 /// Returns the Python that has the readers: `./dev setup` makes an environment of its own in the target folder.
 pub fn interpreter() -> String {
     let made = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/venv/bin/python");
