@@ -153,7 +153,7 @@ impl<R: GateRules> Gate<R> {
             self.stop();
             return Verdict::EStopped { slot: command.slot };
         }
-        if self.estop {
+        if self.estop && R::LATCHES_ESTOP {
             return self.drop(Drop::EStop);
         }
         if !self.limits.allow(command.signals) {
@@ -299,6 +299,12 @@ impl<R: GateRules> Gate<R> {
     /// Resets the e-stop, locally. The gate stays closed until a higher term opens it.
     pub fn reset_estop(&mut self) {
         self.estop = false;
+    }
+
+    /// Returns whether the e-stop is latched.
+    #[must_use]
+    pub const fn is_stopped(&self) -> bool {
+        self.estop
     }
 
     /// Returns whether the gate acts on commands.

@@ -57,6 +57,8 @@ struct GateBook {
     adopted: Option<Term>,
     holder_at: Instant,
     split_since: Option<Instant>,
+    /// Its e-stop is latched.
+    is_stopped: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -121,6 +123,9 @@ impl Checks {
     fn on_acted(&mut self, at: Instant, gate: usize, act: &Acted) {
         let Acted { how, slot, term, adopted, cycle, age } = *act;
         let book = self.gates[gate];
+        if book.is_stopped {
+            self.broken(13, at, format!("gate {gate} acted on cycle {cycle} although its e-stop is latched"));
+        }
         if book.adopted.is_some_and(|before| term < before) {
             self.broken(1, at, format!("gate {gate} acted on term {term} after term {:?}", book.adopted));
         }
@@ -293,6 +298,7 @@ impl Observer for Checks {
             }
             // A gate's restart is outside the promise, and it forgets its term by design.
             Event::Restarted { gate } => self.gates[usize::from(*gate)] = GateBook::default(),
+            Event::EStopped { gate } => self.gates[usize::from(*gate)].is_stopped = true,
             Event::Followed { gate, term } => {
                 let book = &mut self.gates[usize::from(*gate)];
                 book.adopted = Some(*term);

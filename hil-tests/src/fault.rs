@@ -142,20 +142,22 @@ pub enum Kind {
     HeldFrame(Duration),
     /// A gate comes up anew.
     RestartGate(u8),
+    /// The e-stop button is pressed, whose line goes to every gate.
+    Estop,
 }
 
 impl Kind {
     /// Returns whether the standby is still whole while this fault is on, so that no deadline may be missed.
     #[must_use]
     pub const fn is_within_promise(&self) -> bool {
-        !matches!(self, Self::RestartGate(_))
+        !matches!(self, Self::RestartGate(_) | Self::Estop)
     }
 
     /// Returns whether it is over as soon as it has happened.
     #[must_use]
     pub const fn is_momentary(&self) -> bool {
         match self {
-            Self::ClockSlip { .. } | Self::HeldFrame(_) | Self::RestartGate(_) => true,
+            Self::ClockSlip { .. } | Self::HeldFrame(_) | Self::RestartGate(_) | Self::Estop => true,
             Self::Lose(lost) => !matches!(lost, Lost::AllStatuses),
             Self::Kill
             | Self::Exit

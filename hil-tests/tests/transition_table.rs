@@ -62,6 +62,20 @@ const EVENTS: &[(&str, Happening)] = &[
     }),
     ("nothing is heard for the blind limit", |device| device.pass(Duration::from_millis(20))),
     ("no gate is heard for slot + 1 gate leases", |device| device.pass(Duration::from_millis(40))),
+    ("the closed gates' e-stop is latched", |device| device.hear_stopped_gate()),
+    ("the e-stop was latched, and was reset a gate lease ago", |device| {
+        for _ in 0..2 {
+            device.hear_stopped_gate();
+            device.decide();
+            device.wake();
+        }
+        for _ in 0..4 {
+            device.hear_gate(false, Some(device.holders), device.cycle);
+            device.decide();
+            device.wake();
+        }
+        device.hear_gate(false, Some(device.holders), device.cycle);
+    }),
     ("all gates are heard closed for slot + 1 gate leases", |device| {
         for _ in 0..4 {
             device.hear_gate(false, Some(device.holders), device.cycle);
@@ -221,6 +235,14 @@ impl Device {
     }
 
     fn hear_gate(&mut self, open: bool, term: Option<u32>, last: u64) {
+        self.hear_status(open, false, term, last);
+    }
+
+    fn hear_stopped_gate(&mut self) {
+        self.hear_status(false, true, Some(self.own), self.cycle);
+    }
+
+    fn hear_status(&mut self, open: bool, estop: bool, term: Option<u32>, last: u64) {
         let status = StatusFrame {
             gate: 0,
             term: term.map_or(0, |term| Term::new(term).to_wire()),
@@ -228,7 +250,7 @@ impl Device {
             open,
             term_known: term.is_some(),
             safe_state: !open,
-            estop: false,
+            estop,
             echo: self.echo.map(|number| Echo { slot: Slot::LEFT, number }),
             speed_mm_s: 0,
         };

@@ -121,6 +121,31 @@ fn a_gate_that_never_closes() {
     is_caught::<Broken<NeverCloses>>("solo-hang", 6);
 }
 
+broken_gate!(ForgetsTheStop {
+    const LATCHES_ESTOP: bool = false;
+});
+
+#[test]
+fn a_gate_that_forgets_its_estop() {
+    let is_seen = |outcome: &Outcome| outcome.violations.iter().any(|violation| violation.invariant == 13);
+    // Devices that know the rule would not even try.
+    assert!(is_seen(&run::<Broken<ForgetsTheStop, ClaimsAgainstTheStop>>(1, 3, &["estop@1s"])));
+    assert!(!is_seen(&run::<Designed>(1, 3, &["estop@1s"])));
+}
+
+broken_node!(ClaimsAgainstTheStop {
+    const WAITS_FOR_RESET: bool = false;
+});
+
+#[test]
+fn a_device_that_claims_while_the_estop_is_latched() {
+    // Two of them overbid each other, until their terms have gone once around.
+    let wraps = |outcome: &Outcome| outcome.violations.iter().any(|violation| violation.invariant == 7);
+    let faults = ["hang@1s:300ms:left", "estop@1024ms"];
+    assert!((0..20).any(|seed| wraps(&run::<Broken<DesignedGate, ClaimsAgainstTheStop>>(seed, 8, &faults))));
+    assert!((0..20).all(|seed| !wraps(&run::<Designed>(seed, 8, &faults))));
+}
+
 broken_gate!(FollowsNobody {
     const FOLLOWS_OTHER_GATES: bool = false;
 });

@@ -349,6 +349,13 @@ impl<R: NodeRules> Node<R> {
         if gate.open {
             self.fence_if_superseded(gate.term);
         }
+        if self.is_stopped(gate.at) {
+            // V14: nothing opens a gate before its reset. Who went on claiming would drive the terms up meanwhile.
+            if !matches!(self.role, Role::Joining { .. } | Role::Fenced { .. }) {
+                self.join(gate.at);
+            }
+            return;
+        }
         let own_next = self.ears.own_next_term::<R>();
         match &mut self.role {
             Role::Standby { decision, chosen, .. } => {
@@ -362,7 +369,9 @@ impl<R: NodeRules> Node<R> {
                 let mut course = *course;
                 if gate.open && gate.term == Some(course.term) {
                     self.role = Role::Primary { course };
-                } else if !gate.open && gate.term.is_some_and(|term| term >= course.term) {
+                } else if !(gate.open || R::WAITS_FOR_RESET && gate.stopped)
+                    && gate.term.is_some_and(|term| term >= course.term)
+                {
                     // The gate closed on our term: only a higher one opens it again.
                     course.term = own_next;
                     self.role = Role::Claiming { course };
@@ -461,6 +470,9 @@ impl<R: NodeRules> Node<R> {
         }
         match self.role {
             Role::Joining { since } => {
+                // After a reset the slots come one after the other again, as at boot.
+                let since = if self.is_stopped(now) { now } else { since };
+                self.role = Role::Joining { since };
                 if let Some(course) = self.claim(now, since) {
                     self.role = Role::Claiming { course };
                     self.ask(now, &mut effects);
@@ -513,19 +525,6 @@ impl<R: NodeRules> Node<R> {
         };
         self.asked = Some(asked);
         effects.push(Effect::Compute { cycle: asked.cycle, standstill: self.is_to_stand_still(now) });
-    }
-
-    /// V2, V3: returns what decides whether the standby sends for `cycle`.
-    fn grounds_for(&self, now: Instant, cycle: Cycle) -> Grounds {
-        let lease = self.config.gate_lease;
-        let reported = |gate: &GateView| (gate.open && now.since(gate.at) <= lease).then_some(gate.last);
-        Grounds {
-            cycle,
-            ready: self.ready,
-            hears: self.ears.hears(now, self.config.blind_limit),
-            holder: self.ears.holder().map(|holder| holder.cycle),
-            reported: self.ears.gates().map(|gate| gate.as_ref().and_then(reported)),
-        }
     }
 
     fn on_computed(&mut self, now: Instant, cycle: Cycle, signals: Option<Signals>) -> Effects {

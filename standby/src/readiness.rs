@@ -33,6 +33,8 @@ pub enum NotReady {
     BusErrors,
     /// Another device sends on this one's identifier.
     TwoSenders,
+    /// The gates' e-stop is latched: nobody may drive.
+    EStop,
 }
 
 impl NotReady {
@@ -54,6 +56,7 @@ impl NotReady {
             Self::TwoSenders => {
                 "two senders: another device sends on this one's identifier; give each a slot of its own"
             }
+            Self::EStop => "e-stop: it is latched at the gates; reset it there",
             Self::Dispute => "dispute: the two devices' commands differ beyond the bound; check the sensors",
             Self::Sensors => "sensors: no own readings and none from the peer",
         }

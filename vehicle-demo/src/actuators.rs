@@ -97,6 +97,11 @@ impl<R: GateRules> ActuatorNode<R> {
         verdict
     }
 
+    /// Presses the e-stop (G8).
+    pub fn stop(&mut self) {
+        self.gate.stop();
+    }
+
     /// Lets time pass. Returns `true` when the gate closed by the command timeout.
     pub fn on_tick(&mut self, now: Instant) -> bool {
         self.gate.on_tick(now)

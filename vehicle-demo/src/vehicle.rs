@@ -107,6 +107,9 @@ impl<R: GateRules> Vehicle<R> {
         let known = self.gates[index].gate().term();
         let verdict = self.gates[index].on_frame(now, frame);
         self.note_judged(now, gate, &GateInput::Frame(*frame), Some(verdict), observer);
+        if matches!(verdict, Verdict::EStopped { .. }) {
+            observer.on(now, &Event::EStopped { gate });
+        }
         self.note_closing(now, gate, observer);
         match verdict {
             Verdict::Acted { how, slot, term: adopted, cycle, signals, .. } => {
@@ -155,6 +158,16 @@ impl<R: GateRules> Vehicle<R> {
             self.was_open[usize::from(gate)] = false;
             self.note_judged(now, gate, &GateInput::Restart, None, observer);
             observer.on(now, &Event::Restarted { gate });
+        }
+    }
+
+    /// Presses the e-stop button, whose line goes to every gate.
+    pub fn press_estop(&mut self, now: Instant, observer: &mut impl Observer) {
+        for gate in 0..self.gates() {
+            self.gates[usize::from(gate)].stop();
+            self.note_judged(now, gate, &GateInput::Stop, None, observer);
+            observer.on(now, &Event::EStopped { gate });
+            self.note_closing(now, gate, observer);
         }
     }
 

@@ -1,15 +1,19 @@
-//! Readings for the devices of one machine: small packets of which a reader takes the newest.
+//! Readings for the devices: small packets of which a reader takes the newest.
 //!
-//! Simulated sensors have no bus. Each device has a mailbox of its own in Linux's abstract namespace; the vehicle
-//! process puts packets in without asking who is there. The bytes mean something to others only.
+//! Simulated sensors have no bus. On one machine each device has a mailbox of its own in Linux's abstract namespace; on the
+//! rig of boards it is a UDP port. The vehicle process puts packets in without asking who is there. The bytes mean something
+//! to others only.
 //!
 //! A full mailbox loses the *newer* packet, so a reader that was asleep finds old ones first. That is why each packet
-//! carries the instant at which it was published: the reader sees the age of what it has.
+//! carries the instant at which it was published: the reader sees the age of what it has. Between two machines that instant
+//! says nothing, and the reader takes the one at which it looked: what the network takes is not seen.
 
+use crate::clock::now;
 use crate::names::abstract_address;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::net::{bind, recv, sendto, socket_with};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use twinhelm_hal::term::{SLOTS, Slot};
 use twinhelm_hal::time::Instant;
@@ -66,7 +70,14 @@ pub enum Published {
 #[derive(Debug)]
 pub struct Publisher {
     socket: OwnedFd,
-    mailboxes: [SocketAddrUnix; SLOTS as usize],
+    mailboxes: Mailboxes,
+}
+
+#[derive(Debug)]
+enum Mailboxes {
+    Here(Box<[SocketAddrUnix; SLOTS as usize]>),
+    /// Of left and right.
+    Elsewhere([SocketAddr; 2]),
 }
 
 impl Publisher {
@@ -81,7 +92,16 @@ impl Publisher {
         for slot in (0..SLOTS).filter_map(Slot::new) {
             mailboxes[slot.index()] = mailbox(name, slot).map_err(|source| error(name, None, source))?;
         }
-        Ok(Self { socket, mailboxes })
+        Ok(Self { socket, mailboxes: Mailboxes::Here(Box::new(mailboxes)) })
+    }
+
+    /// Returns a publisher to the UDP ports of left and right.
+    ///
+    /// # Errors
+    /// [`ReadingsError`] says what stands against it.
+    pub fn to_boards(boards: [SocketAddr; 2]) -> Result<Self, ReadingsError> {
+        let socket = udp_socket(boards[0]).map_err(|source| error(&boards[0].to_string(), None, source))?;
+        Ok(Self { socket, mailboxes: Mailboxes::Elsewhere(boards) })
     }
 
     /// Puts `bytes`, published at `now`, into the mailbox of `slot`. Never blocks.
@@ -95,7 +115,14 @@ impl Publisher {
         packet[STAMP..STAMP + bytes.len()].copy_from_slice(bytes);
         let packet = &packet[..STAMP + bytes.len()];
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        match sendto(&self.socket, packet, flags, &self.mailboxes[slot.index()]) {
+        let sent = match &self.mailboxes {
+            Mailboxes::Here(mailboxes) => sendto(&self.socket, packet, flags, &mailboxes[slot.index()]),
+            Mailboxes::Elsewhere(boards) => match boards.get(slot.index()) {
+                Some(board) => sendto(&self.socket, packet, flags, board),
+                None => Err(Errno::CONNREFUSED),
+            },
+        };
+        match sent {
             Ok(_) => Published::Delivered,
             Err(Errno::CONNREFUSED) => Published::NobodyThere,
             Err(_) => Published::Dropped,
@@ -107,6 +134,8 @@ impl Publisher {
 #[derive(Debug)]
 pub struct Readings {
     mailbox: OwnedFd,
+    /// The publisher has another clock.
+    is_elsewhere: bool,
     malformed: u64,
 }
 
@@ -119,11 +148,22 @@ impl Readings {
         let error = |source| error(name, Some(slot), source);
         let socket = datagram_socket().map_err(error)?;
         bind(&socket, &mailbox(name, slot).map_err(error)?).map_err(error)?;
-        Ok(Self { mailbox: socket, malformed: 0 })
+        Ok(Self { mailbox: socket, is_elsewhere: false, malformed: 0 })
+    }
+
+    /// Opens a UDP port for readings of a vehicle on another machine.
+    ///
+    /// # Errors
+    /// [`ReadingsError`] says what stands against it.
+    pub fn listen(at: SocketAddr, slot: Slot) -> Result<Self, ReadingsError> {
+        let error = |source| error(&at.to_string(), Some(slot), source);
+        let socket = udp_socket(at).map_err(error)?;
+        bind(&socket, &at).map_err(error)?;
+        Ok(Self { mailbox: socket, is_elsewhere: true, malformed: 0 })
     }
 
     /// Empties the mailbox, writes the newest packet's bytes to `bytes`, and returns when it was published (by this
-    /// machine's monotonic clock) and how many bytes it has. `None` when nothing came since the last call.
+    /// machine's monotonic clock; from another machine: now) and how many bytes it has. `None` when nothing came since the last call.
     pub fn newest(&mut self, bytes: &mut [u8; BYTES_MAX]) -> Option<(Instant, usize)> {
         let mut newest = None;
         for _ in 0..PACKETS_PER_CALL {
@@ -136,7 +176,8 @@ impl Readings {
                 continue;
             };
             bytes[..content.len()].copy_from_slice(content);
-            newest = Some((Instant::from_nanos(u64::from_le_bytes(*stamp)), content.len()));
+            let published = Instant::from_nanos(u64::from_le_bytes(*stamp));
+            newest = Some((if self.is_elsewhere { now() } else { published }, content.len()));
         }
         newest
     }
@@ -150,6 +191,12 @@ impl Readings {
 
 fn mailbox(name: &str, slot: Slot) -> Result<SocketAddrUnix, Errno> {
     abstract_address(format_args!("twinhelm/readings/{name}/{slot}"))
+}
+
+fn udp_socket(peer: SocketAddr) -> Result<OwnedFd, Errno> {
+    let family = if peer.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    socket_with(family, SocketType::DGRAM, flags, None)
 }
 
 fn datagram_socket() -> Result<OwnedFd, Errno> {
@@ -169,7 +216,6 @@ fn error(name: &str, slot: Option<Slot>, source: Errno) -> ReadingsError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::now;
 
     fn name(test: &str) -> String {
         format!("{test}-{}", std::process::id())
@@ -204,6 +250,24 @@ mod tests {
         let newest = readings.newest(&mut [0; BYTES_MAX]);
         assert_eq!(newest, Some((Instant::from_nanos(delivered - 1), 0)));
         assert_eq!(publisher.publish(Instant::ZERO, Slot::LEFT, &[]), Published::Delivered);
+    }
+
+    #[test]
+    fn readings_of_another_machine_are_as_old_as_the_look_at_them() {
+        let at = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut readings = Readings::listen(at, Slot::RIGHT).unwrap();
+        let bound = rustix::net::getsockname(&readings.mailbox).unwrap();
+        let bound = SocketAddr::try_from(bound).unwrap();
+        let mut publisher = Publisher::to_boards([at, bound]).unwrap();
+        assert_eq!(publisher.publish(Instant::ZERO, Slot::RIGHT, &[7]), Published::Delivered);
+        let before = now();
+        let mut bytes = [0; BYTES_MAX];
+        let (published, length) = readings.newest(&mut bytes).unwrap();
+        assert!(published >= before && bytes[..length] == [7]);
+        let third = Slot::new(2).unwrap();
+        assert_eq!(publisher.publish(Instant::ZERO, third, &[7]), Published::NobodyThere);
+        let taken = Readings::listen(bound, Slot::RIGHT).unwrap_err();
+        assert!(matches!(taken, ReadingsError::InUse { .. }), "{taken}");
     }
 
     #[test]

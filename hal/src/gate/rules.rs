@@ -20,6 +20,9 @@ pub trait GateRules: Clone + core::fmt::Debug {
     /// G7: an open gate follows another open gate's higher term, so that they do not name two holders for long.
     const FOLLOWS_OTHER_GATES: bool = true;
 
+    /// G8: a gate that was stopped acts on nothing until its local reset.
+    const LATCHES_ESTOP: bool = true;
+
     /// G4: returns whether the silence has lasted so long that the safe state has to come.
     #[must_use]
     fn has_timed_out(silent: Duration, timing: &Timing) -> bool {

@@ -182,6 +182,12 @@ impl<O: Outputs> GuardedPins<O> {
         self.failures
     }
 
+    /// Returns whether the pulses have ended and the line is released, or should be.
+    #[must_use]
+    pub const fn is_at_rest(&self) -> bool {
+        matches!(self.phase, Phase::Rest)
+    }
+
     /// Returns the gate.
     #[must_use]
     pub const fn gate(&self) -> &Gate {

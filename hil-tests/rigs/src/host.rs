@@ -1,11 +1,13 @@
 //! The rigs of real processes: two controllers and the vehicle on one machine, in real time. Rig `host` joins them by
-//! loopback, rig `netns` by cables between network namespaces; all else is the same.
+//! loopback, rig `netns` by cables between network namespaces; all else is the same. On rig `boards` the controllers are on
+//! boards of their own, and the vehicle is here.
 //!
 //! The runner starts them (the calling program executes itself for its process roles), waits until the pair is
 //! ready, injects the faults by signals, cables and lines, and puts the log together. It never looks into a device:
 //! what counts is what the gate acted on.
 
 pub mod addresses;
+pub mod boards;
 mod cables;
 pub mod child;
 pub mod collect;
@@ -24,9 +26,11 @@ pub use conclude::judge_by_default;
 pub use contained::Containers;
 
 use crate::tape::Tape;
+use boards::Boards;
 use operator::Operator;
 use run::Run;
 use std::path::PathBuf;
+use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use twinhelm_control::Controller;
 use twinhelm_hil::fault::Kind;
@@ -44,6 +48,8 @@ pub struct HostPlan<L> {
     pub cabling: Cabling,
     /// The program that has the process roles: usually the one that calls.
     pub program: PathBuf,
+    /// The boards, where the devices are on such.
+    pub boards: Option<Arc<Boards>>,
     /// How the devices are run in containers; `None`: as plain processes.
     pub containers: Option<Containers>,
     /// The demo law's gains, for the roles.

@@ -92,3 +92,20 @@ fn lines_are_driven_and_read_and_one_that_is_taken_is_named() {
 fn a_watchdog_is_fed_by_one_and_busy_for_another() {
     in_the_guest_with_gpio("gpio::inside_a_watchdog_is_fed_by_one_and_busy_for_another");
 }
+
+#[test]
+fn edges_come_with_the_kernels_time_and_make_way_and_speed() {
+    in_the_guest_with_gpio("gpio::inside_edges_come_with_the_kernels_time_and_make_way_and_speed");
+}
+
+#[test]
+fn registers_go_over_an_adapter_that_knows_smbus_alone_and_who_does_not_answer_is_named() {
+    in_the_guest_with_gpio(
+        "gpio::inside_registers_go_over_an_adapter_that_knows_smbus_alone_and_who_does_not_answer_is_named",
+    );
+}
+
+#[test]
+fn device_files_of_others_say_how_to_be_allowed() {
+    in_the_guest_with_gpio("gpio::inside_device_files_of_others_say_how_to_be_allowed");
+}

@@ -16,7 +16,7 @@ pub struct FaultError {
 
 const FORM: &str = "write KIND[=AMOUNT]@TIME[:DURATION][:DEVICE], as in kill@5s or hang@5s:2s:left";
 const KINDS: &str = "kill, exit, hang, power, link-cut, bus-cut, bus-errors, late, nan, frozen, switchover, out-of-range, \
-                     link-slow, link-rough, clock-slip, clock-drift, sensor, lose, held-frame, gate-restart";
+                     link-slow, link-rough, clock-slip, clock-drift, sensor, lose, held-frame, gate-restart, estop";
 
 /// The longest run that a fault may be written for.
 const TIME_MAX: Duration = Duration::from_secs(86_400);
@@ -90,6 +90,7 @@ fn kind(word: &str, amount: Option<&str>) -> Result<Kind, (String, String)> {
         "nan" => plain(Kind::Nan),
         "out-of-range" => plain(Kind::OutOfRange),
         "switchover" => plain(Kind::Switchover),
+        "estop" => plain(Kind::Estop),
         "link-cut" => {
             cut(amount).map_or_else(|| wrong("tx or =rx, or nothing for both"), |cut| Ok(Kind::LinkCut(cut)))
         }

@@ -109,6 +109,7 @@ fn happened(event: &Event, zero: Instant) -> Option<String> {
         | Event::Dropped { .. }
         | Event::Closed { .. }
         | Event::Restarted { .. }
+        | Event::EStopped { .. }
         | Event::Followed { .. }
         | Event::Offered { .. }
         | Event::Told { .. }

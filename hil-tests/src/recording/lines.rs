@@ -62,6 +62,7 @@ enum JudgedInput {
     Frame(#[serde(with = "candump")] Frame),
     Tick,
     Restart,
+    Stop,
 }
 
 impl JudgedLine {
@@ -70,6 +71,7 @@ impl JudgedLine {
             GateInput::Frame(frame) => JudgedInput::Frame(*frame),
             GateInput::Tick => JudgedInput::Tick,
             GateInput::Restart => JudgedInput::Restart,
+            GateInput::Stop => JudgedInput::Stop,
         };
         Self { input, answer: *answer }
     }
@@ -79,6 +81,7 @@ impl JudgedLine {
             JudgedInput::Frame(frame) => GateInput::Frame(frame),
             JudgedInput::Tick => GateInput::Tick,
             JudgedInput::Restart => GateInput::Restart,
+            JudgedInput::Stop => GateInput::Stop,
         }
     }
 }

@@ -157,6 +157,7 @@ impl Recorder {
             | Event::Dropped { .. }
             | Event::Closed { .. }
             | Event::Restarted { .. }
+            | Event::EStopped { .. }
             | Event::Followed { .. }
             | Event::Offered { .. }
             | Event::Told { .. }
@@ -340,6 +341,7 @@ fn words_of(event: &Event) -> Option<String> {
         Event::Acted { .. }
         | Event::Closed { .. }
         | Event::Restarted { .. }
+        | Event::EStopped { .. }
         | Event::Followed { .. }
         | Event::Offered { .. }
         | Event::Told { .. }

@@ -165,6 +165,10 @@ fn replay_gate<G: GateRules>(recording: &Recording, number: u8, judged: &[Judged
                 gate = fresh();
                 standing(&gate, None)
             }
+            GateInput::Stop => {
+                gate.stop();
+                standing(&gate, None)
+            }
         };
         if answer == one.answer {
             continue;

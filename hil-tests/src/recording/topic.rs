@@ -97,6 +97,7 @@ impl Topic {
             | Event::Dropped { gate, .. }
             | Event::Closed { gate }
             | Event::Restarted { gate }
+            | Event::EStopped { gate }
             | Event::Followed { gate, .. } => Self::Gate(*gate, OfGate::Decision),
             Event::Offered { slot, .. } => Self::Device(*slot, OfDevice::Sent),
             Event::Told { slot, .. } => Self::Device(*slot, OfDevice::Told),

@@ -104,6 +104,7 @@ pub(super) fn gate_input(input: &GateInput, widen: Widen<'_>) -> String {
         GateInput::Frame(heard) => format!("heard {}", frame(heard, widen)),
         GateInput::Tick => "time passed".to_owned(),
         GateInput::Restart => "it came up anew".to_owned(),
+        GateInput::Stop => "its e-stop was pressed".to_owned(),
     }
 }
 

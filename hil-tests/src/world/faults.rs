@@ -140,6 +140,11 @@ impl<V: Variant> World<V> {
                     self.tampering[index].hold = Some(after);
                 }
             }
+            Kind::Estop => {
+                if on {
+                    self.vehicle.press_estop(self.now, &mut self.notes);
+                }
+            }
             Kind::RestartGate(gate) => {
                 if on {
                     self.vehicle.restart_gate(self.now, gate, &mut self.notes);

@@ -110,7 +110,10 @@ impl Held {
 pub(crate) fn run(config: Config) -> Result<ExitCode, Problem> {
     let (happen, happened) = channel();
     let mut agent = Agent::start(config, happen)?;
+    // Whoever keeps this process may want to know; nobody may be there.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     agent.serve(&happened);
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     agent.stop();
     Ok(ExitCode::SUCCESS)
 }
@@ -204,6 +207,8 @@ impl Agent {
                 }
             }
             self.report();
+            // A service manager that wants to see that this loop goes round, as systemd with WatchdogSec, sees it.
+            let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
             news = match happened.recv_timeout(self.patience()) {
                 Ok(Happened::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Ok(happened) => self.take_in(happened),

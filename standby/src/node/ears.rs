@@ -19,6 +19,8 @@ pub(super) struct GateView {
     pub(super) open: bool,
     pub(super) term: Option<Term>,
     pub(super) last: Cycle,
+    /// Its e-stop is latched.
+    pub(super) stopped: bool,
 }
 
 /// The last command of the device that holds the wheel.
@@ -93,7 +95,7 @@ impl Ears {
         if term.is_some() {
             self.latest = self.latest.max(Some(last));
         }
-        let view = GateView { at, open: status.open, term, last };
+        let view = GateView { at, open: status.open, term, last, stopped: status.estop };
         let gate = usize::from(status.gate);
         self.gates[gate] = Some(view);
         let echo = status.echo.filter(|echo| echo.slot == self.slot).map(|echo| echo.number);

@@ -1,6 +1,8 @@
 //! What a node judges: whether it may claim, whether it is ready, whether the two devices agree.
 
 use super::Node;
+use super::ears::GateView;
+use super::grounds::Grounds;
 use super::rules::NodeRules;
 use crate::config::OnDispute;
 use crate::readiness::{Evidence, NotReady};
@@ -43,12 +45,21 @@ impl<R: NodeRules> Node<R> {
         if has_listened && !self.all_gates_closed(now) { NotReady::NoHolder } else { NotReady::Role }
     }
 
-    /// V12, V13: returns why a joining device may not send, whatever it hears.
+    /// V12, V13, V14: returns why a joining device may not send, whatever else it hears.
     pub(super) fn keeps_silent(&self, now: Instant) -> Option<NotReady> {
         if self.twin_at.is_some_and(|at| now.since(at) <= TWIN_SILENCE) {
             return Some(NotReady::TwoSenders);
         }
-        (self.confinement == Confinement::Off).then_some(NotReady::BusErrors)
+        if self.confinement == Confinement::Off {
+            return Some(NotReady::BusErrors);
+        }
+        self.is_stopped(now).then_some(NotReady::EStop)
+    }
+
+    /// V14: returns whether no live gate acts on commands, and the e-stop of one at least is the reason.
+    pub(super) fn is_stopped(&self, now: Instant) -> bool {
+        let mut live = self.ears.live(now, self.config.gate_lease);
+        R::WAITS_FOR_RESET && live.any(|gate| gate.stopped) && self.all_gates_closed(now)
     }
 
     pub(super) fn all_gates_closed(&self, now: Instant) -> bool {
@@ -60,6 +71,19 @@ impl<R: NodeRules> Node<R> {
     pub(super) fn all_gates_opened_below(&self, now: Instant, claimed: Term) -> bool {
         let others = |term: Term| term < claimed && term.slot() != claimed.slot();
         self.ears.live(now, self.config.gate_lease).all(|gate| gate.open && gate.term.is_some_and(others))
+    }
+
+    /// V2, V3: returns what decides whether the standby sends for `cycle`.
+    pub(super) fn grounds_for(&self, now: Instant, cycle: Cycle) -> Grounds {
+        let lease = self.config.gate_lease;
+        let reported = |gate: &GateView| (gate.open && now.since(gate.at) <= lease).then_some(gate.last);
+        Grounds {
+            cycle,
+            ready: self.ready,
+            hears: self.ears.hears(now, self.config.blind_limit),
+            holder: self.ears.holder().map(|holder| holder.cycle),
+            reported: self.ears.gates().map(|gate| gate.as_ref().and_then(reported)),
+        }
     }
 
     /// V10: judges readiness on a cycle of the holder; between two of them the last judgement stands.

@@ -24,6 +24,10 @@ pub trait NodeRules: Clone + core::fmt::Debug {
     /// for ever.
     const LIFTS_CYCLE: bool = true;
 
+    /// V14: while an e-stop is latched nobody claims. Otherwise two devices overbid each other until their terms have gone
+    /// once around.
+    const WAITS_FOR_RESET: bool = true;
+
     /// The standby takes over the primary's state each cycle.
     const ADOPTS_STATE: bool = true;
 

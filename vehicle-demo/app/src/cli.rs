@@ -62,6 +62,8 @@ enum What {
         #[arg(long, value_name = "NAME", conflicts_with = "config")]
         profile: Option<String>,
     },
+    /// Is the gate in front of this board's own pins: CAN in, servo pulses out, status back
+    Gate(GateArgs),
     /// Lists the built-in scenarios
     Scenarios {
         /// As JSON
@@ -131,6 +133,9 @@ pub(crate) struct Vehicle {
     /// What it runs on: virtual time, real processes on this machine, or a guest kernel of it
     #[arg(long, value_enum, default_value_t = Rig::Host)]
     pub(crate) rig: Rig,
+    /// For --rig boards: where the boards are, and what switches their power (docs/hardware.md has an example)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) boards: Option<PathBuf>,
     /// The control period; leases and timeouts scale with it unless the configuration names them
     #[arg(long, value_parser = parse_span, value_name = "TIME")]
     pub(crate) period: Option<Duration>,
@@ -176,6 +181,40 @@ pub(crate) struct LadderArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
 }
+
+/// Which board.
+#[derive(Debug, Args)]
+#[command(after_help = GATE_AFTER)]
+pub(crate) struct GateArgs {
+    /// The board's file; without it an annotated example is printed, to start from
+    pub(crate) board: Option<PathBuf>,
+    /// The vehicle's configuration, for the timing [default: built in]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// A built-in configuration instead of a file: 100hz, 1khz or 25hz
+    #[arg(long, value_name = "NAME", conflicts_with = "config")]
+    pub(crate) profile: Option<String>,
+    /// The gate's number on the bus
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..4), value_name = "NUMBER")]
+    pub(crate) gate: u8,
+    /// Reads the files, says what is wrong with them, and opens nothing
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Ends the pulses, releases the output-enable line, and ends: for what a service manager does after a crash
+    #[arg(long, conflicts_with = "check")]
+    pub(crate) rest: bool,
+    /// As JSON: a line each time that something changes
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const GATE_AFTER: &str =
+    "Signals: SIGTERM and SIGINT bring the vehicle to rest and end it, SIGUSR1 resets the e-stop.
+
+Try:
+  vehicle-demo gate > board.toml          the annotated example
+  vehicle-demo gate board.toml --check    reads it, opens nothing
+  vehicle-demo gate board.toml            runs until it is told to end";
 
 /// What to send.
 #[derive(Debug, Args)]
@@ -224,6 +263,8 @@ pub(crate) enum Rig {
     Netns,
     /// The same in a guest kernel, with SocketCAN between the devices and the vehicle; needs Debian's user-mode-linux
     Guest,
+    /// The controllers on boards, reached by SSH, the vehicle here; needs --boards and a CAN bus
+    Boards,
 }
 
 impl Rig {
@@ -234,6 +275,7 @@ impl Rig {
             Self::Host => Some(Cabling::Loopback),
             Self::Netns => Some(Cabling::Namespaces),
             Self::Guest => Some(Cabling::Guest),
+            Self::Boards => Some(Cabling::Boards),
         }
     }
 }
@@ -293,6 +335,7 @@ where
         What::Ladder(args) => commands::ladder(&args, factory),
         What::Link(args) => commands::link(&args, factory),
         What::Check { config, period, profile } => commands::check(config.as_deref(), period, profile.as_deref()),
+        What::Gate(args) => commands::gate(&args),
         What::Scenarios { json } => commands::scenarios(json),
     };
     match done {

@@ -2,6 +2,7 @@
 
 mod containers;
 mod failover;
+mod gate;
 mod guest;
 mod ladder;
 mod link;
@@ -10,6 +11,7 @@ mod report;
 mod run;
 
 pub(crate) use failover::failover;
+pub(crate) use gate::gate;
 pub(crate) use ladder::ladder;
 pub(crate) use link::link;
 pub(crate) use replay::replay;
@@ -20,8 +22,10 @@ use crate::cli::{Rig, Vehicle};
 use crate::output;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use twinhelm_control::Controller;
 use twinhelm_hil::run::Plan;
+use twinhelm_rigs::host::boards::{Boards, EXAMPLE};
 use twinhelm_rigs::host::{Cabling, HostError, HostPlan};
 use twinhelm_standby::Config;
 use twinhelm_vehicle::config::Settings;
@@ -101,8 +105,28 @@ fn of_law<L>(config: &Config) -> Result<Config, Problem> {
     Config::new(parameters).map_err(Problem::bad_input)
 }
 
+/// Reads where the boards are, on the rig that has them.
+fn boards_of(vehicle: &Vehicle) -> Result<Option<Arc<Boards>>, Problem> {
+    match (&vehicle.boards, vehicle.rig) {
+        (Some(path), Rig::Boards) => {
+            let boards = Boards::parse(&path.display().to_string(), &output::read(path)?);
+            Ok(Some(Arc::new(boards.map_err(Problem::bad_input)?)))
+        }
+        (None, Rig::Boards) => Err(Problem::bad_input(format!(
+            "--rig boards needs --boards FILE, which says where they are; to start from:\n\n{EXAMPLE}"
+        ))),
+        (Some(_), _) => Err(Problem::bad_input("--boards is for --rig boards: add that, or leave it out")),
+        (None, _) => Ok(None),
+    }
+}
+
 /// Returns `plan` as one for real processes, which run this very program.
-fn host_plan<L>(plan: Plan<L>, settings: &Settings, cabling: Cabling) -> Result<HostPlan<L>, Problem>
+fn host_plan<L>(
+    plan: Plan<L>,
+    settings: &Settings,
+    cabling: Cabling,
+    boards: Option<Arc<Boards>>,
+) -> Result<HostPlan<L>, Problem>
 where
     L: Controller<State = State, Command = Command> + Clone,
 {
@@ -116,6 +140,7 @@ where
         plan,
         cabling,
         program,
+        boards,
         containers: None,
         tuning: settings.tuning(),
         port: link.port,

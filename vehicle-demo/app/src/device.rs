@@ -3,22 +3,25 @@
 use crate::handed::{self, MISSION_STATE};
 use crate::ports::{DeviceBus, DevicePorts, StepNote, StepQueue};
 use crate::role::{Failure, WRITE_EVERY, say, say_ready, say_unrecorded};
+use crate::signals::{self, Told};
 use crate::stage::Surroundings;
 use rtrb::{Consumer, RingBuffer};
 use std::io::BufRead as _;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Duration;
 use twinhelm_control::Controller;
 use twinhelm_hal::bus::Station;
+use twinhelm_linux::boards::Watchdog;
 use twinhelm_linux::bus::Client;
 use twinhelm_linux::can::{CanBus, Interface, Wants, keep};
 use twinhelm_linux::datagram::Readings;
 use twinhelm_linux::network;
 use twinhelm_linux::realtime::{self, Next};
 use twinhelm_linux::scheduling::Priority;
-use twinhelm_rigs::host::spec::{DeviceSpec, Says, Step};
+use twinhelm_rigs::host::spec::{DeviceSpec, Says, Step, WatchdogSpec};
 use twinhelm_standby::node::rules::AsDesigned;
 use twinhelm_standby::{Config, Node, Pilot, turn};
 use twinhelm_vehicle::signals::{Command, State};
@@ -47,7 +50,11 @@ where
 {
     let config = Config::new(spec.common.parameters).map_err(|error| Failure::bad_input(&error))?;
     let seat = if spec.can.is_none() { Some(take_seat(spec)?) } else { None };
-    let readings = Readings::connect(&spec.common.readings, spec.slot).map_err(|error| Failure::machine(&error))?;
+    let readings = match spec.readings_at {
+        Some(at) => Readings::listen(at, spec.slot),
+        None => Readings::connect(&spec.common.readings, spec.slot),
+    };
+    let readings = readings.map_err(|error| Failure::machine(&error))?;
     // Behind the bus and the sensors, whose sockets stay connected; before the session, whose threads live there.
     if let Some(path) = &spec.network {
         let failure = |error| format!("entering the network namespace {}: {error}", path.display());
@@ -89,6 +96,16 @@ where
     // It comes up in its first turn: so its steps, as they are recorded, are all that there is to know of it.
     let mut node = None;
     let slot = spec.slot;
+    let mut watchdog = match &spec.watchdog {
+        Some(WatchdogSpec { path, timeout }) => {
+            Some(Watchdog::start(path, *timeout).map_err(|error| Failure::machine(&error))?)
+        }
+        None => None,
+    };
+    let (tell, told) = mpsc::channel();
+    listen(&tell).map_err(|error| Failure::machine(&format!("listening to signals: {error}")))?;
+    let ends = Arc::new(AtomicBool::new(false));
+    let is_to_end = ends.clone();
     let mut handed = match std::env::var_os(MISSION_STATE) {
         Some(path) => {
             let failure = |error| format!("opening {}: {error}", path.display());
@@ -97,6 +114,12 @@ where
         None => None,
     };
     let control = realtime::spawn("control", Priority::CONTROL, move |now| {
+        if is_to_end.load(Ordering::Relaxed) {
+            if let Some(Err(error)) = watchdog.take().map(Watchdog::stop) {
+                eprintln!("{error}: it will restart this board");
+            }
+            return Next::Stop;
+        }
         while let Some(published) = handed.as_mut().and_then(|handed| handed.pop().ok()) {
             // What does not reproduce here is not adopted, as with a state that comes over the link.
             let _ = pilot.adopt(&published);
@@ -108,18 +131,38 @@ where
         let local = ports.clock.local(now);
         let node = node.get_or_insert_with(|| Node::<AsDesigned>::new(local, slot, config));
         let next = turn(local, &mut ports, &mut pilot, node);
+        // A law that hangs does not come here. A watchdog that takes no food bites, which is what it is there for.
+        let _fed = watchdog.as_mut().map(Watchdog::feed);
         Next::At(ports.clock.at(next))
     });
     let control = control.map_err(|error| Failure::machine(&error))?;
     say_ready(control.rights());
     // Whoever keeps this process, an agent or systemd, may want to know; nobody may be there.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    for line in std::io::stdin().lock().lines() {
-        match line {
-            Ok(line) => input.on_line(&line),
-            Err(_) => break,
-        }
+    while let Ok(Some(line)) = told.recv() {
+        input.on_line(&line);
     }
+    // The vehicle's watchdog is stopped by the loop that feeds it: a law that hangs now still lets it bite.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    ends.store(true, Ordering::Relaxed);
+    control.join();
+    Ok(())
+}
+
+/// Hands the lines of the input to `tell`; `None` when it has ended, or a signal says that this process is to end.
+fn listen(tell: &mpsc::Sender<Option<String>>) -> std::io::Result<()> {
+    let of_signals = tell.clone();
+    signals::listen(move |told| match told {
+        Told::End => drop(of_signals.send(None)),
+        Told::Reset => {}
+    })?;
+    let of_input = tell.clone();
+    thread::Builder::new().name("input".to_owned()).spawn(move || {
+        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+            drop(of_input.send(Some(line)));
+        }
+        drop(of_input.send(None));
+    })?;
     Ok(())
 }
 
@@ -141,13 +184,13 @@ fn write_steps() -> StepQueue {
     let lost = Arc::new(AtomicU64::new(0));
     let counted = lost.clone();
     // It ends with the process.
-    std::thread::spawn(move || {
+    thread::spawn(move || {
         loop {
             while let Some(line) = next_line(&mut steps) {
                 say(&line);
             }
             say_unrecorded(&counted);
-            std::thread::sleep(WRITE_EVERY);
+            thread::sleep(WRITE_EVERY);
         }
     });
     StepQueue { queue, lost }

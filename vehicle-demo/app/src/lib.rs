@@ -15,6 +15,7 @@
 mod cli;
 mod commands;
 mod device;
+mod gate;
 mod handed;
 mod live;
 mod machine;
@@ -22,6 +23,7 @@ mod output;
 mod plain;
 mod ports;
 mod role;
+mod signals;
 mod stage;
 mod vehicle;
 

@@ -109,5 +109,5 @@ pub(crate) fn say_unrecorded(lost: &AtomicU64) {
 /// Says that the role runs, and what it was not allowed.
 pub(crate) fn say_ready(rights: &Rights) {
     let missing = (!rights.are_complete()).then(|| rights.to_string());
-    say(&Says::Ready { missing });
+    say(&Says::Ready { missing, pid: std::process::id() });
 }

@@ -62,7 +62,11 @@ pub(crate) fn run(spec: &VehicleSpec) -> Result<(), Failure> {
         CanBus::open(interface, Wants::All, GATE_DEPTH, config.period, false)
     });
     let can = can.transpose().map_err(|error| Failure::machine(&error))?;
-    let publisher = Publisher::new(&spec.common.readings).map_err(|error| Failure::machine(&error))?;
+    let publisher = match spec.readings_to {
+        Some(boards) => Publisher::to_boards(boards),
+        None => Publisher::new(&spec.common.readings),
+    };
+    let publisher = publisher.map_err(|error| Failure::machine(&error))?;
     let (notes, written) = RingBuffer::new(NOTES_MAX);
     let (mut lines, told) = RingBuffer::new(LINES_MAX);
     let lost = Arc::new(AtomicU64::new(0));
@@ -272,6 +276,7 @@ impl Road {
             VehicleLine::Hold { slot, after } => self.tampering[slot.index()].hold = Some(after),
             VehicleLine::Lose { slot, what, on } => self.bus.losses_mut().0.set(slot, what, on),
             VehicleLine::RestartGate { gate } => self.vehicle.restart_gate(now(), gate, &mut self.notes),
+            VehicleLine::Estop => self.vehicle.press_estop(now(), &mut self.notes),
             VehicleLine::Sensor { slot, fault } => {
                 if let Some(sensors) = self.sensors.get_mut(slot.index()) {
                     sensors.set_fault(fault);

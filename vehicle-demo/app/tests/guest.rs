@@ -2,6 +2,12 @@
 
 #![allow(clippy::unwrap_used)] // All of this file is a test.
 
+#[path = "guest/board.rs"]
+mod board;
+#[path = "guest/boards.rs"]
+mod boards;
+#[path = "guest/disturbed.rs"]
+mod disturbed;
 #[path = "guest/hostile.rs"]
 mod hostile;
 mod tools;
@@ -10,7 +16,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::time::Duration;
 use tools::{program, text};
-use twinhelm_rigs::guest::{Guest, Verdict, WINDOW};
+use twinhelm_rigs::guest::{Guest, GuestError, Verdict, WINDOW};
 
 /// A guest needs some seconds; a busy machine makes more of them.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -166,4 +172,81 @@ fn a_log_that_canplayer_replays_drives_the_vehicle_and_hostile_traffic_does_not(
     let verdict = Guest::find().unwrap().run_own_test(name, PATIENCE).unwrap();
     println!("{}", verdict.log);
     assert!(verdict.code == 0 && verdict.log.contains("1 passed"), "{}", verdict.log);
+}
+
+#[test]
+fn a_controller_whose_interface_goes_down_while_driving_is_replaced_and_comes_back_with_it() {
+    disturbed::an_interface_goes_down_and_comes_back();
+}
+
+#[test]
+fn a_bus_that_is_flooded_moves_no_actuator_and_costs_nobody_the_wheel() {
+    disturbed::a_bus_is_flooded();
+}
+
+#[test]
+fn an_estop_in_the_middle_of_a_takeover_stops_the_vehicle_on_the_kernels_bus_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let json = folder.path().join("report.json");
+    let faults = ["--fault", "kill@1s:left", "--fault", "estop@1060ms"];
+    let arguments = ["run", "--rig", "guest", "--plain", "--duration", "4s", "--json"];
+    let output = program().args(arguments).arg(&json).args(faults).output().expect("the program runs");
+    let shown = text(&output.stdout) + &text(&output.stderr);
+    let report = std::fs::read_to_string(json).unwrap_or_else(|_| panic!("no report: {shown}"));
+    let report: serde_json::Value = serde_json::from_str(&report).expect("a report");
+    // Whatever was acted on behind it would be a broken invariant; without commands the deadlines of three seconds are missed.
+    assert_eq!(report["broken"], serde_json::json!([]), "{shown}");
+    assert!(report["missed_deadlines"].as_u64() > Some(50), "{shown}");
+}
+
+#[test]
+fn a_controller_on_a_board_that_is_killed_over_ssh_is_replaced_and_comes_back() {
+    boards::is_driven_over_ssh_through(&["--fault", "kill@2s:1s:left"]);
+}
+
+#[test]
+fn a_board_without_power_is_replaced_and_comes_back() {
+    boards::is_driven_over_ssh_through(&["--fault", "power@2s:1s:left"]);
+}
+
+#[test]
+fn cables_of_boards_are_nobodys_and_their_clocks_their_own() {
+    boards::refuses(&["--fault", "link-cut@1s:1s"], "the cables of boards are nobody's here");
+    boards::refuses(&["--record", "/mnt/run.mcap"], "boards have clocks of their own");
+}
+
+/// Returns the guest that has a board's parts, if its kernel was built.
+fn board() -> Option<Guest> {
+    match Guest::find_with_gpio() {
+        Ok(guest) => Some(guest),
+        Err(GuestError::NoGpio) => {
+            println!("skipped: {}", GuestError::NoGpio);
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn a_gate_drives_a_boards_pins_and_the_button_stops_it() {
+    let Some(guest) = board() else { return };
+    let name = "board::inside_a_gate_drives_a_boards_pins_and_the_button_stops_it";
+    let verdict = guest.run_own_test(name, PATIENCE).unwrap();
+    println!("{}", verdict.log);
+    assert!(verdict.code == 0 && verdict.log.contains("1 passed"), "{}", verdict.log);
+}
+
+#[test]
+fn a_hung_law_lets_the_watchdog_bite_and_a_clean_stop_does_not() {
+    let Some(guest) = board() else { return };
+    let name = "board::inside_a_hung_law_lets_the_watchdog_bite_and_a_clean_stop_does_not";
+    // It restarts the guest's machine, which this one does not.
+    let Err(GuestError::NoVerdict { log }) = guest.run_own_test(name, PATIENCE) else {
+        panic!("the guest went on to its end");
+    };
+    println!("{log}");
+    for said in ["it is fed for longer than it waits", "it was stopped with the device", "the law hangs"] {
+        assert!(log.contains(said), "{said}: {log}");
+    }
+    assert!(!log.contains("nothing has bitten") && !log.contains("panicked"), "{log}");
 }

@@ -69,8 +69,9 @@ fn the_text_of_the_page_builds_and_drives_on_both_rigs() {
         }
         let output = started.args(["--json", "report.json"]).output().expect("it runs");
         let written = std::fs::read_to_string(project.join("report.json"));
-        let report = serde_json::from_str(&written.expect(&text(&output.stderr))).expect("a report");
         let shown = text(&output.stdout);
+        let written = written.unwrap_or_else(|_| panic!("no report: {shown}{}", text(&output.stderr)));
+        let report = serde_json::from_str(&written).expect("a report");
         assert_nothing_wrong_was_acted_on(&report, &shown);
         assert!(
             shown.contains("left stopped driving, right drives on") || shown.contains("left drives on"),

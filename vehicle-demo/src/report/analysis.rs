@@ -224,7 +224,8 @@ impl Counts {
                     }
                 }
                 Event::Wrong { .. } => counts.wrong += 1,
-                Event::Offered { .. }
+                Event::EStopped { .. }
+                | Event::Offered { .. }
                 | Event::Told { .. }
                 | Event::Role { .. }
                 | Event::Ready { .. }
@@ -387,6 +388,7 @@ fn changes(log: &Log) -> Vec<Change> {
             | Event::Dropped { .. }
             | Event::Closed { .. }
             | Event::Restarted { .. }
+            | Event::EStopped { .. }
             | Event::Offered { .. }
             | Event::Told { .. }
             | Event::Role { .. }

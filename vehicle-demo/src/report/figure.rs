@@ -115,6 +115,7 @@ impl<'a> Drawing<'a> {
             | Event::Dropped { .. }
             | Event::Closed { .. }
             | Event::Restarted { .. }
+            | Event::EStopped { .. }
             | Event::Followed { .. }
             | Event::Offered { .. }
             | Event::Told { .. }

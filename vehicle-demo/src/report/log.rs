@@ -49,6 +49,11 @@ pub enum Event {
         /// Which gate.
         gate: u8,
     },
+    /// A gate's e-stop is latched from now on, by its line or by a device.
+    EStopped {
+        /// Which gate.
+        gate: u8,
+    },
     /// A gate adopted another gate's term.
     Followed {
         /// Which gate.
@@ -171,6 +176,8 @@ pub enum GateInput {
     Tick,
     /// It came up anew.
     Restart,
+    /// Its e-stop was pressed.
+    Stop,
 }
 
 /// What a gate answered, and how it stands after that: enough to compare a replay with.

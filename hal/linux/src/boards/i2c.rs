@@ -3,6 +3,8 @@
 use super::open::{Kind, OpenError, check};
 use embedded_hal::i2c::{Error, ErrorKind, ErrorType, I2c, NoAcknowledgeSource, Operation};
 use linux_embedded_hal::I2cdev;
+use linux_embedded_hal::i2cdev::core::I2CDevice as _;
+use linux_embedded_hal::i2cdev::linux::{LinuxI2CDevice, LinuxI2CError};
 use rustix::io::Errno;
 use std::fmt;
 use std::io;
@@ -22,7 +24,12 @@ const KIND: Kind = Kind {
 /// at each change of the address.
 pub enum I2cBus {
     /// By `/dev/i2c-N`.
-    Linux(I2cdev),
+    Linux {
+        /// The file.
+        bus: I2cdev,
+        /// The adapter knows SMBus alone, which it says at the first transfer.
+        is_smbus: bool,
+    },
     /// By rppal.
     RaspberryPi(rppal::i2c::I2c),
 }
@@ -37,7 +44,8 @@ impl I2cBus {
         let path = PathBuf::from(format!("/dev/i2c-{number}"));
         match backend {
             Backend::Linux => {
-                I2cdev::new(&path).map(Self::Linux).map_err(|error| KIND.explain(&path, error.into()))
+                let bus = I2cdev::new(&path).map_err(|error| KIND.explain(&path, error.into()))?;
+                Ok(Self::Linux { bus, is_smbus: false })
             }
             Backend::RaspberryPi => match rppal::i2c::I2c::with_bus(number) {
                 Ok(bus) => Ok(Self::RaspberryPi(bus)),
@@ -50,7 +58,7 @@ impl I2cBus {
 impl fmt::Debug for I2cBus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Linux(_) => "I2cBus::Linux",
+            Self::Linux { .. } => "I2cBus::Linux",
             Self::RaspberryPi(_) => "I2cBus::RaspberryPi",
         })
     }
@@ -60,6 +68,12 @@ impl fmt::Debug for I2cBus {
 #[derive(Debug, thiserror::Error)]
 #[error("on the I2C bus")]
 pub struct I2cFailed(#[source] io::Error);
+
+impl I2cFailed {
+    fn is(&self, errno: Errno) -> bool {
+        Errno::from_io_error(&self.0) == Some(errno)
+    }
+}
 
 impl Error for I2cFailed {
     /// By the kernel's table (Documentation/i2c/fault-codes.rst), and what its drivers really answer where nobody
@@ -83,16 +97,19 @@ impl ErrorType for I2cBus {
 impl I2c for I2cBus {
     fn transaction(&mut self, address: u8, operations: &mut [Operation<'_>]) -> Result<(), I2cFailed> {
         match self {
-            Self::Linux(bus) => I2c::<u8>::transaction(bus, address, operations).map_err(|error| {
-                I2cFailed(match error.inner() {
-                    linux_embedded_hal::i2cdev::linux::LinuxI2CError::Errno(errno) => {
-                        io::Error::from_raw_os_error(*errno)
+            Self::Linux { bus, is_smbus } => {
+                if !*is_smbus {
+                    let done = I2c::<u8>::transaction(bus, address, operations);
+                    let failed = done.map_err(|error| from_linux(error.inner()));
+                    // An adapter without plain I2C refuses the transfer as a whole: nothing of it is on the wire.
+                    *is_smbus = failed.as_ref().is_err_and(|error| error.is(Errno::OPNOTSUPP));
+                    if !*is_smbus {
+                        return failed;
                     }
-                    linux_embedded_hal::i2cdev::linux::LinuxI2CError::Io(error) => {
-                        error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
-                    }
-                })
-            }),
+                }
+                bus.set_slave_address(address.into()).map_err(|error| from_linux(&error))?;
+                by_smbus(bus, operations)
+            }
             Self::RaspberryPi(bus) => {
                 bus.set_slave_address(address.into()).map_err(|error| I2cFailed(from_rppal(error)))?;
                 let done = match operations {
@@ -106,6 +123,48 @@ impl I2c for I2cBus {
             }
         }
     }
+}
+
+/// Does what SMBus has a word for: transfers of one register, or of up to 32 in a row.
+fn by_smbus(bus: &mut LinuxI2CDevice, operations: &mut [Operation<'_>]) -> Result<(), I2cFailed> {
+    const BLOCK_MAX: usize = 32;
+    let done = match operations {
+        [Operation::Write([register])] => bus.smbus_write_byte(*register),
+        [Operation::Write([register, value])] => bus.smbus_write_byte_data(*register, *value),
+        [Operation::Write([register, values @ ..])] if (3..=BLOCK_MAX).contains(&values.len()) => {
+            bus.smbus_write_i2c_block_data(*register, values)
+        }
+        // Its low byte is the first on the wire.
+        [Operation::Write([register, first, second])] => {
+            bus.smbus_write_word_data(*register, u16::from_le_bytes([*first, *second]))
+        }
+        [Operation::Write([register]), Operation::Read([value])] => {
+            bus.smbus_read_byte_data(*register).map(|read| *value = read)
+        }
+        [Operation::Write([register]), Operation::Read([first, second])] => {
+            bus.smbus_read_word_data(*register).map(|read| [*first, *second] = read.to_le_bytes())
+        }
+        [Operation::Write([register]), Operation::Read(values)] if values.len() <= BLOCK_MAX => {
+            let length = values.len().to_le_bytes()[0];
+            let read = bus.smbus_read_i2c_block_data(*register, length).map_err(|error| from_linux(&error))?;
+            if read.len() != values.len() {
+                return Err(I2cFailed(Errno::PROTO.into()));
+            }
+            values.copy_from_slice(&read);
+            Ok(())
+        }
+        _ => return Err(I2cFailed(Errno::OPNOTSUPP.into())),
+    };
+    done.map_err(|error| from_linux(&error))
+}
+
+fn from_linux(error: &LinuxI2CError) -> I2cFailed {
+    I2cFailed(match error {
+        LinuxI2CError::Errno(errno) => io::Error::from_raw_os_error(*errno),
+        LinuxI2CError::Io(error) => {
+            error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
+        }
+    })
 }
 
 fn from_rppal(error: rppal::i2c::Error) -> io::Error {

@@ -7,8 +7,9 @@ mount -t tmpfs run /run
 mount -t hostfs none /mnt -o "$WINDOW"
 # The device files of this kernel, where it has them; else those of the machine stay.
 mount -t devtmpfs dev /dev 2>/dev/null
-# What Debian's kernel has as modules is built into the other one.
+# What Debian's kernel has as modules is built into the other one, but for STUB, which can be nothing else.
 modules() {
+    [ -z "$STUB" ] || insmod "$STUB" chip_addr=0x40,0x41 || return 1
     [ -d "/usr/lib/uml/modules/$(uname -r)" ] || return 0
     mkdir -p /run/root/lib &&
         ln -s /usr/lib/uml/modules /run/root/lib/modules &&

@@ -2,6 +2,7 @@
 //! namespaces.
 
 use super::addresses::{Addresses, endpoint};
+use super::boards::Boards;
 use super::relay::Relay;
 use super::{HostError, machine};
 use crate::netns::{Network, NetworkError, link_address, service_address};
@@ -17,6 +18,10 @@ use twinhelm_linux::stalls::WATCH_PERIOD;
 /// Where a device's session listens in its own namespace: Zenoh's usual port.
 const PORT: u16 = 7447;
 
+/// What the rig `boards` says of faults of cables.
+pub(super) const NO_CABLES: &str =
+    "the cables of boards are nobody's here: pull them by hand, or use --rig netns or --rig guest";
+
 /// What the link between the devices is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Cabling {
@@ -27,6 +32,8 @@ pub enum Cabling {
     Namespaces,
     /// The same in a guest kernel, where the bus is CAN: rig `guest`.
     Guest,
+    /// Real boards on a real network and a real CAN bus: rig `boards`.
+    Boards,
 }
 
 impl Cabling {
@@ -37,13 +44,14 @@ impl Cabling {
             Self::Loopback => "host",
             Self::Namespaces => "netns",
             Self::Guest => "guest",
+            Self::Boards => "boards",
         }
     }
 
     /// Returns whether spinners keep the cores awake. A guest's core is not a core.
     pub(super) const fn is_kept_awake(self) -> bool {
         match self {
-            Self::Loopback | Self::Namespaces => true,
+            Self::Loopback | Self::Namespaces | Self::Boards => true,
             Self::Guest => false,
         }
     }
@@ -52,7 +60,7 @@ impl Cabling {
     /// everybody.
     pub(super) const fn watch_period(self) -> Duration {
         match self {
-            Self::Loopback | Self::Namespaces => WATCH_PERIOD,
+            Self::Loopback | Self::Namespaces | Self::Boards => WATCH_PERIOD,
             Self::Guest => Duration::from_millis(10),
         }
     }
@@ -69,6 +77,8 @@ pub(super) enum Cables {
     },
     /// Namespaces.
     Namespaces(Arc<Mutex<Network>>),
+    /// Boards, whose cables are nobody's here.
+    Boards(Arc<Boards>),
 }
 
 /// Where a session listens and connects, and the namespace that it lives in.
@@ -81,8 +91,17 @@ pub(super) struct Plug {
 
 impl Cables {
     /// Lays the cables.
-    pub async fn lay(cabling: Cabling, addresses: &Addresses) -> Result<Self, HostError> {
+    pub async fn lay(
+        cabling: Cabling,
+        addresses: &Addresses,
+        boards: Option<&Arc<Boards>>,
+    ) -> Result<Self, HostError> {
         match cabling {
+            Cabling::Boards => boards.cloned().map(Self::Boards).ok_or_else(|| {
+                HostError::BadInput(
+                    "the rig boards needs the file that says where they are: --boards FILE".to_owned(),
+                )
+            }),
             Cabling::Loopback => {
                 let relay = Relay::start(addresses.relay, addresses.right).await.map_err(|error| {
                     HostError::BadInput(format!(
@@ -120,6 +139,16 @@ impl Cables {
                     can: network.device_can().map(str::to_owned),
                 }
             }
+            Self::Boards(boards) => {
+                let at = |slot| endpoint(boards.of(slot).at(PORT));
+                let peer = if slot == Slot::LEFT { vec![at(Slot::RIGHT)] } else { Vec::new() };
+                Plug {
+                    listen: vec![at(slot)],
+                    connect: peer,
+                    network: None,
+                    can: Some(boards.of(slot).can.clone()),
+                }
+            }
         }
     }
 
@@ -131,6 +160,7 @@ impl Cables {
                 let at = |slot| SocketAddr::from((service_address(slot), PORT));
                 ([Slot::LEFT, Slot::RIGHT].map(at), Some(locked(network).desk()))
             }
+            Self::Boards(boards) => ([Slot::LEFT, Slot::RIGHT].map(|slot| boards.of(slot).at(PORT)), None),
         };
         Plug { listen: Vec::new(), connect: connect.map(endpoint).to_vec(), network, can: None }
     }
@@ -140,6 +170,7 @@ impl Cables {
         match self {
             Self::Loopback { .. } => None,
             Self::Namespaces(network) => locked(network).gates_can().map(str::to_owned),
+            Self::Boards(boards) => Some(boards.can.clone()),
         }
     }
 
@@ -148,6 +179,7 @@ impl Cables {
         match self {
             Self::Loopback { .. } => Ok(()),
             Self::Namespaces(network) => Ok(locked(network).set_can(slot, cut, on)?),
+            Self::Boards(_) => Err(HostError::BadInput(NO_CABLES.to_owned())),
         }
     }
 
@@ -163,6 +195,7 @@ impl Cables {
                 }
             }
             Self::Namespaces(network) => locked(network).set_link(slot, cut, on)?,
+            Self::Boards(_) => return Err(HostError::BadInput(NO_CABLES.to_owned())),
         }
         Ok(())
     }
@@ -184,6 +217,10 @@ impl Cables {
                     let done = if on { network.restore_power(slot) } else { network.cut_power(slot) };
                     Ok(done?)
                 })
+            }
+            Self::Boards(boards) => {
+                let boards = Arc::clone(boards);
+                tokio::spawn(async move { boards.of(slot).set_power(on).await })
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The processes of a run: started, spoken to, stopped, killed.
 
+use super::boards::Board;
 use super::spec::{Role, Says};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
@@ -38,6 +39,8 @@ pub struct Process {
     input: ChildStdin,
     /// What is to be hit when the device is: its mission's process in a container, instead of the agent's.
     mission: Option<u32>,
+    /// The board that it is on, and its process id there, once it is known.
+    board: Option<(Board, Option<u32>)>,
 }
 
 impl Process {
@@ -49,6 +52,17 @@ impl Process {
         let mut command = Command::new(program);
         command.arg("role");
         let mut process = Self::spawn(command, who, said)?;
+        process.tell(role).await?;
+        Ok(process)
+    }
+
+    /// Starts the device's role on `board`, in the same manner.
+    ///
+    /// # Errors
+    /// When nothing can be started here. What goes wrong there is the process's end.
+    pub async fn start_on(board: &Board, who: Who, role: &Role, said: mpsc::Sender<Said>) -> std::io::Result<Self> {
+        let mut process = Self::spawn(board.command(&format!("exec {} role", board.program)), who, said)?;
+        process.board = Some((board.clone(), None));
         process.tell(role).await?;
         Ok(process)
     }
@@ -90,12 +104,26 @@ impl Process {
             // Nobody listens any more when the run is over.
             let _ = said.send(Said { who, says: None }).await;
         });
-        Ok(Self { child, input, mission: None })
+        Ok(Self { child, input, mission: None, board: None })
     }
 
     /// Takes note of the mission's process in its container.
     pub const fn has_mission(&mut self, pid: Option<u32>) {
         self.mission = pid;
+    }
+
+    /// Takes note of the process id on its board.
+    pub const fn is_known_as(&mut self, pid: u32) {
+        if let Some((_, known)) = &mut self.board {
+            *known = Some(pid);
+        }
+    }
+
+    /// Takes note that its board has no power any more: nothing can be sent there.
+    pub fn has_lost_its_board(&mut self) {
+        if let Some((_, known)) = &mut self.board {
+            *known = None;
+        }
     }
 
     /// Sends the process a line.
@@ -109,14 +137,23 @@ impl Process {
         self.input.flush().await
     }
 
-    /// Sends a signal to the device's process: to the mission's, if it is in a container.
-    pub fn signal(&self, signal: Signal) {
-        send(self.mission.or_else(|| self.child.id()), signal);
+    /// Sends a signal to the device's process: to the mission's, if it is in a container; to the one on its board, which
+    /// takes as long as reaching that takes.
+    pub async fn signal(&self, signal: Signal) {
+        match &self.board {
+            None => send(self.mission.or_else(|| self.child.id()), signal),
+            Some((board, Some(pid))) => board.signal(*pid, signal).await,
+            Some((_, None)) => {}
+        }
     }
 
     /// Asks the process to end by itself, and waits for it; one that does not is killed.
     pub async fn end(mut self) {
-        send(self.child.id(), Signal::TERM);
+        if self.board.is_some() {
+            self.signal(Signal::TERM).await;
+        } else {
+            send(self.child.id(), Signal::TERM);
+        }
         if tokio::time::timeout(END_WITHIN, self.child.wait()).await.is_err() {
             self.kill().await;
         }
@@ -125,8 +162,8 @@ impl Process {
     /// Kills the process and waits until it is gone.
     pub async fn kill(mut self) {
         // First the one that drives. Its container goes when nobody keeps it any more.
-        if self.mission.is_some() {
-            self.signal(Signal::KILL);
+        if self.mission.is_some() || self.board.is_some() {
+            self.signal(Signal::KILL).await;
         }
         // It may have ended already; either way it is waited for.
         let _ = self.child.kill().await;

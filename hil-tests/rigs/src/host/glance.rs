@@ -153,6 +153,7 @@ impl Board {
             | Event::Followed { .. }
             | Event::Closed { .. }
             | Event::Restarted { .. }
+            | Event::EStopped { .. }
             | Event::Dropped { .. }
             | Event::Offered { .. }
             | Event::Told { .. }

@@ -1,9 +1,12 @@
 //! Faults on real processes: signals, cables, lines to the vehicle and to what a device is wrapped in.
 
+use super::boards::Boards;
+use super::cables::NO_CABLES;
 use super::run::Run;
 use super::spec::{ClockFault, DeviceLine, Fallible, VehicleLine};
-use super::{HostError, machine};
+use super::{Cabling, HostError, HostPlan, machine};
 use rustix::process::Signal;
+use std::sync::Arc;
 use twinhelm_control::Controller;
 use twinhelm_hal::ports::Confinement;
 use twinhelm_hal::term::Slot;
@@ -33,7 +36,8 @@ pub(super) fn fallible<'a>(kinds: impl Iterator<Item = &'a Kind>) -> Fallible {
             | Kind::Sensor(_)
             | Kind::Lose(_)
             | Kind::HeldFrame(_)
-            | Kind::RestartGate(_) => {}
+            | Kind::RestartGate(_)
+            | Kind::Estop => {}
         }
     }
     fallible
@@ -59,9 +63,37 @@ pub(super) struct Action {
     pub begins: bool,
 }
 
-/// Returns whether the fault needs the userland bus, which knows each frame on its way to each station.
-pub(super) const fn needs_userland_bus(kind: &Kind) -> bool {
-    matches!(kind, Kind::Lose(_) | Kind::HeldFrame(_) | Kind::FrozenCounter)
+/// Refuses what the rig of `host` cannot do.
+pub(super) fn check_plan<L>(host: &HostPlan<L>, is_recorded: bool) -> Result<(), HostError> {
+    for fault in &host.plan.faults {
+        if let Some(why) = what_stands_against(host, &fault.kind) {
+            return Err(HostError::BadInput(format!("`{}`: {why}", fault.label)));
+        }
+    }
+    if host.boards.is_some() && is_recorded {
+        let message = "boards have clocks of their own, which no recording can compare: leave out --record";
+        return Err(HostError::BadInput(message.to_owned()));
+    }
+    Ok(())
+}
+
+/// Returns why the rig of `host` does not have the fault, and what to do; `None` when it does.
+fn what_stands_against<L>(host: &HostPlan<L>, kind: &Kind) -> Option<&'static str> {
+    // The userland bus knows each frame on its way to each station.
+    let needs_userland_bus = matches!(kind, Kind::Lose(_) | Kind::HeldFrame(_) | Kind::FrozenCounter);
+    let needs_cables = matches!(kind, Kind::LinkCut(_) | Kind::BusCut(_) | Kind::BusErrors(Confinement::Off));
+    let has_switches =
+        |boards: &Arc<Boards>| [Slot::LEFT, Slot::RIGHT].iter().all(|slot| boards.of(*slot).has_power_switch());
+    match host.cabling {
+        Cabling::Loopback | Cabling::Namespaces => None,
+        Cabling::Guest | Cabling::Boards if needs_userland_bus => {
+            Some("needs the userland bus: use --rig host or --rig netns")
+        }
+        Cabling::Guest => None,
+        Cabling::Boards if needs_cables => Some(NO_CABLES),
+        Cabling::Boards => (matches!(kind, Kind::Power) && !host.boards.as_ref().is_some_and(has_switches))
+            .then_some("needs power_off and power_on of both boards, in the file that --boards names"),
+    }
 }
 
 /// When which fault begins and ends.
@@ -109,8 +141,12 @@ where
             }
             Kind::Power => {
                 // At once it computes nothing any more. Then the cables: what dies on a live cable says good-bye.
-                if on && let Some(device) = &self.devices[slot.index()] {
-                    device.signal(Signal::STOP);
+                if on && let Some(device) = &mut self.devices[slot.index()] {
+                    if self.host.boards.is_some() {
+                        device.has_lost_its_board();
+                    } else {
+                        device.signal(Signal::STOP).await;
+                    }
                 }
                 let done = self.cables.set_power(slot, !on);
                 self.meanwhile(done).await??;
@@ -123,7 +159,7 @@ where
             Kind::Hang => {
                 let signal = if on { Signal::STOP } else { Signal::CONT };
                 if let Some(device) = &self.devices[slot.index()] {
-                    device.signal(signal);
+                    device.signal(signal).await;
                 }
                 self.stopped[slot.index()] = on;
                 if on {
@@ -171,6 +207,11 @@ where
             Kind::HeldFrame(after) => {
                 if on {
                     self.tell_vehicle(&VehicleLine::Hold { slot, after: *after }).await?;
+                }
+            }
+            Kind::Estop => {
+                if on {
+                    self.tell_vehicle(&VehicleLine::Estop).await?;
                 }
             }
             Kind::RestartGate(gate) => {

@@ -7,7 +7,7 @@ use super::collect::Collector;
 use super::conclude::Finished;
 use super::contained::AgentsFolder;
 use super::glance::Board;
-use super::inject::{Action, Active, Agenda, fallible, needs_userland_bus};
+use super::inject::{Action, Active, Agenda, check_plan, fallible};
 use super::observe::{Observation, Watch};
 use super::operator::{Ask, Operator, fault_of};
 use super::spec::{Common, DeviceLine, DeviceSpec, LinkTrouble, Role, Says, Step, VehicleLine, VehicleSpec};
@@ -96,20 +96,16 @@ where
         operator: &'a mut dyn Operator,
         tape: Option<&'a Tape>,
     ) -> Result<Self, HostError> {
-        if let Some(fault) = host.plan.faults.iter().find(|fault| needs_userland_bus(&fault.kind))
-            && host.cabling == Cabling::Guest
-        {
-            let message = format!("`{}` needs the userland bus: use --rig host or --rig netns", fault.label);
-            return Err(HostError::BadInput(message));
-        }
+        check_plan(host, tape.is_some())?;
         let addresses = Addresses::of(std::process::id(), host.port);
         let (says, said) = mpsc::channel(SAID_MAX);
         let config = host.plan.config;
-        let cables = Cables::lay(host.cabling, &addresses).await?;
+        let cables = Cables::lay(host.cabling, &addresses, host.boards.as_ref()).await?;
         let common = common(host, &addresses, tape.is_some());
         let can = cables.gates_can();
+        let readings_to = host.boards.as_ref().map(|boards| boards.readings());
         let (plant, sensors, seed) = (host.plan.plant, host.plan.sensors, host.plan.seed);
-        let spec = VehicleSpec { common, plant, sensors, seed, can };
+        let spec = VehicleSpec { common, plant, sensors, seed, can, readings_to };
         let vehicle = Process::start(&host.program, Who::Vehicle, &Role::Vehicle(spec), says.clone())
             .await
             .map_err(|error| machine("starting the vehicle process", &error))?;
@@ -164,7 +160,7 @@ where
         let until = now() + READY_WITHIN;
         loop {
             match self.next(until).await {
-                Next::Said(Said { who: Who::Vehicle, says: Some(Says::Ready { missing }) }) => {
+                Next::Said(Said { who: Who::Vehicle, says: Some(Says::Ready { missing, .. }) }) => {
                     // What the machine does not allow is the same for each process: the vehicle says it for all.
                     self.missing = missing;
                     return Ok(());
@@ -181,8 +177,13 @@ where
         self.lives[index] += 1;
         let Plug { listen, connect, network, can } = self.cables.plug(slot);
         let faults = self.host.plan.faults.iter().map(|fault| &fault.kind);
+        let mut common = common(self.host, &self.addresses, self.tape.is_some());
+        if self.host.boards.is_some() {
+            // Its runner is on another machine; it ends with its input.
+            common.parent = None;
+        }
         let spec = DeviceSpec {
-            common: common(self.host, &self.addresses, self.tape.is_some()),
+            common,
             slot,
             tuning: self.host.tuning,
             listen,
@@ -192,6 +193,8 @@ where
             fallible: fallible(faults.chain(&self.host.announced)),
             network,
             can,
+            readings_at: self.host.boards.as_ref().map(|boards| boards.of(slot).readings()),
+            watchdog: None,
         };
         let who = Who::Device(index, self.lives[index]);
         let mut process = match (&self.host.containers, &self.folder) {
@@ -201,6 +204,11 @@ where
                 let config = config.map_err(|error| machine("writing the agent's configuration", &error))?;
                 Process::start_agent(&containers.agent, &config, who, self.says.clone())
                     .map_err(|error| machine("starting a device's agent", &error))?
+            }
+            _ if let Some(boards) = &self.host.boards => {
+                Process::start_on(boards.of(slot), who, &Role::Device(spec), self.says.clone())
+                    .await
+                    .map_err(|error| machine("starting a device on its board", &error))?
             }
             _ => Process::start(&self.host.program, who, &Role::Device(spec), self.says.clone())
                 .await
@@ -436,7 +444,12 @@ where
                     tape.note_lost(count);
                 }
             }
-            Some(Says::Ready { .. }) => {
+            Some(Says::Ready { pid, .. }) => {
+                if let Who::Device(index, life) = said.who
+                    && let Some(process) = self.devices[index].as_mut().filter(|_| life == self.lives[index])
+                {
+                    process.is_known_as(pid);
+                }
                 let right = Slot::RIGHT.index();
                 let is_urged = self.agents[right].as_ref().is_some_and(|report| report.urged);
                 let fresh = self.host.plan.standby == Standby::Fresh;

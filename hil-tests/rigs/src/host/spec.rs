@@ -1,6 +1,7 @@
 //! What the runner tells the processes that it starts, and what they answer: one line of JSON each.
 
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use twinhelm_hal::ports::Confinement;
 use twinhelm_hal::term::Slot;
@@ -63,6 +64,19 @@ pub struct DeviceSpec {
     pub network: Option<PathBuf>,
     /// The CAN interface there, `None` for the userland bus.
     pub can: Option<String>,
+    /// Where sensor readings come in over the network, `None` where the vehicle is on this machine.
+    pub readings_at: Option<SocketAddr>,
+    /// The board's watchdog, which the control loop feeds, `None` where there is none.
+    pub watchdog: Option<WatchdogSpec>,
+}
+
+/// A board's watchdog.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WatchdogSpec {
+    /// Its device file.
+    pub path: PathBuf,
+    /// So long without food it bites: whole seconds.
+    pub timeout: Duration,
 }
 
 /// What the vehicle process needs.
@@ -78,6 +92,8 @@ pub struct VehicleSpec {
     pub seed: u64,
     /// The gates' CAN interface, `None` where they and the devices are on the userland bus.
     pub can: Option<String>,
+    /// Where left and right take sensor readings, `None` where they are on this machine.
+    pub readings_to: Option<[SocketAddr; 2]>,
 }
 
 /// What the runner tells a controller process.
@@ -169,6 +185,8 @@ pub enum VehicleLine {
         /// Which.
         gate: u8,
     },
+    /// The e-stop button is pressed.
+    Estop,
     /// A device's sensors.
     Sensor {
         /// Whose.
@@ -200,6 +218,8 @@ pub enum Says {
     Ready {
         /// In words.
         missing: Option<String>,
+        /// Its process id, as its own machine counts.
+        pid: u32,
     },
     /// The vehicle: something happened.
     Happened(Instant, Event),

@@ -25,6 +25,7 @@ pub(super) fn tell(story: &mut Story<'_>, number: u8, judged: &[Judged]) {
         if open && !one.answer.open {
             let why = match (&one.input, &one.answer.verdict) {
                 (GateInput::Restart, _) => "it came up anew".to_owned(),
+                (GateInput::Stop, _) => "its e-stop was pressed (G8)".to_owned(),
                 (_, Some(Verdict::EStopped { slot })) => format!("emergency stop by {}", device_name(*slot)),
                 (GateInput::Frame(_) | GateInput::Tick, _) => format!(
                     "nothing was acted on for {}, the command timeout is {} (G4)",

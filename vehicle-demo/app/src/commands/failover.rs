@@ -1,6 +1,6 @@
 //! `failover`: the same fault again and again, and how long the gate went without a command each time.
 
-use super::{Exit, Problem, host_plan, of_law, settings_of};
+use super::{Exit, Problem, boards_of, host_plan, of_law, settings_of};
 use crate::cli::FailoverArgs;
 use crate::plain::Plain;
 use crate::{Setup, machine, output};
@@ -75,6 +75,7 @@ where
     L: Controller<State = State, Command = Command> + Clone + Send + 'static,
     F: Fn(&Setup) -> L,
 {
+    let boards = boards_of(&args.vehicle)?;
     let settings = settings_of(&args.vehicle)?;
     let config = of_law::<L>(&settings.config(args.vehicle.period).map_err(Problem::bad_input)?)?;
     let course = Arc::new(Course::harbour());
@@ -112,7 +113,7 @@ where
         let (outcome, injected) = match cabling {
             None => in_virtual_time(&plan, &fault, word, args.runs),
             Some(cabling) => {
-                let host = host_plan(plan.clone(), &settings, cabling)?;
+                let host = host_plan(plan.clone(), &settings, cabling, boards.clone())?;
                 let host = HostPlan { announced: vec![fault.kind], open_ended: true, ..host };
                 let mut driver = Driver::new(word, fault.kind, fault.target, args.runs);
                 let outcome = host::run(&host, &mut driver, None);

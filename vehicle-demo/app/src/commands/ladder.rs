@@ -1,6 +1,6 @@
 //! `ladder`: the driving device is killed, and the other one takes over from each rung of readiness in turn.
 
-use super::{Exit, Problem, beside, containers, host_plan, of_law, settings_of};
+use super::{Exit, Problem, beside, boards_of, containers, host_plan, of_law, settings_of};
 use crate::cli::LadderArgs;
 use crate::plain::{Plain, line};
 use crate::{Setup, machine, output};
@@ -29,6 +29,7 @@ where
     L: Controller<State = State, Command = Command> + Clone + Send + 'static,
     F: Fn(&Setup) -> L,
 {
+    let boards = boards_of(&args.vehicle)?;
     let settings = settings_of(&args.vehicle)?;
     let config = of_law::<L>(&settings.config(args.vehicle.period).map_err(Problem::bad_input)?)?;
     let cabling = args
@@ -69,7 +70,7 @@ where
         let mut rung = Rung { readiness: readiness.name().to_owned(), runs: Vec::new() };
         for count in 1..=args.runs {
             let mut quiet = Quiet { plain: Plain::new(), label: format!("{readiness} {count} of {}", args.runs) };
-            let host = host_plan(plan.clone(), &settings, cabling)?;
+            let host = host_plan(plan.clone(), &settings, cabling, boards.clone())?;
             let containers = Some(Containers { readiness, ..parts.clone() });
             let outcome = host::run(&HostPlan { containers, ..host }, &mut quiet, None);
             quiet.plain.clear();

@@ -1,6 +1,6 @@
 //! `run`: drives the course once, watched and recorded if asked for.
 
-use super::{Exit, Problem, beside, containers, exit_of, guest, host_plan, of_law, settings_of};
+use super::{Exit, Problem, beside, boards_of, containers, exit_of, guest, host_plan, of_law, settings_of};
 use crate::cli::{Rig, RunArgs, Runtime};
 use crate::live::{self, LiveView};
 use crate::plain::Plain;
@@ -34,6 +34,7 @@ where
     if args.vehicle.rig == Rig::Guest && !guest::is_inside() {
         return guest::run(args);
     }
+    let boards = boards_of(&args.vehicle)?;
     let settings = settings_of(&args.vehicle)?;
     let scenario = args.scenario.as_deref().map(find_scenario).transpose()?;
     let mut config = settings.config(args.vehicle.period).map_err(Problem::bad_input)?;
@@ -83,7 +84,7 @@ where
                 Runtime::Process => None,
                 Runtime::Container => Some(containers::find(args.image.as_deref(), args.readiness)?),
             };
-            let host = HostPlan { open_ended, containers, ..host_plan(plan.clone(), &settings, cabling)? };
+            let host = HostPlan { open_ended, containers, ..host_plan(plan.clone(), &settings, cabling, boards)? };
             on_this_machine(args, &host, watched.is_ok(), named)?
         }
     };

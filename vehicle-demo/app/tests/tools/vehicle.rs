@@ -1,4 +1,4 @@
-//! The vehicle process alone: whoever holds it is the only sender on its bus.
+//! The vehicle process alone, where whoever holds it is the only sender on its bus; and a controller beside it.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -8,9 +8,10 @@ use twinhelm_hal::cycle::Cycle;
 use twinhelm_hal::frame::{CommandFrame, Frame};
 use twinhelm_hal::signals::Signals;
 use twinhelm_hal::term::{Slot, Term};
-use twinhelm_rigs::host::spec::{Common, Role, Says, VehicleLine, VehicleSpec};
+use twinhelm_rigs::host::spec::{Common, DeviceSpec, Fallible, Role, Says, VehicleLine, VehicleSpec, WatchdogSpec};
 use twinhelm_standby::Config;
 use twinhelm_vehicle::course::Course;
+use twinhelm_vehicle::law::Tuning;
 use twinhelm_vehicle::plant::PlantConfig;
 use twinhelm_vehicle::report::log::Log;
 use twinhelm_vehicle::sensors::SensorConfig;
@@ -22,46 +23,61 @@ pub struct Vehicle {
     said: mpsc::Receiver<Says>,
 }
 
+/// Starts a process of this program, and returns it with its input and what it says.
+fn start() -> (Child, ChildStdin, mpsc::Receiver<Says>) {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_vehicle-demo"))
+        .arg("role")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let input = process.stdin.take().expect("its input");
+    let output = BufReader::new(process.stdout.take().expect("its output"));
+    let (say, said) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in output.lines().map_while(Result::ok) {
+            let says = serde_json::from_str(&line).expect("a line of ours");
+            if say.send(says).is_err() {
+                return;
+            }
+        }
+    });
+    (process, input, said)
+}
+
+fn common(config: Config, bus: &str, records: bool) -> Common {
+    Common {
+        parameters: *config,
+        course: Course::harbour(),
+        bus: bus.to_owned(),
+        readings: format!("{bus}-readings"),
+        parent: Some(std::process::id()),
+        records,
+    }
+}
+
+fn write_line<T: serde::Serialize>(input: &mut ChildStdin, line: &T) {
+    let mut line = serde_json::to_string(line).expect("it has a form");
+    line.push('\n');
+    input.write_all(line.as_bytes()).expect("the process reads");
+}
+
 impl Vehicle {
     /// Starts it with a bus called `bus`, and on the CAN interface `can`, if there is one.
     pub fn start(config: Config, bus: &str, can: Option<&str>) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_vehicle-demo"))
-            .arg("role")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let input = process.stdin.take().expect("its input");
-        let output = BufReader::new(process.stdout.take().expect("its output"));
-        let (say, said) = mpsc::channel();
-        std::thread::spawn(move || {
-            for line in output.lines().map_while(Result::ok) {
-                let says = serde_json::from_str(&line).expect("a line of ours");
-                if say.send(says).is_err() {
-                    return;
-                }
-            }
-        });
-        let common = Common {
-            parameters: *config,
-            course: Course::harbour(),
-            bus: bus.to_owned(),
-            readings: format!("{bus}-readings"),
-            parent: Some(std::process::id()),
-            records: false,
-        };
+        let (process, input, said) = start();
         let (plant, sensors) = (PlantConfig::default(), SensorConfig::default());
         let mut vehicle = Self { process, input, said };
-        vehicle.tell(&Role::Vehicle(VehicleSpec { common, plant, sensors, seed: 1, can: can.map(str::to_owned) }));
+        let can = can.map(str::to_owned);
+        let common = common(config, bus, false);
+        vehicle.tell(&Role::Vehicle(VehicleSpec { common, plant, sensors, seed: 1, can, readings_to: None }));
         assert!(matches!(vehicle.next(), Says::Ready { .. }));
         vehicle
     }
 
     /// Tells it a line.
     pub fn tell<T: serde::Serialize>(&mut self, line: &T) {
-        let mut line = serde_json::to_string(line).expect("it has a form");
-        line.push('\n');
-        self.input.write_all(line.as_bytes()).expect("the process reads");
+        write_line(&mut self.input, line);
     }
 
     fn next(&self) -> Says {
@@ -90,6 +106,54 @@ impl Vehicle {
         self.process.wait().expect("it ends");
         log.sort();
         log
+    }
+}
+
+/// A controller alone, which says each of its steps.
+pub struct Device {
+    process: Child,
+    input: ChildStdin,
+    said: mpsc::Receiver<Says>,
+}
+
+impl Device {
+    /// Starts it on the CAN interface `can`, with the sensors of the vehicle on `bus`, and with the machine's watchdog.
+    pub fn start(config: Config, bus: &str, slot: Slot, can: &str, watchdog: Option<Duration>) -> Self {
+        let (process, input, said) = start();
+        let mut device = Self { process, input, said };
+        let watchdog = watchdog.map(|timeout| WatchdogSpec { path: "/dev/watchdog".into(), timeout });
+        device.tell(&Role::Device(DeviceSpec {
+            common: common(config, bus, true),
+            slot,
+            tuning: Tuning::default(),
+            listen: vec!["tcp/127.0.0.1:0".to_owned()],
+            connect: Vec::new(),
+            link_lease: config.link_lease,
+            keep_alive: 4,
+            fallible: Fallible { law: true, ..Fallible::default() },
+            network: None,
+            can: Some(can.to_owned()),
+            readings_at: None,
+            watchdog,
+        }));
+        device
+    }
+
+    /// Tells it a line.
+    pub fn tell<T: serde::Serialize>(&mut self, line: &T) {
+        write_line(&mut self.input, line);
+    }
+
+    /// Returns what it says next; `None` when it says nothing for so long.
+    pub fn next(&self, patience: Duration) -> Option<Says> {
+        self.said.recv_timeout(patience).ok()
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub fn stop(mut self) -> std::process::ExitStatus {
+        let kill = Command::new("kill").arg(self.process.id().to_string()).status();
+        assert!(kill.expect("kill runs").success());
+        self.process.wait().expect("it ends")
     }
 }
 

@@ -1,0 +1,198 @@
+//! The boards of the rig `boards`: how each is reached, and what switches its power.
+//!
+//! A command there is a command here that runs it, `ssh` most times: its input, its output and its end are the command's.
+
+use super::{HostError, machine};
+use rustix::process::Signal;
+use serde::Deserialize;
+use std::net::{IpAddr, SocketAddr};
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::process::Command;
+use twinhelm_hal::term::Slot;
+use twinhelm_linux::clock::now;
+
+/// An annotated example.
+pub const EXAMPLE: &str = include_str!("../../boards.toml");
+
+/// Where a board listens for sensor readings: the port behind Zenoh's usual one.
+const READINGS_PORT: u16 = 7448;
+/// A board that was given its power back answers within so long.
+const BOOT_WITHIN: Duration = Duration::from_secs(180);
+/// So often it is asked.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+/// A command there that is not over by then is given up: a board that hangs does not hold the runner up.
+const COMMAND_WITHIN: Duration = Duration::from_secs(10);
+
+/// The boards of one run.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Boards {
+    /// The CAN interface of this machine, where the gates are.
+    pub can: String,
+    left: Board,
+    right: Board,
+}
+
+/// One controller board.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Board {
+    /// The words that run a command there.
+    pub reach: Vec<String>,
+    /// Its address.
+    pub address: IpAddr,
+    /// Its CAN interface.
+    pub can: String,
+    /// The program there.
+    pub program: String,
+    /// What takes its power, here.
+    #[serde(default)]
+    pub power_off: Vec<String>,
+    /// What gives it back.
+    #[serde(default)]
+    pub power_on: Vec<String>,
+}
+
+impl Boards {
+    /// Reads `text`, which is called `name` in messages.
+    ///
+    /// # Errors
+    /// What cannot be, where, and what to write instead.
+    pub fn parse(name: &str, text: &str) -> Result<Self, String> {
+        // Its message has line and column, and shows the place.
+        let boards: Self =
+            toml::from_str(text).map_err(|error| format!("{name}: {}", error.to_string().trim_end()))?;
+        for (device, board) in [("left", &boards.left), ("right", &boards.right)] {
+            if board.reach.is_empty() {
+                return Err(format!("{name}: {device}.reach is empty: write [\"ssh\", \"pi@{}\"]", board.address));
+            }
+            if board.power_off.is_empty() != board.power_on.is_empty() {
+                let message = "has one of power_off and power_on: write both, or neither";
+                return Err(format!("{name}: {device} {message}"));
+            }
+        }
+        if boards.left.address == boards.right.address {
+            return Err(format!("{name}: left and right have one address: write each device's own"));
+        }
+        Ok(boards)
+    }
+
+    /// Returns the board of the device in `slot`.
+    #[must_use]
+    pub fn of(&self, slot: Slot) -> &Board {
+        if slot == Slot::LEFT { &self.left } else { &self.right }
+    }
+
+    /// Returns where the boards listen for readings.
+    #[must_use]
+    pub fn readings(&self) -> [SocketAddr; 2] {
+        [&self.left, &self.right].map(|board| board.at(READINGS_PORT))
+    }
+}
+
+impl Board {
+    /// Returns one of its ports.
+    #[must_use]
+    pub fn at(&self, port: u16) -> SocketAddr {
+        SocketAddr::from((self.address, port))
+    }
+
+    /// Returns where it listens for readings.
+    #[must_use]
+    pub fn readings(&self) -> SocketAddr {
+        self.at(READINGS_PORT)
+    }
+
+    /// Returns whether its power can be switched.
+    #[must_use]
+    pub fn has_power_switch(&self) -> bool {
+        !self.power_off.is_empty()
+    }
+
+    /// Returns the command that runs `line` there, by the shell of whoever is reached.
+    pub(super) fn command(&self, line: &str) -> Command {
+        let mut command = command(&self.reach);
+        command.arg(line);
+        command
+    }
+
+    /// Sends a signal to process `pid` there, and waits until it is sent.
+    pub(super) async fn signal(&self, pid: u32, signal: Signal) {
+        let mut command = self.command(&format!("kill -{} {pid}", signal.as_raw()));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+        // A board that is gone, or a process, needs no signal.
+        let _ = tokio::time::timeout(COMMAND_WITHIN, command.status()).await;
+    }
+
+    /// Gives the board its power (`on`) or takes it, and waits until it answers again.
+    pub(super) async fn set_power(&self, on: bool) -> Result<(), HostError> {
+        let words = if on { &self.power_on } else { &self.power_off };
+        let status = command(words).stdin(Stdio::null()).status().await;
+        let status = status.map_err(|error| machine(&format!("running {}", words.join(" ")), &error))?;
+        if !status.success() {
+            return Err(HostError::Machine(format!("{}: {status}", words.join(" "))));
+        }
+        if on { self.wait_until_it_answers().await } else { Ok(()) }
+    }
+
+    async fn wait_until_it_answers(&self) -> Result<(), HostError> {
+        let until = now() + BOOT_WITHIN;
+        while now() < until {
+            let mut command = self.command("true");
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+            if let Ok(Ok(status)) = tokio::time::timeout(COMMAND_WITHIN, command.status()).await
+                && status.success()
+            {
+                return Ok(());
+            }
+            tokio::time::sleep(ASK_EVERY).await;
+        }
+        let reach = self.reach.join(" ");
+        Err(HostError::Machine(format!(
+            "`{reach} true` does not answer {} s after power-on",
+            BOOT_WITHIN.as_secs()
+        )))
+    }
+}
+
+fn command(words: &[String]) -> Command {
+    let (program, rest) = words.split_first().map_or(("true", words), |(program, rest)| (program.as_str(), rest));
+    let mut command = Command::new(program);
+    command.args(rest);
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(from: &str, to: &str) -> String {
+        assert!(EXAMPLE.contains(from), "{from}");
+        Boards::parse("boards.toml", &EXAMPLE.replacen(from, to, 1)).expect_err("it cannot be")
+    }
+
+    #[test]
+    fn the_example_is_two_boards() {
+        let boards = Boards::parse("boards.toml", EXAMPLE).expect("it can be read");
+        assert_eq!(boards.readings().map(|address| address.to_string()), ["10.0.0.1:7448", "10.0.0.2:7448"]);
+        assert!(boards.of(Slot::RIGHT).reach.last().is_some_and(|word| word == "pi@10.0.0.2"));
+        assert!(!boards.of(Slot::LEFT).has_power_switch());
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_with_what_to_write() {
+        for (from, to, says) in [
+            ("\"10.0.0.2\"\ncan", "\"10.0.0.1\"\ncan", "left and right have one address"),
+            ("#power_off", "power_off", "left has one of power_off and power_on: write both, or neither"),
+            ("can = \"can0\"\n\n[left]", "canbus = 1\n\n[left]", "unknown field `canbus`"),
+            ("address = \"10.0.0.1\"", "address = \"pi\"", "invalid IP address"),
+        ] {
+            let error = refused(from, to);
+            assert!(error.starts_with("boards.toml: ") && error.contains(says), "{error}\nshould say\n{says}");
+        }
+        let empty = EXAMPLE.lines().map(|line| if line.starts_with("reach") { "reach = []" } else { line });
+        let error = Boards::parse("boards.toml", &empty.collect::<Vec<_>>().join("\n")).expect_err("it cannot be");
+        assert!(error.contains("left.reach is empty: write [\"ssh\", \"pi@10.0.0.1\"]"), "{error}");
+    }
+}

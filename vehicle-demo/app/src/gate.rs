@@ -1,0 +1,170 @@
+//! The gate in front of a board's own pins, as a process of its own: a law that hangs or crashes does not take it along.
+//!
+//! [`LocalGate::turn`] is the loop's body: e-stop line, frames, time, statuses. What stands behind it is opened by
+//! `commands/gate.rs`; a test puts simulated chips there.
+
+use embedded_hal::digital::InputPin;
+use rtrb::Producer;
+use serde::Serialize;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use twinhelm_hal::pins::{GuardedPins, Outputs};
+use twinhelm_hal::ports::{Bus, Confinement};
+use twinhelm_hal::term::Term;
+use twinhelm_hal::time::Instant;
+use twinhelm_linux::realtime::Next;
+
+/// So many frames are taken in a turn at most: a bus that is flooded must not keep the e-stop line from being read.
+const FRAMES_A_TURN_MAX: usize = 32;
+
+/// How the gate stands, as far as people want to know of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Standing {
+    /// It acts on commands.
+    pub(crate) open: bool,
+    /// The slot that drives, or drove last.
+    pub(crate) slot: Option<u8>,
+    /// The e-stop is latched: by the line, by a device, or because the pins failed.
+    pub(crate) stopped: bool,
+    /// The e-stop line is pressed, or cannot be read.
+    pub(crate) pressed: bool,
+    /// How often the pins failed.
+    pub(crate) failures: u32,
+    /// How its bus controller stands.
+    pub(crate) bus: Confinement,
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bus = match self.bus {
+            Confinement::Active => "",
+            Confinement::Passive => "; its CAN controller is error-passive",
+            Confinement::Off => "; it is off the bus",
+        };
+        match self {
+            Self { failures: 1.., stopped: true, .. } => write!(f, "stopped: the pins failed")?,
+            Self { pressed: true, .. } => write!(f, "stopped: the e-stop is pressed")?,
+            Self { stopped: true, .. } => write!(f, "stopped: the e-stop is latched, until it is reset here")?,
+            Self { open: true, slot: Some(slot), .. } => write!(f, "open: slot {slot} drives")?,
+            Self { .. } => write!(f, "closed: nobody drives")?,
+        }
+        f.write_str(bus)
+    }
+}
+
+/// What people, or a service manager, want of the gate.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wishes {
+    /// The process is to end: the vehicle is brought to rest first.
+    pub(crate) end: Arc<AtomicBool>,
+    /// The e-stop is to be reset.
+    pub(crate) reset: Arc<AtomicBool>,
+}
+
+/// What the loop's doors are.
+pub(crate) struct Doors<B, S, E> {
+    /// The bus.
+    pub(crate) bus: B,
+    /// The e-stop line, if there is one.
+    pub(crate) estop: Option<S>,
+    /// Returns the vehicle's speed in mm/s, 0 where it is not known.
+    pub(crate) speed_mm_s: E,
+}
+
+/// A gate, its pins, and what it hears and says.
+pub(crate) struct LocalGate<B, O: Outputs, S, E> {
+    doors: Doors<B, S, E>,
+    pins: GuardedPins<O>,
+    wishes: Wishes,
+    told: Option<Standing>,
+    tell: Producer<(Instant, Standing)>,
+    /// A turn comes at least so often.
+    look_every: Duration,
+    /// When it was told to end; the vehicle is at rest so long after it at the latest.
+    ends: Option<Instant>,
+    rests_within: Duration,
+}
+
+impl<B, O, S, E> LocalGate<B, O, S, E>
+where
+    B: Bus,
+    O: Outputs,
+    S: InputPin,
+    E: FnMut(Instant) -> i16,
+{
+    /// Returns the loop around `pins`, whose turns come at least every `look_every`; it needs at most `rests_within` to bring the
+    /// vehicle to rest.
+    pub(crate) fn new(
+        pins: GuardedPins<O>,
+        doors: Doors<B, S, E>,
+        wishes: Wishes,
+        tell: Producer<(Instant, Standing)>,
+        (look_every, rests_within): (Duration, Duration),
+    ) -> Self {
+        Self { doors, pins, wishes, told: None, tell, look_every, ends: None, rests_within }
+    }
+
+    /// Does what is to be done at `now`, and returns when the next turn is due at the latest.
+    ///
+    /// The e-stop comes first, and a line that cannot be read is pressed.
+    pub(crate) fn turn(&mut self, now: Instant) -> Next {
+        let pressed = match &mut self.doors.estop {
+            Some(line) => line.is_high().unwrap_or(true),
+            None => false,
+        };
+        let is_over = self.is_over(now);
+        if !is_over && self.wishes.reset.swap(false, Ordering::Relaxed) {
+            // One that is pressed stays as it is, and is told as such.
+            let _ = self.pins.reset(now);
+        }
+        self.pins.on_estop_line(now, pressed || self.ends.is_some());
+        for _ in 0..FRAMES_A_TURN_MAX {
+            let Some(received) = self.doors.bus.receive() else { break };
+            let _verdict = self.pins.on_frame(now, &received.frame);
+        }
+        let _timed_out = self.pins.on_tick(now);
+        let speed_mm_s = (self.doors.speed_mm_s)(now);
+        while let Some(frame) = self.pins.outgoing(now, speed_mm_s) {
+            self.doors.bus.send(frame);
+        }
+        self.tell_changes(now, pressed);
+        if is_over {
+            return Next::Stop;
+        }
+        Next::At(self.pins.next_tick(now).min(now + self.look_every))
+    }
+
+    /// Returns the bus, to wait at.
+    pub(crate) const fn bus(&self) -> &B {
+        &self.doors.bus
+    }
+
+    /// Returns whether the process was told to end, and the vehicle is at rest.
+    fn is_over(&mut self, now: Instant) -> bool {
+        if self.ends.is_none() && self.wishes.end.load(Ordering::Relaxed) {
+            self.ends = Some(now);
+            return false;
+        }
+        self.ends.is_some_and(|since| self.pins.is_at_rest() || now.since(since) >= self.rests_within)
+    }
+
+    fn tell_changes(&mut self, now: Instant, pressed: bool) {
+        let standing = Standing {
+            open: self.pins.gate().is_open(),
+            slot: self.pins.gate().term().map(|term: Term| term.slot().number()),
+            stopped: self.pins.gate().is_stopped(),
+            pressed,
+            failures: self.pins.failures(),
+            bus: self.doors.bus.confinement(),
+        };
+        // A queue that is full belongs to a terminal that stands still; then it is told later.
+        if self.told != Some(standing) && self.tell.push((now, standing)).is_ok() {
+            self.told = Some(standing);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,228 @@
+//! The loop around a board's pins, with simulated chips, lines and bus, in virtual time.
+
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use rtrb::{Consumer, RingBuffer};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use twinhelm_hal::frame::{CommandFrame, Frame, StatusFrame};
+use twinhelm_hal::gate::Gate;
+use twinhelm_hal::pins::ActiveLevel;
+use twinhelm_hal::ports::Received;
+use twinhelm_hal::signals::Signals;
+use twinhelm_hal::term::Slot;
+use twinhelm_hil::boards::{SimI2c, SimInput, SimOutput, SimPca9685, SimWire, Wire};
+use twinhelm_linux::boards::{ServoBoard, Wiring};
+use twinhelm_standby::Config;
+use twinhelm_vehicle::board::{BoardConfig, EXAMPLE};
+use twinhelm_vehicle::config::Settings;
+use twinhelm_vehicle::signals::LIMITS;
+
+const MS: Duration = Duration::from_millis(1);
+
+/// A bus, seen from its far end. Clones are handles of the same one.
+#[derive(Clone, Default)]
+struct SimBus(Rc<RefCell<Wires>>);
+
+#[derive(Default)]
+struct Wires {
+    /// On its way to the gate.
+    coming: VecDeque<Frame>,
+    /// What the gate has sent.
+    sent: Vec<Frame>,
+    stands: Confinement,
+}
+
+impl Bus for SimBus {
+    fn send(&mut self, frame: Frame) {
+        self.0.borrow_mut().sent.push(frame);
+    }
+
+    fn receive(&mut self) -> Option<Received> {
+        let frame = self.0.borrow_mut().coming.pop_front()?;
+        Some(Received { at: Instant::ZERO, frame })
+    }
+
+    fn confinement(&self) -> Confinement {
+        self.0.borrow().stands
+    }
+}
+
+type Pins = ServoBoard<SimI2c<SimPca9685>, SimOutput>;
+
+/// A board on the table: the loop, and all that hangs on it.
+struct Table {
+    gate: LocalGate<SimBus, Pins, SimInput, fn(Instant) -> i16>,
+    bus: SimBus,
+    chip: SimI2c<SimPca9685>,
+    enable: SimWire,
+    button: SimWire,
+    wishes: Wishes,
+    told: Consumer<(Instant, Standing)>,
+    now: Instant,
+    cycle: u64,
+}
+
+impl Table {
+    fn new() -> Self {
+        let config: Config = Settings::default().config(None).unwrap();
+        let board = BoardConfig::parse("board.toml", EXAMPLE, &config).unwrap();
+        let (bus, chip) = (SimBus::default(), SimI2c::new(0x41, SimPca9685::default()));
+        let (enable, button) = (SimWire::default(), SimWire::default());
+        let wiring = Wiring { address: 0x41, steering: 0, drive: 1, rate_hz: 50 };
+        let pins = ServoBoard::new(chip.clone(), wiring, enable.output(ActiveLevel::Low)).unwrap();
+        let pins = GuardedPins::new(Gate::new(0, config.gate_timing(), LIMITS), board.setup, pins);
+        let speed_mm_s: fn(Instant) -> i16 = |_| -123;
+        let estop = Some(button.input(ActiveLevel::High));
+        let (tell, told) = RingBuffer::new(64);
+        let wishes = Wishes::default();
+        let doors = Doors { bus: bus.clone(), estop, speed_mm_s };
+        let spans = (2 * MS, board.setup.brake_for + 100 * MS);
+        let gate = LocalGate::new(pins, doors, wishes.clone(), tell, spans);
+        let now = Instant::from_nanos(1_000_000_000);
+        Self { gate, bus, chip, enable, button, wishes, told, now, cycle: 0 }
+    }
+
+    /// Lets `span` pass, with a command of `slot` each period if it drives. Returns `false` when the loop has ended.
+    fn pass(&mut self, span: Duration, drives: Option<(Slot, u32)>) -> bool {
+        let until = self.now + span;
+        while self.now < until {
+            if let Some((slot, term)) = drives.filter(|_| self.now.as_nanos().is_multiple_of(10_000_000)) {
+                self.cycle += 1;
+                self.bus.0.borrow_mut().coming.push_back(command(slot, term, self.cycle));
+            }
+            match self.gate.turn(self.now) {
+                Next::At(next) => assert!(next <= self.now + 2 * MS, "the e-stop line is looked at"),
+                Next::Stop => return false,
+            }
+            self.now += MS;
+        }
+        true
+    }
+
+    fn pulses(&self) -> [Option<u32>; 2] {
+        let chip = self.chip.chip();
+        [0, 1].map(|channel| chip.pulse_ns(channel).map(|ns| ns / 10_000))
+    }
+
+    fn is_at_rest(&self) -> bool {
+        // The chip's pin is active low.
+        self.pulses() == [None, None] && self.enable.is_high()
+    }
+
+    fn last_told(&mut self) -> String {
+        std::iter::from_fn(|| self.told.pop().ok()).last().unwrap().1.to_string()
+    }
+}
+
+fn command(slot: Slot, term: u32, cycle: u64) -> Frame {
+    CommandFrame {
+        slot,
+        term: Term::new(term).to_wire(),
+        cycle: twinhelm_hal::cycle::Cycle::new(cycle).to_wire(),
+        probe: false,
+        estop: false,
+        signals: Signals { first: 0, second: 2_000 },
+    }
+    .encode()
+}
+
+const LEFT: Option<(Slot, u32)> = Some((Slot::LEFT, 4));
+
+#[test]
+fn commands_become_pulses_and_statuses_say_the_speed() {
+    let mut table = Table::new();
+    assert!(table.is_at_rest());
+    assert!(table.pass(50 * MS, None) && table.is_at_rest());
+    assert_eq!(table.last_told(), "closed: nobody drives");
+    assert!(table.pass(100 * MS, LEFT));
+    let [steering, drive] = table.pulses().map(Option::unwrap);
+    assert!((149..=151).contains(&steering) && (152..200).contains(&drive), "{steering} {drive}");
+    assert!(!table.enable.is_high());
+    assert_eq!(table.last_told(), "open: slot 0 drives");
+    let status = table.bus.0.borrow().sent.iter().rev().find_map(|frame| StatusFrame::decode(frame).ok()).unwrap();
+    assert!(status.open && status.speed_mm_s == -123);
+}
+
+#[test]
+fn silence_brakes_and_then_releases() {
+    let mut table = Table::new();
+    table.pass(100 * MS, LEFT);
+    assert!(table.pass(100 * MS, None));
+    let [_, drive] = table.pulses().map(Option::unwrap);
+    assert!(drive < 150, "it brakes: {drive}");
+    assert!(table.pass(1_500 * MS, None) && table.is_at_rest());
+    assert_eq!(table.last_told(), "closed: nobody drives");
+}
+
+#[test]
+fn a_flood_keeps_neither_the_estop_nor_the_statuses_waiting() {
+    let mut table = Table::new();
+    table.pass(100 * MS, LEFT);
+    let stranger = Frame { id: 0x7FF, len: 8, data: [0; 8] };
+    table.bus.0.borrow_mut().coming.extend([stranger; 10_000]);
+    let before = table.bus.0.borrow().sent.len();
+    table.button.set(true);
+    assert!(table.pass(20 * MS, None));
+    assert_eq!(table.last_told(), "stopped: the e-stop is pressed");
+    assert!(table.bus.0.borrow().sent.len() >= before + 2);
+    assert!(table.bus.0.borrow().coming.len() > 9_000, "it does not read for ever");
+}
+
+#[test]
+fn the_estop_is_latched_until_it_is_reset_here_and_not_while_it_is_pressed() {
+    let mut table = Table::new();
+    table.pass(100 * MS, LEFT);
+    table.button.set(true);
+    table.pass(2_000 * MS, LEFT);
+    assert!(table.is_at_rest());
+    table.wishes.reset.store(true, Ordering::Relaxed);
+    table.pass(20 * MS, LEFT);
+    assert_eq!(table.last_told(), "stopped: the e-stop is pressed");
+    table.button.set(false);
+    table.pass(20 * MS, LEFT);
+    assert_eq!(table.last_told(), "stopped: the e-stop is latched, until it is reset here");
+    table.wishes.reset.store(true, Ordering::Relaxed);
+    table.pass(50 * MS, LEFT);
+    assert_eq!(table.last_told(), "closed: nobody drives", "the old term opens nothing");
+    table.pass(50 * MS, Some((Slot::RIGHT, 5)));
+    assert_eq!(table.last_told(), "open: slot 1 drives");
+    assert!(!table.enable.is_high());
+}
+
+#[test]
+fn a_chip_that_does_not_answer_is_an_estop_that_says_so() {
+    let mut table = Table::new();
+    table.pass(100 * MS, LEFT);
+    table.chip.set_wire(Wire::Silent);
+    table.pass(50 * MS, LEFT);
+    assert_eq!(table.last_told(), "stopped: the pins failed");
+    assert!(table.enable.is_high(), "the line is released whatever the chip does");
+    table.bus.0.borrow_mut().stands = Confinement::Off;
+    table.pass(20 * MS, None);
+    assert_eq!(table.last_told(), "stopped: the pins failed; it is off the bus");
+}
+
+#[test]
+fn whoever_ends_it_brings_the_vehicle_to_rest_first() {
+    let mut table = Table::new();
+    table.pass(100 * MS, LEFT);
+    table.wishes.end.store(true, Ordering::Relaxed);
+    // Whatever the device goes on sending.
+    assert!(table.pass(1_400 * MS, LEFT), "it brakes");
+    assert!(table.pulses()[1].unwrap() < 150);
+    assert!(!table.pass(1_000 * MS, LEFT), "and ends");
+    assert!(table.is_at_rest());
+}
+
+#[test]
+fn pins_that_cannot_be_brought_to_rest_do_not_hold_the_end_up() {
+    let mut table = Table::new();
+    table.pass(100 * MS, LEFT);
+    table.chip.set_wire(Wire::Silent);
+    table.wishes.end.store(true, Ordering::Relaxed);
+    assert!(!table.pass(2_000 * MS, LEFT));
+    assert!(table.enable.is_high());
+}
