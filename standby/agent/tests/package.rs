@@ -21,11 +21,12 @@ const SCRIPT: &str = r#"
         vehicle-demo run --rig sim --duration 2s --fault kill@1s
         twinhelm agent --example > /tmp/agent.toml
         twinhelm agent --config /tmp/agent.toml --check
-        mission-runner --help >/dev/null
+        mission-runner --version
         systemd-analyze verify /lib/systemd/system/twinhelm-agent.service /lib/systemd/system/twinhelm-gate.service
         dpkg --purge twinhelm
-        ! command -v twinhelm vehicle-demo mission-runner
-        ! find /usr /lib/systemd /etc /var/lib/systemd -xdev -name "*twinhelm*" | grep .
+        hash -r
+        if command -v twinhelm vehicle-demo mission-runner; then exit 1; fi
+        if find /usr /lib/systemd /etc /var/lib/systemd -xdev -name "*twinhelm*" | grep .; then exit 1; fi
         echo nothing is left
     '
 "#;

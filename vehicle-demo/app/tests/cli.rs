@@ -150,3 +150,38 @@ fn help_teaches() {
     }
     assert!(text(&demo(&["--help"]).stdout).contains("Exit codes"));
 }
+
+#[test]
+fn the_page_on_boards_shows_the_example_of_the_rig() {
+    let page = include_str!("../../../docs/hardware.md");
+    let example = include_str!("../../../hil-tests/rigs/boards.toml");
+    assert!(page.contains(example), "copy hil-tests/rigs/boards.toml into docs/hardware.md");
+}
+
+#[test]
+fn a_gate_prints_its_example_checks_it_and_says_what_is_not_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let example = demo(&["gate"]);
+    assert_eq!(example.status.code(), Some(0));
+    let path = folder.path().join("board.toml");
+    std::fs::write(&path, &example.stdout).expect("a file");
+    let path = path.to_str().expect("a path");
+    let checked = demo(&["gate", path, "--check"]);
+    assert_eq!((checked.status.code(), text(&checked.stdout)), (Some(0), format!("{path}: ok\n")));
+    let opened = demo(&["gate", path]);
+    let why = text(&opened.stderr);
+    assert_eq!(opened.status.code(), Some(3), "{why}");
+    assert!(why.contains("there is no /dev/gpiochip0: load the board's GPIO driver"), "{why}");
+    let missing = demo(&["gate", "no-such.toml"]);
+    assert_eq!(missing.status.code(), Some(2), "{}", text(&missing.stderr));
+}
+
+#[test]
+fn the_rig_of_boards_wants_to_know_where_they_are() {
+    let asked = demo(&["run", "--rig", "boards"]);
+    let why = text(&asked.stderr);
+    assert_eq!(asked.status.code(), Some(2), "{why}");
+    assert!(why.contains("--rig boards needs --boards FILE") && why.contains("[left]"), "{why}");
+    let stray = demo(&["run", "--boards", "boards.toml"]);
+    assert!(text(&stray.stderr).contains("--boards is for --rig boards"), "{}", text(&stray.stderr));
+}

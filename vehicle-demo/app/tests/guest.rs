@@ -241,8 +241,10 @@ fn a_hung_law_lets_the_watchdog_bite_and_a_clean_stop_does_not() {
     let Some(guest) = board() else { return };
     let name = "board::inside_a_hung_law_lets_the_watchdog_bite_and_a_clean_stop_does_not";
     // It restarts the guest's machine, which this one does not.
-    let Err(GuestError::NoVerdict { log }) = guest.run_own_test(name, PATIENCE) else {
-        panic!("the guest went on to its end");
+    let log = match guest.run_own_test(name, PATIENCE) {
+        Err(GuestError::NoVerdict { log }) => log,
+        Ok(verdict) => panic!("the guest went on to its end: {}", verdict.log),
+        Err(error) => panic!("{error}"),
     };
     println!("{log}");
     for said in ["it is fed for longer than it waits", "it was stopped with the device", "the law hangs"] {

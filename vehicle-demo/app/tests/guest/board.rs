@@ -52,7 +52,7 @@ chip = "/dev/gpiochip0"
 a = 2
 b = 3
 metres_per_tick = 0.001
-silence_ms = 60000
+silence_ms = 2000
 [watchdog]
 timeout_ms = 60000
 "#;
@@ -109,9 +109,21 @@ struct Driver {
 impl Driver {
     /// Sends commands until a status of the gate `is_so`, or with `drives` false only listens.
     fn until(&mut self, what: &str, drives: bool, is_so: impl Fn(&StatusFrame) -> bool) {
+        self.until_with(what, drives, is_so, || ());
+    }
+
+    /// The same, and does something each period.
+    fn until_with(
+        &mut self,
+        what: &str,
+        drives: bool,
+        is_so: impl Fn(&StatusFrame) -> bool,
+        mut each_period: impl FnMut(),
+    ) {
         let give_up = now() + PATIENCE;
         loop {
             assert!(now() < give_up, "{what}");
+            each_period();
             if drives {
                 self.cycle += 1;
                 self.bus.send(command(self.term, self.cycle, Signals { first: 5_000, second: 1_000 }));
@@ -183,13 +195,16 @@ fn inside_a_gate_drives_a_boards_pins_and_the_button_stops_it() {
     let drive = pulse(1).unwrap();
     assert!((308..410).contains(&drive), "{drive}");
 
-    // The wheel turns, and the status says so. An edge each way is no speed.
-    for high in [false, true].into_iter().cycle().take(20) {
-        for line in WHEEL {
-            pull(line, high);
-        }
-    }
-    driver.until("a speed is told", true, |status| status.speed_mm_s > 0);
+    // The wheel turns, an edge a period, and the status says so.
+    let mut edges = [false, true].into_iter().cycle().flat_map(|high| WHEEL.map(|line| (line, high)));
+    driver.until_with(
+        "a speed is told",
+        true,
+        |status| status.speed_mm_s > 0,
+        || {
+            edges.next().map(|(line, high)| pull(line, high)).unwrap();
+        },
+    );
 
     let busy = gate(&[]).output().unwrap();
     let why = String::from_utf8_lossy(&busy.stderr).into_owned();
@@ -253,7 +268,9 @@ fn turns_for(device: &Device, span: Duration) {
 fn inside_a_hung_law_lets_the_watchdog_bite_and_a_clean_stop_does_not() {
     const TIMEOUT: Duration = Duration::from_secs(2);
     make_bus();
-    let config = Config::new(Parameters::at_period(PERIOD)).unwrap();
+    let mut parameters = Parameters::at_period(PERIOD);
+    parameters.ftti = Duration::from_millis(400);
+    let config = Config::new(parameters).unwrap();
     let vehicle = Vehicle::start(config, "board", Some("can0"));
     let start = || Device::start(config, "board", Slot::LEFT, "can0", Some(TIMEOUT));
 

@@ -16,22 +16,22 @@ mount --bind /run/ssh/passwd /etc/passwd
 dropbearkey -t ed25519 -f /run/ssh/host >/dev/null 2>&1
 ssh-keygen -q -t ed25519 -N '' -f /run/ssh/key
 cp /run/ssh/key.pub /run/ssh/home/.ssh/authorized_keys
-ip link add table type bridge
-ip address add 10.77.0.9/24 dev table
-ip link set table up
+echo 1 >/proc/sys/net/ipv4/ip_forward
 ip link add can-gates type vxcan peer name hub-gates
 for device in left right; do
     ip netns add $device
     ip link add $device type veth peer name eth0 netns $device
-    ip link set $device master table up
+    ip link set $device up
     ip link add hub-$device type vxcan peer name can0 netns $device
     case $device in left) number=1 ;; right) number=2 ;; esac
     for up in lo eth0 can0; do ip -n $device link set $up up; done
-    ip -n $device address add 10.77.0.$number/24 dev eth0
+    ip address add 10.77.$number.9/24 dev $device
+    ip -n $device address add 10.77.$number.1/24 dev eth0
+    ip -n $device route add default via 10.77.$number.9
 done
 for up in can-gates hub-gates hub-left hub-right; do ip link set $up up; done
 for from in gates left right; do
-    for to in gates left right; do [ $from = $to ] || cangw -A -s hub-$from -d hub-$to -e -f 0:0 -i 1; done
+    for to in gates left right; do [ $from = $to ] || cangw -A -s hub-$from -d hub-$to -i -e; done
 done
 cat >/run/ssh/switch <<'SWITCH'
 #!/bin/sh
@@ -50,8 +50,8 @@ chmod 755 /run/ssh/switch
         cat <<BOARD
 [$device]
 reach = ["ssh", "-i", "/run/ssh/key", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "LogLevel=ERROR",
-    "-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=5", "root@10.77.0.$number"]
-address = "10.77.0.$number"
+    "-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=5", "root@10.77.$number.1"]
+address = "10.77.$number.1"
 can = "can0"
 program = "$program"
 power_off = ["/run/ssh/switch", "$device", "off"]

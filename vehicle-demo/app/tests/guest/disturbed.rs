@@ -14,7 +14,7 @@ fn drive(seconds: u32, meanwhile: &str) -> (String, serde_json::Value) {
         {program} run --rig guest --plain --duration {seconds}s --json {WINDOW}/report 2>&1 >{WINDOW}/shown | tee {WINDOW}/said &
         until grep -q "the pair is ready" {WINDOW}/said; do sleep 0.1; done
         # The runner's processes, in the order in which they were started: vehicle, left, right.
-        left=$(pgrep -f "vehicle-demo role" | sed -n 2p)
+        left=$(pgrep -f "[v]ehicle-demo role$" | sed -n 2p)
         {meanwhile}
         wait
         cat {WINDOW}/shown"#,
@@ -47,10 +47,11 @@ pub(super) fn an_interface_goes_down_and_comes_back() {
     assert_eq!(report["redundancy_restored"], true, "{report}");
 }
 
-/// A stranger sends as fast as the kernel takes it, first what no station wants, and then what every gate has to judge.
+/// A stranger sends as fast as the kernel takes it what no station wants, and then every millisecond what every station has to
+/// judge: left's identifier with a wrong check sum.
 pub(super) fn a_bus_is_flooded() {
     let flood = "cangen can-gates -g 0 -I 7FF -L 8 -D i -p 10 & flood=$!; sleep 2; kill $flood
-        cangen can-gates -g 1 -I 102 -L 8 -D r & flood=$!; sleep 2; kill $flood";
+        cangen can-gates -g 1 -I 100 -L 8 -D FF00000000000000 & flood=$!; sleep 2; kill $flood";
     let (_, report) = drive(8, flood);
     if has_stalled(&report) {
         println!("not judged, the machine stalled");
