@@ -4,6 +4,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Read as _;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -166,6 +167,8 @@ impl Ground {
             // A proxy that nobody answers: unpacking goes through loopback, which is none of its business.
             .env("HTTPS_PROXY", "http://127.0.0.1:1")
             .env("HTTP_PROXY", "http://127.0.0.1:1")
+            // Nobody is there, but for the test that listens.
+            .env("NOTIFY_SOCKET", self.path("service-manager"))
             .spawn()
             .expect("it starts");
         Agent(process)
@@ -269,6 +272,32 @@ fn an_agent_holds_its_rung_and_leaves_nothing() {
         assert_eq!(said.stdout == b"up\n", readiness == "shadow", "the mission's output is the agent's");
         ground.assert_nothing_left();
     }
+}
+
+#[test]
+fn an_agent_tells_the_service_manager_that_it_is_up_that_its_loop_goes_round_and_that_it_ends() {
+    if !may_make_containers() {
+        return;
+    }
+    let ground = Ground::new();
+    let manager = UnixDatagram::bind(ground.path("service-manager")).expect("a socket");
+    manager.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let next = || {
+        let mut message = [0; 256];
+        let length = manager.recv(&mut message).expect("it says something");
+        String::from_utf8_lossy(&message[..length]).trim_end().to_owned()
+    };
+    let agent = ground.start(&ground.config("cold", STAY, &[]));
+    assert_eq!(next(), "READY=1");
+    for _ in 0..4 {
+        assert_eq!(next(), "WATCHDOG=1");
+    }
+    assert!(agent.end().status.success());
+    let mut last = next();
+    while last == "WATCHDOG=1" {
+        last = next();
+    }
+    assert_eq!(last, "STOPPING=1");
 }
 
 #[test]

@@ -129,7 +129,7 @@ fn missing_rights_are_missing_and_capabilities_stand_in() {
             "Max locked memory         {locked}  {locked}  bytes\nMax realtime priority     {priority}  {priority}\n"
         )
     };
-    finds("real-time rights", set(LIMITS, &limits("unlimited", "0")), "missing", "LimitRTPRIO=80");
+    finds("real-time rights", set(LIMITS, &limits("unlimited", "0")), "missing", "LimitRTPRIO=70");
     finds("memory lock", set(LIMITS, &limits("8388608", "99")), "missing", "LimitMEMLOCK=infinity");
     finds("memory lock", set(LIMITS, &limits("1073741824", "99")), "ok", "1024.0 MiB");
     let root = |root: &Path| {

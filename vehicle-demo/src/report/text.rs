@@ -92,7 +92,10 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
             "  (a guest kernel on one core of this machine: its CAN is the kernel's, its times promise nothing)"
         )?;
     } else if report.rig == "boards" {
-        writeln!(out, "  (the controllers are on boards of their own; the gates and the vehicle are this machine's)")?;
+        writeln!(
+            out,
+            "  (the controllers are on boards of their own; the gates and the vehicle are this machine's)"
+        )?;
     } else if real {
         writeln!(out, "  (two processes on one machine are not two failure domains, and this bus is not CAN)")?;
     } else {

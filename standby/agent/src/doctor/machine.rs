@@ -3,9 +3,10 @@
 use super::Finding;
 use super::root::Root;
 use crate::output::bytes;
+use twinhelm_linux::scheduling::Priority;
 
-/// The priority of the control thread (`Priority::CONTROL` in `twinhelm-linux` is below it).
-const PRIORITY: u64 = 80;
+/// The highest that a device, or a gate on its board, takes.
+const PRIORITY: u64 = Priority::VEHICLE.level() as u64;
 /// What a device locks into memory, generously.
 const LOCKED_BYTES: u64 = 256 << 20;
 /// What a mission's image, its layers and a recording need.
@@ -58,8 +59,10 @@ fn priority(root: &Root) -> Finding {
             WHAT,
             format!("priority up to {}", limit.unwrap_or(0)),
             "the control thread waits behind every other program",
-            "as a service: LimitRTPRIO=80 in its unit; for a user: echo \"$USER - rtprio 80\" | sudo tee \
-             /etc/security/limits.d/twinhelm.conf, then log in again",
+            format!(
+                "as a service: LimitRTPRIO={PRIORITY} in its unit; for a user: echo \"$USER - rtprio {PRIORITY}\" | sudo tee \
+                 /etc/security/limits.d/twinhelm.conf, then log in again"
+            ),
         ),
     }
 }
