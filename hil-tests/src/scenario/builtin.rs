@@ -40,6 +40,7 @@ const FILES: &[(&str, &str)] = files! {
     "sensor-noisy"
     "clock-drift"
     "gate-restart"
+    "estop"
     "oval"
     "alone-kill"
     "fresh-kill"
