@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Read [`turn`] first: it is one cycle of a device, read → update → step → write, and the only way that the
-//! device process and the simulator drive a node. Then [`Node`] and its rules V1 to V13 (docs/protocol.md). The
+//! device process and the simulator drive a node. Then [`Node`] and its rules V1 to V14 (docs/protocol.md). The
 //! rules G1 to G8 of the other side live in `twinhelm_hal::gate`.
 //!
 //! What this room may not do: read a clock (each `now` is an argument), open anything, start anything, log, or
@@ -20,8 +20,10 @@
 pub mod config;
 pub mod input;
 pub mod ladder;
+pub mod migration;
 pub mod node;
 pub mod pilot;
+pub mod pool;
 pub mod readiness;
 pub mod role;
 pub mod sample;

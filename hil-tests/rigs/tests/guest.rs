@@ -64,6 +64,11 @@ fn an_interface_that_is_absent_down_or_gone_is_told_and_found_again() {
 }
 
 #[test]
+fn a_full_queue_costs_the_frame_and_nothing_else() {
+    in_the_guest("can::inside_a_full_queue_costs_the_frame_and_nothing_else");
+}
+
+#[test]
 fn a_device_wakes_only_for_what_it_wants() {
     in_the_guest("can::inside_a_device_wakes_only_for_what_it_wants");
 }

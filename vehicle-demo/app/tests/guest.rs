@@ -93,6 +93,17 @@ fn a_controller_that_hears_nothing_on_the_can_bus_drives_on() {
 }
 
 #[test]
+fn a_controller_whose_sensors_stop_or_stick_is_no_reason_to_stop() {
+    for fault in ["sensor=silent@1s:1s:left", "sensor=stuck@1s:1s:left"] {
+        let Some(report) = run(fault) else {
+            continue;
+        };
+        assert_eq!(report["redundancy_restored"], true, "{fault}: {report}");
+        assert!(report["cross_track_error_max_m"].as_f64() < Some(0.5), "{fault}: {report}");
+    }
+}
+
+#[test]
 fn a_link_that_is_cut_moves_no_wheel() {
     let Some(report) = run("link-cut@1s:1s:left") else {
         return;

@@ -108,6 +108,24 @@ fn inside_an_interface_that_is_absent_down_or_gone_is_told_and_found_again() {
 
 #[test]
 #[ignore = "runs in the guest"]
+fn inside_a_full_queue_costs_the_frame_and_nothing_else() {
+    set_up_vcan0();
+    // Room for one frame, which takes its time: as behind a station that wins each arbitration.
+    call("tc qdisc add dev vcan0 root netem delay 300ms limit 1");
+    let mut other = open("vcan0", Wants::All).unwrap();
+    let mut device = open("vcan0", Wants::Device).unwrap();
+    other.send(frame(STATUS_ID, 1));
+    device.send(frame(COMMAND_ID, 2));
+    assert_eq!((device.counters().refused, device.confinement()), (1, Confinement::Active));
+    assert!(!device.is_sending(), "what the kernel did not take is not sent later");
+    assert_eq!(next(&mut device).frame, frame(STATUS_ID, 1));
+    device.send(frame(COMMAND_ID, 3));
+    while next(&mut other).frame != frame(COMMAND_ID, 3) {}
+    assert_eq!(device.counters().refused, 1);
+}
+
+#[test]
+#[ignore = "runs in the guest"]
 fn inside_a_device_wakes_only_for_what_it_wants() {
     set_up_vcan0();
     let mut others = open("vcan0", Wants::All).unwrap();

@@ -1,0 +1,464 @@
+//! Migration: bringing back the redundancy that a pair has lost, on a spare.
+//!
+//! ```text
+//!   detect ──► choose ──► notify ─► pull ─► fetch ─► create ─► start ─► join ──► fence ──► done
+//!                ▲                        │ a step fails twice, or takes too long
+//!                └── the next candidate ◄─┘
+//! ```
+//!
+//! [`Migration`] is the side of the agent that orchestrates: the one beside the device that holds the wheel. [`Recruit`] is the
+//! side of the spare. Both are pure: news in, effects out, `now` an argument. What they say to each other may be lost, come
+//! twice, or late; the orchestrator may die at any step.
+//!
+//! What keeps two migrations apart is what keeps two holders apart: the **term**. Each order carries a [`Ticket`], the term of the
+//! holder in whose name it is given. A recruit obeys the highest ticket that it has seen (M1), keeps what it has
+//! reached when a higher one comes (M2), and joins the pair only while the gates say on the bus that the ticket's term is the one
+//! that they have adopted (M3). An orchestrator whose holder lost the wheel can go on talking; nobody joins by its word. A recruit
+//! whose ticket is not renewed goes back to the pool (M4), unless it has joined: then it is a member like any other, and only an
+//! order takes it off the bus (M5).
+
+mod recruit;
+#[cfg(test)]
+mod tests;
+
+pub use recruit::{AsDesigned, Recruit, RecruitEffect, RecruitNews, RecruitRules};
+
+use crate::pool::Ranking;
+use core::fmt;
+use core::time::Duration;
+use serde::{Deserialize, Serialize};
+use twinhelm_hal::term::Term;
+use twinhelm_hal::time::Instant;
+
+/// An order is given again so often while it is carried out: it is also the renewal of its ticket.
+pub const RENEW_EVERY: Duration = Duration::from_millis(500);
+/// A recruit whose ticket was not renewed for so long is free again.
+pub const TICKET_LEASE: Duration = Duration::from_secs(3);
+/// How often a step is tried on one device.
+const ATTEMPTS: u8 = 2;
+/// How often the faulty device's agent is asked to stay off the bus.
+const FENCE_ATTEMPTS: u8 = 3;
+/// So long each of these may take.
+const FENCE_WITHIN: Duration = Duration::from_secs(2);
+
+/// In whose name an order is given, and which of its migrations it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Ticket {
+    /// The holder's term.
+    pub term: Term,
+    /// Counts the choices of one holder: each candidate gets a new number.
+    pub number: u32,
+}
+
+impl fmt::Display for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.term, self.number)
+    }
+}
+
+/// What a recruit is to do, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Step {
+    /// Hear of it, and leave the pool.
+    Notify,
+    /// Have the image, verified and unpacked.
+    Pull,
+    /// Have the plan and the latest snapshot: from a neighbour that lives, or else from object storage.
+    Fetch,
+    /// Make a container.
+    Create,
+    /// Let it begin: it computes, and sends nothing but probes.
+    Start,
+    /// Become a member of the pair.
+    Join,
+}
+
+impl Step {
+    /// All of them, in order.
+    pub const ALL: [Self; 6] = [Self::Notify, Self::Pull, Self::Fetch, Self::Create, Self::Start, Self::Join];
+
+    /// Returns the step in a word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Notify => "notify",
+            Self::Pull => "pull",
+            Self::Fetch => "fetch",
+            Self::Create => "create",
+            Self::Start => "start",
+            Self::Join => "join",
+        }
+    }
+
+    /// Returns the step behind this one.
+    #[must_use]
+    pub const fn next(self) -> Option<Self> {
+        match self {
+            Self::Notify => Some(Self::Pull),
+            Self::Pull => Some(Self::Fetch),
+            Self::Fetch => Some(Self::Create),
+            Self::Create => Some(Self::Start),
+            Self::Start => Some(Self::Join),
+            Self::Join => None,
+        }
+    }
+
+    /// Returns how long the step may go without a sign of progress.
+    #[must_use]
+    pub const fn limit(self) -> Duration {
+        match self {
+            Self::Notify => Duration::from_secs(2),
+            // A link that stalls is no reason to begin anew elsewhere at once.
+            Self::Pull | Self::Fetch => Duration::from_secs(30),
+            Self::Create | Self::Start => Duration::from_secs(10),
+            // It listens, adopts the state, and is judged.
+            Self::Join => Duration::from_secs(15),
+        }
+    }
+}
+
+/// What a recruit says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// The step is being done; so much of it, where that can be said.
+    Progress(Step, Option<(u64, u64)>),
+    /// The step, and all before it, are done.
+    Done(Step),
+    /// The step did not work.
+    Failed(Step, String),
+    /// It obeys a higher ticket.
+    Refused(Ticket),
+}
+
+/// Whether the faulty device is off the bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fencing {
+    /// Its agent has stopped its mission, or its power is off.
+    Fenced,
+    /// Somebody who may decides that it stays.
+    Refused,
+    /// Nobody answers for it. The gate refuses its superseded terms in any case.
+    Unknown,
+}
+
+/// What has happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// Nothing but time.
+    Look,
+    /// A recruit has said something.
+    Reported {
+        /// Who.
+        device: String,
+        /// For which ticket.
+        ticket: Ticket,
+        /// What.
+        outcome: Outcome,
+    },
+    /// A device is a ready standby.
+    Ready(String),
+    /// What became of the fence.
+    Fence(Fencing),
+    /// The own device holds the wheel no more, or another has a higher term.
+    Superseded,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// A spare is to do a step; said again and again, it means the same.
+    Order {
+        /// Who.
+        device: String,
+        /// In whose name.
+        ticket: Ticket,
+        /// What.
+        step: Step,
+    },
+    /// A spare is needed no more.
+    Release {
+        /// Who.
+        device: String,
+        /// Which ticket ends.
+        ticket: Ticket,
+    },
+    /// The faulty device is to be shut down.
+    Fence {
+        /// Who.
+        device: String,
+    },
+    /// For the timeline.
+    Note(Event),
+}
+
+/// Something for the timeline.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// A spare was chosen.
+    Chosen {
+        /// Who.
+        device: String,
+        /// Its ticket.
+        ticket: Ticket,
+    },
+    /// It has done a step.
+    Did {
+        /// Who.
+        device: String,
+        /// What.
+        step: Step,
+    },
+    /// It is given up.
+    GivenUp {
+        /// Who.
+        device: String,
+        /// At which step.
+        step: Step,
+        /// Why.
+        why: String,
+    },
+    /// The migration has ended.
+    Ended(End),
+}
+
+/// How a migration ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum End {
+    /// The pair is whole again.
+    Whole {
+        /// Who joined.
+        device: String,
+        /// Whether the faulty device is off the bus.
+        fencing: Fencing,
+    },
+    /// The faulty device came back, ready, before anybody had joined.
+    NotNeeded,
+    /// Nobody is left who could. A pool that changes is reason enough for another migration.
+    NoCandidate,
+    /// The own device does not hold the wheel any more: whoever does goes on.
+    Superseded,
+}
+
+/// Where it is. Each stage but the last ends by time at the latest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Ends with a candidate, or by [`CHOOSE_WITHIN`].
+    Choosing { since: Instant },
+    /// Ends with the step done, or given up after [`ATTEMPTS`] times its limit.
+    Working { device: String, ticket: Ticket, step: Step, attempt: u8, until: Instant, said_at: Instant },
+    /// Ends with an answer, or after [`FENCE_ATTEMPTS`].
+    Fencing { device: String, attempt: u8, until: Instant },
+    /// For good.
+    Ended(End),
+}
+
+/// A pool without a candidate is looked at for so long.
+pub const CHOOSE_WITHIN: Duration = Duration::from_secs(5);
+
+/// One migration, as its orchestrator sees it.
+#[derive(Clone, Debug)]
+pub struct Migration {
+    lost: String,
+    next: Ticket,
+    stage: Stage,
+    /// Who was given up already.
+    tried: Vec<String>,
+    /// The faulty device came back when a spare was already told to join.
+    has_returned: bool,
+}
+
+impl Migration {
+    /// Begins a migration at `now`: the device `lost` is to be replaced, in the name of the holder of `term`, whose first number not
+    /// used yet is `number`.
+    #[must_use]
+    pub const fn new(now: Instant, lost: String, term: Term, number: u32) -> Self {
+        Self {
+            lost,
+            next: Ticket { term, number },
+            stage: Stage::Choosing { since: now },
+            tried: Vec::new(),
+            has_returned: false,
+        }
+    }
+
+    /// Returns how it ended, if it has.
+    #[must_use]
+    pub const fn end(&self) -> Option<&End> {
+        match &self.stage {
+            Stage::Ended(end) => Some(end),
+            Stage::Choosing { .. } | Stage::Working { .. } | Stage::Fencing { .. } => None,
+        }
+    }
+
+    /// Returns the next number that is free, for the holder's next migration.
+    #[must_use]
+    pub const fn next_number(&self) -> u32 {
+        self.next.number
+    }
+
+    /// Returns who works on it, and at which step.
+    #[must_use]
+    pub fn at(&self) -> Option<(&str, Step)> {
+        match &self.stage {
+            Stage::Working { device, step, .. } => Some((device, *step)),
+            Stage::Choosing { .. } | Stage::Fencing { .. } | Stage::Ended(_) => None,
+        }
+    }
+
+    /// Takes in what has happened by `now`; `pool` is the ranking as of now.
+    pub fn step(&mut self, now: Instant, news: &News, pool: &Ranking) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match news {
+            News::Look => {}
+            News::Reported { device, ticket, outcome } => {
+                self.on_report(now, device, *ticket, outcome, &mut effects)
+            }
+            News::Ready(device) => self.on_ready(now, device, &mut effects),
+            News::Fence(fencing) => {
+                if let Stage::Fencing { device, .. } = &self.stage {
+                    let device = device.clone();
+                    self.finish(End::Whole { device, fencing: *fencing }, &mut effects);
+                }
+            }
+            News::Superseded => self.abandon(End::Superseded, &mut effects),
+        }
+        self.on_time(now, &mut effects);
+        self.choose_if_it_can(now, pool, &mut effects);
+        effects
+    }
+
+    fn on_report(&mut self, now: Instant, from: &str, with: Ticket, outcome: &Outcome, effects: &mut Vec<Effect>) {
+        let Stage::Working { device, ticket, step, attempt, until, .. } = &mut self.stage else { return };
+        if from != device || with != *ticket {
+            // Of a candidate that was given up, or of an order of long ago.
+            return;
+        }
+        match outcome {
+            Outcome::Progress(at, _) => {
+                if at == step {
+                    *until = now + step.limit();
+                }
+            }
+            // It may be further than was asked: it goes on from what it has.
+            Outcome::Done(done) if *done >= *step && *done < Step::Join => {
+                effects.push(Effect::Note(Event::Did { device: from.to_owned(), step: *done }));
+                let next = done.next().unwrap_or(Step::Join);
+                (*step, *attempt, *until) = (next, 1, now + next.limit());
+                effects.push(Effect::Order { device: from.to_owned(), ticket: with, step: next });
+            }
+            // A member is one when the pair says so: its word alone is not enough.
+            Outcome::Done(_) => {}
+            Outcome::Failed(at, why) => {
+                if at == step {
+                    let why = why.clone();
+                    self.retry_or_give_up(now, &why, effects);
+                }
+            }
+            Outcome::Refused(holds) => {
+                let why = format!("it obeys ticket {holds}");
+                self.give_up(now, &why, effects);
+            }
+        }
+    }
+
+    fn on_ready(&mut self, now: Instant, who: &str, effects: &mut Vec<Effect>) {
+        match &self.stage {
+            Stage::Working { device, step: Step::Join, .. } if who == device => {
+                let device = device.clone();
+                effects.push(Effect::Note(Event::Did { device: device.clone(), step: Step::Join }));
+                effects.push(Effect::Fence { device: self.lost.clone() });
+                self.stage = Stage::Fencing { device, attempt: 1, until: now + FENCE_WITHIN };
+            }
+            // Told to join it may be a member at any moment: from here on it is the faulty device that has to go.
+            Stage::Working { step: Step::Join, .. } => self.has_returned = true,
+            Stage::Choosing { .. } | Stage::Working { .. } => self.abandon(End::NotNeeded, effects),
+            Stage::Fencing { .. } | Stage::Ended(_) => {}
+        }
+    }
+
+    fn on_time(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        match &mut self.stage {
+            Stage::Working { until, .. } if now >= *until => {
+                self.retry_or_give_up(now, "nothing came of it in time", effects);
+            }
+            Stage::Working { device, ticket, step, said_at, .. } => {
+                if now.since(*said_at) >= RENEW_EVERY {
+                    *said_at = now;
+                    effects.push(Effect::Order { device: device.clone(), ticket: *ticket, step: *step });
+                }
+            }
+            Stage::Fencing { device, attempt, until } if now >= *until => {
+                if *attempt >= FENCE_ATTEMPTS {
+                    let end = End::Whole { device: device.clone(), fencing: Fencing::Unknown };
+                    self.finish(end, effects);
+                } else {
+                    (*attempt, *until) = (*attempt + 1, now + FENCE_WITHIN);
+                    effects.push(Effect::Fence { device: self.lost.clone() });
+                }
+            }
+            Stage::Choosing { .. } | Stage::Fencing { .. } | Stage::Ended(_) => {}
+        }
+    }
+
+    fn choose_if_it_can(&mut self, now: Instant, pool: &Ranking, effects: &mut Vec<Effect>) {
+        let Stage::Choosing { since } = self.stage else { return };
+        let candidate = pool.fit.iter().find(|candidate| !self.tried.contains(&candidate.offer.device));
+        match candidate.map(|candidate| candidate.offer.device.clone()) {
+            Some(device) => self.choose(now, device, effects),
+            None if now.since(since) >= CHOOSE_WITHIN => self.finish(End::NoCandidate, effects),
+            None => {}
+        }
+    }
+
+    fn choose(&mut self, now: Instant, device: String, effects: &mut Vec<Effect>) {
+        let ticket = self.next;
+        self.next.number += 1;
+        let step = Step::Notify;
+        effects.push(Effect::Note(Event::Chosen { device: device.clone(), ticket }));
+        effects.push(Effect::Order { device: device.clone(), ticket, step });
+        self.stage = Stage::Working { device, ticket, step, attempt: 1, until: now + step.limit(), said_at: now };
+    }
+
+    fn retry_or_give_up(&mut self, now: Instant, why: &str, effects: &mut Vec<Effect>) {
+        let Stage::Working { device, ticket, step, attempt, until, said_at } = &mut self.stage else { return };
+        if *attempt < ATTEMPTS {
+            (*attempt, *until, *said_at) = (*attempt + 1, now + step.limit(), now);
+            effects.push(Effect::Order { device: device.clone(), ticket: *ticket, step: *step });
+        } else {
+            self.give_up(now, why, effects);
+        }
+    }
+
+    fn give_up(&mut self, now: Instant, why: &str, effects: &mut Vec<Effect>) {
+        let Stage::Working { device, ticket, step, .. } = &self.stage else { return };
+        effects.push(Effect::Release { device: device.clone(), ticket: *ticket });
+        let why = why.to_owned();
+        effects.push(Effect::Note(Event::GivenUp { device: device.clone(), step: *step, why }));
+        self.tried.push(device.clone());
+        if self.has_returned {
+            self.finish(End::NotNeeded, effects);
+        } else {
+            self.stage = Stage::Choosing { since: now };
+        }
+    }
+
+    /// Ends without anybody having joined.
+    fn abandon(&mut self, end: End, effects: &mut Vec<Effect>) {
+        if let Stage::Working { device, ticket, .. } = &self.stage
+            // Whoever goes on wants to find what was reached.
+            && end != End::Superseded
+        {
+            effects.push(Effect::Release { device: device.clone(), ticket: *ticket });
+        }
+        if !matches!(self.stage, Stage::Ended(_)) {
+            self.finish(end, effects);
+        }
+    }
+
+    fn finish(&mut self, end: End, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Note(Event::Ended(end.clone())));
+        self.stage = Stage::Ended(end);
+    }
+}

@@ -1,0 +1,290 @@
+//! Migration, step by step: what each side does when all is well, and at each thing that is not.
+
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::pool::{Candidate, Offer};
+use twinhelm_hal::term::Slot;
+
+fn at(ms: u64) -> Instant {
+    Instant::from_nanos(1_000_000_000 + ms * 1_000_000)
+}
+
+fn pool(names: &[&str]) -> Ranking {
+    let candidate = |name: &&str| Candidate {
+        offer: Offer {
+            device: (*name).to_owned(),
+            slot: Some(2),
+            platform: "linux/amd64".to_owned(),
+            free_bytes: 1 << 30,
+            reaches: Vec::new(),
+            images: Vec::new(),
+            data: Vec::new(),
+            load: 0.0,
+            busy: None,
+            fenced: false,
+        },
+        slot: Slot::new(2).unwrap(),
+        has_image: false,
+        has_data: false,
+    };
+    Ranking { fit: names.iter().map(candidate).collect(), unfit: Vec::new() }
+}
+
+const TERM: Term = Term::new(5);
+
+fn ticket(number: u32) -> Ticket {
+    Ticket { term: TERM, number }
+}
+
+fn migration() -> Migration {
+    Migration::new(at(0), "right".to_owned(), TERM, 0)
+}
+
+fn order(device: &str, number: u32, step: Step) -> Effect {
+    Effect::Order { device: device.to_owned(), ticket: ticket(number), step }
+}
+
+fn said(device: &str, number: u32, outcome: Outcome) -> News {
+    News::Reported { device: device.to_owned(), ticket: ticket(number), outcome }
+}
+
+fn orders(effects: &[Effect]) -> Vec<&Effect> {
+    effects.iter().filter(|effect| !matches!(effect, Effect::Note(_))).collect()
+}
+
+/// Brings the migration to where `step` was ordered of `spare`.
+fn working_at(step: Step) -> Migration {
+    let mut migration = migration();
+    let _ = migration.step(at(0), &News::Look, &pool(&["spare", "other"]));
+    for done in Step::ALL.into_iter().take_while(|done| *done < step) {
+        let _ = migration.step(at(1), &said("spare", 0, Outcome::Done(done)), &pool(&["spare", "other"]));
+    }
+    assert_eq!(migration.at(), Some(("spare", step)));
+    migration
+}
+
+#[test]
+fn a_spare_is_led_through_each_step_and_then_the_faulty_device_is_shut_down() {
+    let (mut migration, pool) = (migration(), pool(&["spare"]));
+    let effects = migration.step(at(0), &News::Look, &pool);
+    assert_eq!(orders(&effects), [&order("spare", 0, Step::Notify)]);
+    for step in [Step::Notify, Step::Pull, Step::Fetch, Step::Create, Step::Start] {
+        let effects = migration.step(at(10), &said("spare", 0, Outcome::Done(step)), &pool);
+        assert_eq!(orders(&effects), [&order("spare", 0, step.next().unwrap())]);
+    }
+    // It says that it has joined; the pair has to say so.
+    assert!(orders(&migration.step(at(11), &said("spare", 0, Outcome::Done(Step::Join)), &pool)).is_empty());
+    let effects = migration.step(at(20), &News::Ready("spare".to_owned()), &pool);
+    assert_eq!(orders(&effects), [&Effect::Fence { device: "right".to_owned() }]);
+    let _ = migration.step(at(30), &News::Fence(Fencing::Fenced), &pool);
+    assert_eq!(migration.end(), Some(&End::Whole { device: "spare".to_owned(), fencing: Fencing::Fenced }));
+}
+
+#[test]
+fn a_spare_that_has_something_already_goes_on_from_there() {
+    let mut migration = working_at(Step::Pull);
+    let effects = migration.step(at(2), &said("spare", 0, Outcome::Done(Step::Create)), &pool(&["spare"]));
+    assert_eq!(orders(&effects), [&order("spare", 0, Step::Start)]);
+}
+
+#[test]
+fn each_step_that_fails_twice_or_takes_too_long_makes_room_for_the_next_candidate() {
+    let pool = pool(&["spare", "other"]);
+    let release = Effect::Release { device: "spare".to_owned(), ticket: ticket(0) };
+    for step in Step::ALL {
+        let failed = said("spare", 0, Outcome::Failed(step, "no".to_owned()));
+        let mut migration = working_at(step);
+        assert_eq!(orders(&migration.step(at(2), &failed, &pool)), [&order("spare", 0, step)], "once more");
+        let effects = migration.step(at(3), &failed, &pool);
+        assert_eq!(orders(&effects), [&release, &order("other", 1, Step::Notify)], "{step:?}");
+
+        let mut migration = working_at(step);
+        let limit = u64::try_from(step.limit().as_millis()).unwrap();
+        let effects = migration.step(at(1 + limit), &News::Look, &pool);
+        assert_eq!(orders(&effects), [&order("spare", 0, step)], "{step:?}: once more");
+        let effects = migration.step(at(1 + 2 * limit), &News::Look, &pool);
+        assert_eq!(orders(&effects), [&release, &order("other", 1, Step::Notify)], "{step:?}");
+    }
+}
+
+#[test]
+fn a_pull_that_makes_progress_may_take_as_long_as_it_takes() {
+    let pool = pool(&["spare"]);
+    let mut migration = working_at(Step::Pull);
+    for second in 1..600 {
+        let progress = Outcome::Progress(Step::Pull, Some((second, 600)));
+        let effects = migration.step(at(second * 1_000), &said("spare", 0, progress), &pool);
+        assert_eq!(orders(&effects), [&order("spare", 0, Step::Pull)], "its ticket is renewed");
+    }
+    assert_eq!(migration.at(), Some(("spare", Step::Pull)));
+}
+
+#[test]
+fn without_a_candidate_it_ends_and_says_so() {
+    let mut migration = migration();
+    assert_eq!(migration.step(at(4_999), &News::Look, &pool(&[])), []);
+    let _ = migration.step(at(5_000), &News::Look, &pool(&[]));
+    assert_eq!(migration.end(), Some(&End::NoCandidate));
+}
+
+#[test]
+fn one_that_obeys_another_is_left_alone() {
+    let mut migration = working_at(Step::Fetch);
+    let other = Ticket { term: Term::new(6), number: 0 };
+    let effects = migration.step(at(2), &said("spare", 0, Outcome::Refused(other)), &pool(&["spare", "other"]));
+    assert!(orders(&effects).contains(&&order("other", 1, Step::Notify)), "{effects:?}");
+}
+
+#[test]
+fn the_faulty_device_that_comes_back_ends_it_before_a_spare_was_told_to_join() {
+    for step in Step::ALL.into_iter().take_while(|step| *step < Step::Join) {
+        let mut migration = working_at(step);
+        let effects = migration.step(at(2), &News::Ready("right".to_owned()), &pool(&["spare"]));
+        let release = Effect::Release { device: "spare".to_owned(), ticket: ticket(0) };
+        assert_eq!(orders(&effects), [&release], "{step:?}");
+        assert_eq!(migration.end(), Some(&End::NotNeeded));
+    }
+}
+
+#[test]
+fn the_faulty_device_that_comes_back_later_is_the_one_that_goes_unless_the_spare_does_not_join() {
+    let fence = Effect::Fence { device: "right".to_owned() };
+    let mut migration = working_at(Step::Join);
+    assert_eq!(migration.step(at(2), &News::Ready("right".to_owned()), &pool(&[])), []);
+    assert!(migration.step(at(3), &News::Ready("spare".to_owned()), &pool(&[])).contains(&fence));
+
+    let mut migration = working_at(Step::Join);
+    let _ = migration.step(at(2), &News::Ready("right".to_owned()), &pool(&[]));
+    let _ = migration.step(at(20_000), &News::Look, &pool(&["other"]));
+    let _ = migration.step(at(40_000), &News::Look, &pool(&["other"]));
+    assert_eq!(migration.end(), Some(&End::NotNeeded), "nobody else is recruited for a pair that is whole");
+}
+
+#[test]
+fn an_orchestrator_that_lost_the_wheel_leaves_what_was_reached_to_the_next() {
+    let mut migration = working_at(Step::Create);
+    let effects = migration.step(at(2), &News::Superseded, &pool(&["spare"]));
+    assert!(orders(&effects).is_empty());
+    assert_eq!(migration.end(), Some(&End::Superseded));
+    assert_eq!(migration.step(at(60_000), &News::Look, &pool(&["spare"])), [], "it says nothing any more");
+}
+
+#[test]
+fn an_agent_that_does_not_answer_for_the_faulty_device_is_asked_three_times_and_then_it_is_unknown() {
+    let mut migration = working_at(Step::Join);
+    let fence = Effect::Fence { device: "right".to_owned() };
+    let mut asked = 0;
+    for ms in (2..10_000).step_by(100) {
+        let news = if ms == 2 { News::Ready("spare".to_owned()) } else { News::Look };
+        asked += migration.step(at(ms), &news, &pool(&[])).iter().filter(|effect| **effect == fence).count();
+    }
+    assert_eq!(asked, 3);
+    assert_eq!(migration.end(), Some(&End::Whole { device: "spare".to_owned(), fencing: Fencing::Unknown }));
+}
+
+#[test]
+fn words_of_a_candidate_that_was_given_up_change_nothing() {
+    let pool = pool(&["spare", "other"]);
+    let mut migration = working_at(Step::Notify);
+    let _ = migration.step(at(2_001), &News::Look, &pool);
+    let _ = migration.step(at(4_001), &News::Look, &pool);
+    assert_eq!(migration.at(), Some(("other", Step::Notify)));
+    assert!(orders(&migration.step(at(4_002), &said("spare", 0, Outcome::Done(Step::Start)), &pool)).is_empty());
+    assert!(orders(&migration.step(at(4_003), &said("other", 0, Outcome::Done(Step::Start)), &pool)).is_empty());
+    assert_eq!(migration.at(), Some(("other", Step::Notify)));
+}
+
+fn obey(recruit: &mut Recruit, ms: u64, term: u32, number: u32, step: Step) -> Vec<RecruitEffect> {
+    let ticket = Ticket { term: Term::new(term), number };
+    recruit.step(at(ms), &RecruitNews::Order(ticket, step), Some(TERM))
+}
+
+/// A recruit that has done everything before `step`, under ticket 5.0.
+fn recruit_before(step: Step) -> Recruit {
+    let mut recruit = Recruit::<AsDesigned>::default();
+    for done in Step::ALL.into_iter().take_while(|done| *done < step) {
+        let _ = obey(&mut recruit, 0, 5, 0, done);
+        let _ = recruit.step(at(0), &RecruitNews::Done(done), Some(TERM));
+    }
+    recruit
+}
+
+#[test]
+fn a_recruit_does_one_step_after_the_other_whatever_order_was_lost() {
+    let mut recruit = Recruit::<AsDesigned>::default();
+    // The order to notify, and three more, never arrived.
+    assert!(matches!(
+        &obey(&mut recruit, 0, 5, 0, Step::Create)[..],
+        [RecruitEffect::Report(_, Outcome::Done(Step::Notify))]
+    ));
+    for step in [Step::Pull, Step::Fetch, Step::Create] {
+        assert_eq!(obey(&mut recruit, 1, 5, 0, Step::Create), [RecruitEffect::Do(step)]);
+        assert!(matches!(
+            &obey(&mut recruit, 2, 5, 0, Step::Create)[..],
+            [RecruitEffect::Report(_, Outcome::Progress(..))]
+        ));
+        let _ = recruit.step(at(3), &RecruitNews::Done(step), None);
+    }
+    assert_eq!(recruit.reached(), Some(Step::Create));
+}
+
+#[test]
+fn a_recruit_obeys_the_highest_ticket_and_keeps_what_it_has_reached() {
+    let mut recruit = recruit_before(Step::Create);
+    let lower = Ticket { term: Term::new(4), number: 9 };
+    let held = ticket(0);
+    let refused = recruit.step(at(1), &RecruitNews::Order(lower, Step::Pull), Some(TERM));
+    assert_eq!(refused, [RecruitEffect::Report(lower, Outcome::Refused(held))]);
+    // The next holder finds it where the last one left it.
+    let higher = Ticket { term: Term::new(6), number: 0 };
+    let told = recruit.step(at(1), &RecruitNews::Order(higher, Step::Notify), Some(TERM));
+    assert_eq!(told, [RecruitEffect::Report(higher, Outcome::Done(Step::Fetch))]);
+    assert_eq!(recruit.ticket(), Some(higher));
+}
+
+#[test]
+fn a_recruit_joins_by_the_gates_word_alone() {
+    for (adopted, joins) in
+        [(Some(TERM), true), (Some(Term::new(6)), false), (Some(Term::new(4)), false), (None, false)]
+    {
+        let mut recruit = recruit_before(Step::Join);
+        let effects = recruit.step(at(1), &RecruitNews::Order(ticket(0), Step::Join), adopted);
+        assert_eq!(effects.contains(&RecruitEffect::Do(Step::Join)), joins, "{adopted:?}");
+    }
+}
+
+#[test]
+fn a_recruit_that_nobody_renews_is_free_again_and_a_member_stays_one() {
+    for step in Step::ALL {
+        let mut recruit = recruit_before(step);
+        let _ = obey(&mut recruit, 0, 5, 0, step);
+        assert_eq!(recruit.step(at(2_999), &RecruitNews::Look, None), []);
+        let effects = recruit.step(at(3_000), &RecruitNews::Look, None);
+        // One that is joining is on the bus in a moment, and then a member.
+        assert_eq!(effects == [RecruitEffect::Undo], step != Step::Join, "{step:?}");
+    }
+    let mut member = recruit_before(Step::Join);
+    let _ = obey(&mut member, 0, 5, 0, Step::Join);
+    let _ = member.step(at(1), &RecruitNews::Done(Step::Join), Some(TERM));
+    assert_eq!(member.step(at(60_000), &RecruitNews::Look, None), []);
+    assert_eq!(member.step(at(60_001), &RecruitNews::Release(ticket(0)), None), []);
+    assert!(member.has_joined());
+}
+
+#[test]
+fn a_recruit_is_released_by_its_own_ticket_or_a_higher_one() {
+    let mut recruit = recruit_before(Step::Start);
+    let lower = Ticket { term: Term::new(4), number: 7 };
+    assert_eq!(recruit.step(at(1), &RecruitNews::Release(lower), None), []);
+    assert_eq!(recruit.step(at(1), &RecruitNews::Release(ticket(0)), None), [RecruitEffect::Undo]);
+    assert_eq!((recruit.ticket(), recruit.reached()), (None, None));
+}
+
+#[test]
+fn what_has_ended_is_started_anew_from_what_is_on_the_disk() {
+    let mut recruit = recruit_before(Step::Join);
+    let effects = recruit.step(at(1), &RecruitNews::Ended, Some(TERM));
+    assert!(matches!(&effects[..], [RecruitEffect::Report(_, Outcome::Failed(Step::Start, _))]));
+    assert_eq!(obey(&mut recruit, 2, 5, 0, Step::Start), [RecruitEffect::Do(Step::Create)]);
+}
