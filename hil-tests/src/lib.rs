@@ -15,6 +15,7 @@ pub mod bus_conformance;
 pub mod check;
 pub mod clock;
 pub mod fault;
+pub mod fleet;
 pub mod law_faults;
 pub mod link;
 pub mod recording;

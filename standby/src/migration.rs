@@ -121,7 +121,8 @@ impl Step {
 /// What a recruit says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
-    /// The step is being done; so much of it, where that can be said.
+    /// The step is being done; so much of it, where that can be said. Only a part that grows is a sign of progress: a step that
+    /// hangs says that it is being done, too.
     Progress(Step, Option<(u64, u64)>),
     /// The step, and all before it, are done.
     Done(Step),
@@ -247,7 +248,7 @@ enum Stage {
     /// Ends with a candidate, or by [`CHOOSE_WITHIN`].
     Choosing { since: Instant },
     /// Ends with the step done, or given up after [`ATTEMPTS`] times its limit.
-    Working { device: String, ticket: Ticket, step: Step, attempt: u8, until: Instant, said_at: Instant },
+    Working { device: String, ticket: Ticket, step: Step, attempt: u8, until: Instant, said_at: Instant, part: u64 },
     /// Ends with an answer, or after [`FENCE_ATTEMPTS`].
     Fencing { device: String, attempt: u8, until: Instant },
     /// For good.
@@ -330,22 +331,22 @@ impl Migration {
     }
 
     fn on_report(&mut self, now: Instant, from: &str, with: Ticket, outcome: &Outcome, effects: &mut Vec<Effect>) {
-        let Stage::Working { device, ticket, step, attempt, until, .. } = &mut self.stage else { return };
+        let Stage::Working { device, ticket, step, attempt, until, part, .. } = &mut self.stage else { return };
         if from != device || with != *ticket {
             // Of a candidate that was given up, or of an order of long ago.
             return;
         }
         match outcome {
-            Outcome::Progress(at, _) => {
-                if at == step {
-                    *until = now + step.limit();
+            Outcome::Progress(at, amount) => {
+                if let Some((done, _)) = amount.filter(|(done, _)| at == step && *done > *part) {
+                    (*part, *until) = (done, now + step.limit());
                 }
             }
             // It may be further than was asked: it goes on from what it has.
             Outcome::Done(done) if *done >= *step && *done < Step::Join => {
                 effects.push(Effect::Note(Event::Did { device: from.to_owned(), step: *done }));
                 let next = done.next().unwrap_or(Step::Join);
-                (*step, *attempt, *until) = (next, 1, now + next.limit());
+                (*step, *attempt, *until, *part) = (next, 1, now + next.limit(), 0);
                 effects.push(Effect::Order { device: from.to_owned(), ticket: with, step: next });
             }
             // A member is one when the pair says so: its word alone is not enough.
@@ -418,11 +419,12 @@ impl Migration {
         let step = Step::Notify;
         effects.push(Effect::Note(Event::Chosen { device: device.clone(), ticket }));
         effects.push(Effect::Order { device: device.clone(), ticket, step });
-        self.stage = Stage::Working { device, ticket, step, attempt: 1, until: now + step.limit(), said_at: now };
+        self.stage =
+            Stage::Working { device, ticket, step, attempt: 1, until: now + step.limit(), said_at: now, part: 0 };
     }
 
     fn retry_or_give_up(&mut self, now: Instant, why: &str, effects: &mut Vec<Effect>) {
-        let Stage::Working { device, ticket, step, attempt, until, said_at } = &mut self.stage else { return };
+        let Stage::Working { device, ticket, step, attempt, until, said_at, .. } = &mut self.stage else { return };
         if *attempt < ATTEMPTS {
             (*attempt, *until, *said_at) = (*attempt + 1, now + step.limit(), now);
             effects.push(Effect::Order { device: device.clone(), ticket: *ticket, step: *step });

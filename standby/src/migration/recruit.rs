@@ -37,8 +37,6 @@ pub enum RecruitEffect {
 /// A spare's rules that are a single choice. [`AsDesigned`] is the only implementation outside tests; a test breaks one, and shows
 /// that a checker notices.
 pub trait RecruitRules: Clone + core::fmt::Debug + Default {
-    /// M1: a lower ticket than the one that it has is refused.
-    const OBEYS_THE_HIGHEST: bool = true;
     /// M3: it joins only by a ticket of the term that the gates have adopted.
     const ASKS_THE_GATES: bool = true;
     /// M4: it is free again when nobody renews its ticket.
@@ -133,7 +131,7 @@ impl<R: RecruitRules> Recruit<R> {
         effects: &mut Vec<RecruitEffect>,
     ) {
         // M1: the highest ticket that it has seen.
-        if let Some(own) = self.ticket.filter(|own| R::OBEYS_THE_HIGHEST && *own > ticket) {
+        if let Some(own) = self.ticket.filter(|own| *own > ticket) {
             effects.push(RecruitEffect::Report(ticket, Outcome::Refused(own)));
             return;
         }

@@ -1,0 +1,576 @@
+//! A fleet in virtual time: a pair, spares, their agents and the messages between these, which are late, lost, or cut.
+//!
+//! The agents' decisions are the real ones ([`rank`], [`Migration`], [`Recruit`]). The pair is a model: who holds the wheel, who is a
+//! ready standby, and which term the gates have adopted; what the pair itself does is the `World`'s business.
+//!
+//! Checked in every moment of every run:
+//!
+//! - **F1** at most two members are on the bus, beside a faulty device that came back by itself and is not fenced yet;
+//! - **F2** a migration ends, and so do all its steps: no recruit is held for longer than anybody holds it;
+//! - **F4** in the end there are at most two members: whoever came back beside a recruit was fenced;
+//! - **F3** when nothing more goes wrong and a spare is there that could, the pair is whole in the end.
+
+use crate::rng::Rng;
+use std::time::Duration;
+use twinhelm_hal::term::{Slot, Term};
+use twinhelm_hal::time::Instant;
+use twinhelm_standby::migration::{
+    AsDesigned, Effect, End, Fencing, Migration, News, Outcome, Recruit, RecruitEffect, RecruitNews, RecruitRules,
+    Step, TICKET_LEASE, Ticket,
+};
+use twinhelm_standby::pool::{Needs, Offer, rank};
+
+/// The grain of the simulation.
+const TICK: Duration = Duration::from_millis(50);
+/// A holder without a ready standby looks for a spare after so long: a device that restarts comes back sooner.
+const ALONE_FOR: Duration = Duration::from_secs(2);
+/// A standby takes over within a few periods.
+const TAKEOVER: Duration = Duration::from_millis(50);
+/// A member is ready so long after it came.
+const READY_AFTER: Duration = Duration::from_secs(1);
+/// A device says what it offers so often.
+const OFFER_EVERY: Duration = Duration::from_secs(1);
+/// Once nothing more goes wrong the pair is whole within so long: each candidate may fail slowly before.
+const WHOLE_WITHIN: Duration = Duration::from_secs(300);
+
+/// What goes wrong in a fleet.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Trouble {
+    /// A device dies, agent and mission; it comes back after a time, or never.
+    Dies(&'static str, Option<Duration>),
+    /// A device's next steps of this sort fail, so many of them.
+    Fails(&'static str, Step, u32),
+    /// They take for ever.
+    Hangs(&'static str, Step, u32),
+    /// For a time, a device and everybody else do not hear each other over the fleet's network. The bus is whole.
+    CutOff(&'static str, Duration),
+    /// The mission on a device ends, and its agent starts it again after a time.
+    MissionDies(&'static str, Duration),
+    /// For a time a device's agent does not notice what is said on the bus: who holds the wheel, and who is ready.
+    Blind(&'static str, Duration),
+    /// For a time this part of all messages is lost.
+    Loses(f64, Duration),
+}
+
+/// A device of the fleet.
+struct Device<R: RecruitRules> {
+    name: &'static str,
+    slot: Slot,
+    alive: bool,
+    comes_back: Option<Instant>,
+    cut_until: Instant,
+    blind_until: Instant,
+    mission_back: Option<Instant>,
+    /// On the disk: survives its death.
+    fenced: bool,
+    has_image: bool,
+    /// It belongs to the pair by its configuration.
+    is_original: bool,
+    /// Since when it is on the bus as a member.
+    member_since: Option<Instant>,
+    recruit: Recruit<R>,
+    doing: Option<(Step, Option<Instant>)>,
+    fails: Vec<(Step, u32)>,
+    hangs: Vec<(Step, u32)>,
+    migration: Option<Migration>,
+    numbers: u32,
+    /// Who was ready beside it last.
+    peer: &'static str,
+    /// Whom it had shut down. The order is kept, and given again to one that comes back without knowing of it.
+    fence_orders: Vec<String>,
+    alone_since: Option<Instant>,
+    heard: Vec<(Instant, Offer)>,
+    offered_at: Instant,
+}
+
+#[derive(Clone, Debug)]
+enum Message {
+    Offer(Offer),
+    Order(Ticket, Step),
+    Release(Ticket),
+    Report(Ticket, Outcome),
+    Fence,
+    Fenced,
+}
+
+/// A fleet of two members and some spares.
+pub struct Fleet<R: RecruitRules = AsDesigned> {
+    now: Instant,
+    rng: Rng,
+    devices: Vec<Device<R>>,
+    wires: Vec<(Instant, usize, usize, Message)>,
+    troubles: Vec<(Instant, Trouble)>,
+    holder: Option<usize>,
+    term: Term,
+    loss: (f64, Instant),
+    last_trouble: Instant,
+    /// What was found broken.
+    pub broken: Vec<String>,
+    /// How each migration ended, in order.
+    pub ends: Vec<End>,
+}
+
+impl<R: RecruitRules> Fleet<R> {
+    /// Returns a fleet whose left device drives, with spares of these names; `troubles` come at these times after the start.
+    #[must_use]
+    pub fn new(seed: u64, spares: &[&'static str], troubles: &[(Duration, Trouble)]) -> Self {
+        let zero = Instant::from_nanos(1_000_000_000);
+        let names = ["left", "right"].into_iter().chain(spares.iter().copied());
+        let devices = names.enumerate().map(|(index, name)| Device::new(zero, name, index)).collect();
+        let troubles: Vec<_> = troubles.iter().map(|(at, trouble)| (zero + *at, trouble.clone())).collect();
+        let lasts = |(at, trouble): &(Instant, Trouble)| match trouble {
+            Trouble::Dies(_, back) => *at + back.unwrap_or_default(),
+            Trouble::CutOff(_, lasts)
+            | Trouble::MissionDies(_, lasts)
+            | Trouble::Blind(_, lasts)
+            | Trouble::Loses(_, lasts) => *at + *lasts,
+            Trouble::Fails(..) | Trouble::Hangs(..) => *at,
+        };
+        let last_trouble = troubles.iter().map(lasts).max().unwrap_or(zero);
+        Self {
+            now: zero,
+            rng: Rng::new(seed, 0),
+            devices,
+            wires: Vec::new(),
+            troubles,
+            holder: Some(0),
+            term: Term::new(0),
+            loss: (0.0, zero),
+            last_trouble,
+            broken: Vec::new(),
+            ends: Vec::new(),
+        }
+    }
+
+    /// Runs until the pair has been whole for a while and nothing more goes wrong, or until it should have been.
+    pub fn run(&mut self) {
+        let until = self.last_trouble + WHOLE_WITHIN;
+        let mut whole_since = None;
+        while self.now < until {
+            self.tick();
+            let is_quiet =
+                self.now > self.last_trouble && self.devices.iter().all(|device| device.migration.is_none());
+            whole_since = if self.is_whole() && is_quiet { whole_since.or(Some(self.now)) } else { None };
+            if whole_since.is_some_and(|since| self.now.since(since) > 2 * TICKET_LEASE) {
+                break;
+            }
+        }
+        // F3.
+        if self.holder.is_some() && !self.is_whole() && self.could_be_whole() {
+            self.broken.push(format!("F3: the pair is not whole, {}", self.standing()));
+        }
+        let members = self.members().count();
+        if members > 2 {
+            self.broken.push(format!("F4: {members} members in the end, {}", self.standing()));
+        }
+        // F2.
+        for device in self.devices.iter().filter(|device| device.alive && device.is_held()) {
+            self.broken.push(format!("F2: {} is still held, at {:?}", device.name, device.recruit.reached()));
+        }
+    }
+
+    /// Returns whether the holder has a ready standby.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let ready = |(index, device): (usize, &Device<R>)| Some(index) != self.holder && device.is_ready(self.now);
+        self.holder.is_some() && self.devices.iter().enumerate().any(ready)
+    }
+
+    /// Returns the devices that are on the bus as members.
+    pub fn members(&self) -> impl Iterator<Item = &'static str> {
+        self.devices.iter().filter(|device| device.is_member()).map(|device| device.name)
+    }
+
+    /// Returns whether a device is to stay off the bus.
+    #[must_use]
+    pub fn is_fenced(&self, name: &str) -> bool {
+        self.devices.iter().any(|device| device.name == name && device.fenced)
+    }
+
+    fn could_be_whole(&self) -> bool {
+        self.devices.iter().enumerate().any(|(index, device)| {
+            let hopeless = device.hangs.iter().chain(&device.fails).any(|(_, left)| *left > 0);
+            Some(index) != self.holder && device.alive && !device.fenced && !hopeless
+        })
+    }
+
+    fn standing(&self) -> String {
+        let of = |device: &Device<R>| {
+            format!(
+                "{}{}{}",
+                device.name,
+                if device.alive { "" } else { " dead" },
+                if device.is_member() { " member" } else { "" }
+            )
+        };
+        let all: Vec<_> = self.devices.iter().map(of).collect();
+        format!("holder {:?}, {}", self.holder.map(|index| self.devices[index].name), all.join(", "))
+    }
+
+    fn tick(&mut self) {
+        self.now += TICK;
+        while let Some(index) = self.troubles.iter().position(|(at, _)| *at <= self.now) {
+            let (_, trouble) = self.troubles.remove(index);
+            self.begin(&trouble);
+        }
+        self.let_devices_come_back();
+        self.let_the_pair_settle();
+        self.deliver();
+        for index in 0..self.devices.len() {
+            if self.devices[index].alive {
+                self.act(index);
+            }
+        }
+        self.check();
+    }
+
+    fn begin(&mut self, trouble: &Trouble) {
+        let now = self.now;
+        let index = |name: &str| self.devices.iter().position(|device| device.name == name);
+        match trouble {
+            Trouble::Dies(name, back) => {
+                if let Some(index) = index(name) {
+                    self.devices[index].die(back.map(|back| now + back));
+                }
+            }
+            Trouble::Fails(name, step, times) => {
+                if let Some(index) = index(name) {
+                    self.devices[index].fails.push((*step, *times));
+                }
+            }
+            Trouble::Hangs(name, step, times) => {
+                if let Some(index) = index(name) {
+                    self.devices[index].hangs.push((*step, *times));
+                }
+            }
+            Trouble::CutOff(name, lasts) => {
+                if let Some(index) = index(name) {
+                    self.devices[index].cut_until = now + *lasts;
+                }
+            }
+            Trouble::MissionDies(name, lasts) => {
+                if let Some(index) = index(name).filter(|index| self.devices[*index].is_member()) {
+                    self.devices[index].member_since = None;
+                    self.devices[index].mission_back = Some(now + *lasts);
+                }
+            }
+            Trouble::Blind(name, lasts) => {
+                if let Some(index) = index(name) {
+                    self.devices[index].blind_until = now + *lasts;
+                }
+            }
+            Trouble::Loses(part, lasts) => self.loss = (*part, now + *lasts),
+        }
+    }
+
+    fn let_devices_come_back(&mut self) {
+        let now = self.now;
+        for device in &mut self.devices {
+            if device.comes_back.is_some_and(|at| at <= now) {
+                device.comes_back = None;
+                device.alive = true;
+                // Its agent starts the mission that it is configured for, unless an order on its disk forbids it.
+                device.member_since = (device.is_original && !device.fenced).then_some(now);
+            }
+            if device.mission_back.is_some_and(|at| at <= now) {
+                device.mission_back = None;
+                device.member_since = (device.alive && !device.fenced).then_some(now);
+            }
+        }
+    }
+
+    /// Whoever is ready takes over from a holder that is gone; without one the gates close, and the first member claims.
+    fn let_the_pair_settle(&mut self) {
+        let now = self.now;
+        if self.holder.is_some_and(|index| self.devices[index].is_member()) {
+            return;
+        }
+        let next = self.devices.iter().position(|device| device.is_ready(now - TAKEOVER));
+        if let Some(next) = next {
+            self.term = Term::next_of(self.devices[next].slot, Some(self.term));
+        }
+        self.holder = next;
+    }
+
+    fn deliver(&mut self) {
+        let now = self.now;
+        let due: Vec<_> = {
+            let (due, later) = std::mem::take(&mut self.wires).into_iter().partition(|(at, ..)| *at <= now);
+            self.wires = later;
+            due
+        };
+        for (_, from, to, message) in due {
+            if !self.devices[to].alive {
+                continue;
+            }
+            let adopted = self.holder.map(|_| self.term);
+            match message {
+                Message::Offer(offer) => {
+                    if self.devices[to].fence_orders.contains(&offer.device) && !offer.fenced {
+                        self.send(to, from, Message::Fence);
+                    }
+                    self.devices[to].hear(now, offer);
+                }
+                Message::Order(ticket, step) => self.recruit(to, &RecruitNews::Order(ticket, step), adopted),
+                Message::Release(ticket) => self.recruit(to, &RecruitNews::Release(ticket), adopted),
+                Message::Report(ticket, outcome) => {
+                    let device = self.devices[from].name.to_owned();
+                    self.migrate(to, &News::Reported { device, ticket, outcome });
+                }
+                Message::Fence => {
+                    let device = &mut self.devices[to];
+                    (device.fenced, device.member_since) = (true, None);
+                    self.send(to, from, Message::Fenced);
+                }
+                Message::Fenced => self.migrate(to, &News::Fence(Fencing::Fenced)),
+            }
+        }
+    }
+
+    /// What an agent does of itself.
+    fn act(&mut self, index: usize) {
+        let now = self.now;
+        let adopted = self.holder.map(|_| self.term);
+        if let Some((step, Some(done_at))) = self.devices[index].doing
+            && done_at <= now
+        {
+            self.devices[index].doing = None;
+            if step == Step::Pull {
+                self.devices[index].has_image = true;
+            }
+            let news = match self.devices[index].takes_a_failure(step) {
+                true => RecruitNews::Failed(step, "it failed".to_owned()),
+                false => RecruitNews::Done(step),
+            };
+            if step == Step::Join && news == RecruitNews::Done(Step::Join) {
+                self.devices[index].member_since = Some(now);
+            }
+            self.recruit(index, &news, adopted);
+        }
+        self.recruit(index, &RecruitNews::Look, adopted);
+        if now.since(self.devices[index].offered_at) >= OFFER_EVERY {
+            self.devices[index].offered_at = now;
+            let offer = self.devices[index].offer();
+            for to in 0..self.devices.len() {
+                self.send(index, to, Message::Offer(offer.clone()));
+            }
+        }
+        self.orchestrate(index);
+    }
+
+    fn orchestrate(&mut self, index: usize) {
+        let now = self.now;
+        if self.devices[index].blind_until > now {
+            // It goes on as if nothing had changed.
+            self.migrate(index, &News::Look);
+            return;
+        }
+        let own = self.devices[index].name;
+        let ready = self.devices.iter().filter(|device| device.is_ready(now)).map(|device| device.name);
+        let others: Vec<_> = ready.filter(|name| *name != own).collect();
+        if let Some(peer) = others.first() {
+            self.devices[index].peer = peer;
+        }
+        if self.holder != Some(index) {
+            self.devices[index].alone_since = None;
+            self.migrate(index, &News::Superseded);
+            return;
+        }
+        let device = &mut self.devices[index];
+        if others.is_empty() {
+            let since = *device.alone_since.get_or_insert(now);
+            if now.since(since) >= ALONE_FOR && device.migration.is_none() {
+                device.migration = Some(Migration::new(now, device.peer.to_owned(), self.term, device.numbers));
+            }
+        } else {
+            device.alone_since = None;
+        }
+        for name in others {
+            self.migrate(index, &News::Ready(name.to_owned()));
+        }
+        self.migrate(index, &News::Look);
+    }
+
+    fn migrate(&mut self, index: usize, news: &News) {
+        let now = self.now;
+        let needs = Needs {
+            platforms: vec!["linux/amd64".to_owned()],
+            memory_bytes: 0,
+            reaches: vec!["can0".to_owned()],
+            image: "mission".to_owned(),
+            data: "plan".to_owned(),
+        };
+        let device = &mut self.devices[index];
+        let Some(migration) = &mut device.migration else { return };
+        let effects = migration.step(now, news, &rank(now, &needs, &device.heard));
+        device.numbers = migration.next_number();
+        if let Some(end) = migration.end() {
+            self.ends.push(end.clone());
+            device.migration = None;
+            device.alone_since = None;
+        }
+        for effect in effects {
+            match effect {
+                Effect::Order { device, ticket, step } => {
+                    self.send_to(index, &device, Message::Order(ticket, step))
+                }
+                Effect::Release { device, ticket } => self.send_to(index, &device, Message::Release(ticket)),
+                Effect::Fence { device } => {
+                    self.send_to(index, &device, Message::Fence);
+                    self.devices[index].fence_orders.push(device);
+                }
+                Effect::Note(_) => {}
+            }
+        }
+    }
+
+    fn recruit(&mut self, index: usize, news: &RecruitNews, adopted: Option<Term>) {
+        let now = self.now;
+        for effect in self.devices[index].recruit.step(now, news, adopted) {
+            match effect {
+                RecruitEffect::Do(step) => {
+                    let takes = self.rng.span(Duration::from_millis(50), Duration::from_secs(3));
+                    let hangs = self.devices[index].takes_a_hang(step);
+                    self.devices[index].doing = Some((step, (!hangs).then_some(now + takes)));
+                }
+                RecruitEffect::Undo => {
+                    self.devices[index].doing = None;
+                    self.devices[index].member_since = None;
+                }
+                RecruitEffect::Report(ticket, outcome) => {
+                    // Everybody hears it, and whoever has the ticket listens.
+                    for to in 0..self.devices.len() {
+                        self.send(index, to, Message::Report(ticket, outcome.clone()));
+                    }
+                }
+            }
+        }
+    }
+
+    fn send_to(&mut self, from: usize, name: &str, message: Message) {
+        if let Some(to) = self.devices.iter().position(|device| device.name == name) {
+            self.send(from, to, message);
+        }
+    }
+
+    fn send(&mut self, from: usize, to: usize, message: Message) {
+        let now = self.now;
+        let is_cut = from != to && [from, to].iter().any(|index| self.devices[*index].cut_until > now);
+        let lost = self.loss.1 > now && self.rng.chance(self.loss.0);
+        if is_cut || lost {
+            return;
+        }
+        let late = self.rng.span(Duration::from_millis(1), Duration::from_millis(400));
+        self.wires.push((now + late, from, to, message));
+    }
+
+    /// F1.
+    fn check(&mut self) {
+        let now = self.now;
+        let zero = Instant::from_nanos(1_000_000_000);
+        let came_back = |(index, device): &(usize, &Device<R>)| {
+            let is_holder = self.holder == Some(*index);
+            device.is_original && !is_holder && device.member_since.is_some_and(|since| since > zero)
+        };
+        let members = || self.devices.iter().enumerate().filter(|(_, device)| device.is_member());
+        let (members, returned) = (members().count(), members().filter(came_back).count());
+        if members > 2 + returned && self.broken.len() < 8 {
+            let at_s = now.seconds_after(zero);
+            self.broken.push(format!("F1: {members} members at {at_s:.2} s, {}", self.standing()));
+        }
+    }
+}
+
+impl<R: RecruitRules> Device<R> {
+    fn new(zero: Instant, name: &'static str, index: usize) -> Self {
+        let number = u8::try_from(index).unwrap_or(u8::MAX);
+        Self {
+            name,
+            slot: Slot::new(number).unwrap_or(Slot::LEFT),
+            alive: true,
+            comes_back: None,
+            cut_until: zero,
+            blind_until: zero,
+            mission_back: None,
+            fenced: false,
+            has_image: false,
+            is_original: index < 2,
+            member_since: (index < 2).then_some(zero),
+            recruit: Recruit::default(),
+            doing: None,
+            fails: Vec::new(),
+            hangs: Vec::new(),
+            migration: None,
+            numbers: 0,
+            peer: if index == 0 { "right" } else { "left" },
+            fence_orders: Vec::new(),
+            alone_since: None,
+            heard: Vec::new(),
+            offered_at: zero,
+        }
+    }
+
+    fn die(&mut self, comes_back: Option<Instant>) {
+        self.alive = false;
+        self.comes_back = comes_back;
+        (self.member_since, self.mission_back) = (None, None);
+        self.recruit = Recruit::default();
+        self.doing = None;
+        self.migration = None;
+        self.alone_since = None;
+        self.heard.clear();
+    }
+
+    fn is_member(&self) -> bool {
+        self.alive && self.member_since.is_some()
+    }
+
+    fn is_ready(&self, now: Instant) -> bool {
+        self.alive && self.member_since.is_some_and(|since| now.since(since) >= READY_AFTER)
+    }
+
+    /// Returns whether a ticket holds it, and it is no member.
+    fn is_held(&self) -> bool {
+        self.recruit.ticket().is_some() && !self.recruit.has_joined()
+    }
+
+    fn takes_a_failure(&mut self, step: Step) -> bool {
+        takes(&mut self.fails, step)
+    }
+
+    fn takes_a_hang(&mut self, step: Step) -> bool {
+        takes(&mut self.hangs, step)
+    }
+
+    fn hear(&mut self, now: Instant, offer: Offer) {
+        self.heard.retain(|(_, known)| known.device != offer.device);
+        self.heard.push((now, offer));
+    }
+
+    fn offer(&self) -> Offer {
+        let busy = self.member_since.is_some().then(|| "a member of the pair".to_owned());
+        Offer {
+            device: self.name.to_owned(),
+            slot: Some(self.slot.number()),
+            platform: "linux/amd64".to_owned(),
+            free_bytes: 1 << 30,
+            reaches: vec!["can0".to_owned()],
+            images: if self.has_image { vec!["mission".to_owned()] } else { Vec::new() },
+            data: Vec::new(),
+            load: 0.0,
+            busy,
+            fenced: self.fenced,
+        }
+    }
+}
+
+/// Takes one of the troubles that are left for `step`.
+fn takes(left: &mut [(Step, u32)], step: Step) -> bool {
+    match left.iter_mut().find(|(at, left)| *at == step && *left > 0) {
+        Some((_, left)) => {
+            *left -= 1;
+            true
+        }
+        None => false,
+    }
+}
