@@ -412,7 +412,7 @@ impl<R: RecruitRules> Fleet<R> {
         for effect in effects {
             match effect {
                 Effect::Order { device, ticket, step } => {
-                    self.send_to(index, &device, Message::Order(ticket, step))
+                    self.send_to(index, &device, Message::Order(ticket, step));
                 }
                 Effect::Release { device, ticket } => self.send_to(index, &device, Message::Release(ticket)),
                 Effect::Fence { device } => {

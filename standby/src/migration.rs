@@ -314,7 +314,7 @@ impl Migration {
         match news {
             News::Look => {}
             News::Reported { device, ticket, outcome } => {
-                self.on_report(now, device, *ticket, outcome, &mut effects)
+                self.on_report(now, device, *ticket, outcome, &mut effects);
             }
             News::Ready(device) => self.on_ready(now, device, &mut effects),
             News::Fence(fencing) => {

@@ -271,7 +271,8 @@ mod tests {
 
     #[test]
     fn each_reason_keeps_a_device_out_and_is_told() {
-        let change: [(&str, fn(&mut Offer)); 7] = [
+        type Change = fn(&mut Offer);
+        let change: [(&str, Change); 7] = [
             ("no slot on this vehicle's bus", |offer| offer.slot = None),
             ("no slot on this vehicle's bus", |offer| offer.slot = Some(4)),
             ("does not reach can0", |offer| offer.reaches = vec!["eth0".to_owned()]),
