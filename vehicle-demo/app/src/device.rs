@@ -35,7 +35,8 @@ const STEPS_MAX: usize = 16_384;
 /// So many steps go out in one line.
 const STEPS_IN_A_LINE: usize = 256;
 
-/// Runs a device until its input ends: the runner is gone, or wants it to.
+/// Runs a device until a signal ends it; with `ends_with_input` also until its input ends: the runner is gone, or wants it to.
+/// (Whom a service manager starts has no input from the beginning.)
 ///
 /// `law` drives, `check` is a second instance that repeats each of its steps.
 pub(crate) fn run<L, C>(
@@ -43,6 +44,7 @@ pub(crate) fn run<L, C>(
     law: L,
     check: C,
     surroundings: Surroundings<L::Memory>,
+    ends_with_input: bool,
 ) -> Result<(), Failure>
 where
     L: Controller<State = State, Command = Command> + Send + 'static,
@@ -103,7 +105,7 @@ where
         None => None,
     };
     let (tell, told) = mpsc::channel();
-    listen(&tell).map_err(|error| Failure::machine(&format!("listening to signals: {error}")))?;
+    listen(&tell, ends_with_input).map_err(|error| Failure::machine(&format!("listening to signals: {error}")))?;
     let ends = Arc::new(AtomicBool::new(false));
     let is_to_end = ends.clone();
     let mut handed = match std::env::var_os(MISSION_STATE) {
@@ -149,8 +151,9 @@ where
     Ok(())
 }
 
-/// Hands the lines of the input to `tell`; `None` when it has ended, or a signal says that this process is to end.
-fn listen(tell: &mpsc::Sender<Option<String>>) -> std::io::Result<()> {
+/// Hands the lines of the input to `tell`; `None` when a signal says that this process is to end, or its input has, if that is to
+/// mean the same.
+fn listen(tell: &mpsc::Sender<Option<String>>, ends_with_input: bool) -> std::io::Result<()> {
     let of_signals = tell.clone();
     signals::listen(move |told| match told {
         Told::End => drop(of_signals.send(None)),
@@ -161,7 +164,9 @@ fn listen(tell: &mpsc::Sender<Option<String>>) -> std::io::Result<()> {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
             drop(of_input.send(Some(line)));
         }
-        drop(of_input.send(None));
+        if ends_with_input {
+            drop(of_input.send(None));
+        }
     })?;
     Ok(())
 }

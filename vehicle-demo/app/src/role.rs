@@ -53,7 +53,9 @@ where
     };
     let role = read.and_then(|text| serde_json::from_str::<Role>(&text).map_err(|error| error.to_string()));
     let result = match role {
-        Ok(Role::Device(spec)) => tied(spec.common.parent).and_then(|()| be_device(&spec, factory)),
+        Ok(Role::Device(device)) => {
+            tied(device.common.parent).and_then(|()| be_device(&device, factory, spec.is_none()))
+        }
         Ok(Role::Vehicle(spec)) => tied(spec.common.parent).and_then(|()| vehicle::run(&spec)),
         Err(error) => {
             eprintln!("`role` is for the runner, which tells the process who it is: {error}; call `run` instead");
@@ -73,7 +75,7 @@ fn tied(parent: Option<u32>) -> Result<(), Failure> {
     parent.map_or(Ok(()), die_with_parent).map_err(|error| Failure::machine(&error))
 }
 
-fn be_device<L, F>(spec: &DeviceSpec, factory: &F) -> Result<(), Failure>
+fn be_device<L, F>(spec: &DeviceSpec, factory: &F, ends_with_input: bool) -> Result<(), Failure>
 where
     L: Controller<State = State, Command = Command> + Clone + Send + 'static,
     F: Fn(&Setup) -> L,
@@ -81,10 +83,10 @@ where
     let setup = Setup { course: Arc::new(spec.common.course.clone()), tuning: spec.tuning };
     let (law, check) = (factory(&setup), factory(&setup));
     if !spec.fallible.law {
-        return device::run(spec, law, check, Surroundings::of(spec, None));
+        return device::run(spec, law, check, Surroundings::of(spec, None), ends_with_input);
     }
     let (faults, stage) = law_faults();
-    device::run(spec, Faulty::new(law, stage), check, Surroundings::of(spec, Some(faults)))
+    device::run(spec, Faulty::new(law, stage), check, Surroundings::of(spec, Some(faults)), ends_with_input)
 }
 
 /// Says a line to the runner. A runner that is gone hears nothing, and its death ends this process.

@@ -5,7 +5,12 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use tools::vehicle::{Vehicle, device};
 use tools::{assert_nothing_wrong_was_acted_on, program, stalled, text};
+
+use twinhelm_hal::term::Slot;
+use twinhelm_rigs::host::spec::{Role, Says};
+use twinhelm_standby::{Config, Parameters};
 
 mod tools;
 
@@ -162,4 +167,29 @@ fn a_port_in_use_is_named() {
     let message = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{message}");
     assert!(message.contains(&port.to_string()), "{message}");
+}
+
+#[test]
+fn a_device_that_a_service_manager_starts_has_no_input_and_runs_until_a_signal() {
+    let config = Config::new(Parameters::at_period(Duration::from_millis(10))).expect("the profile");
+    let bus = format!("service-{}", std::process::id());
+    let vehicle = Vehicle::start(config, &bus, None);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("role.json");
+    let role = Role::Device(device(config, &bus, Slot::LEFT, None));
+    std::fs::write(&path, serde_json::to_vec(&role).expect("it has a form")).expect("a file");
+    let mut process = program()
+        .args(["role", "--spec"])
+        .arg(&path)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let said = BufReader::new(process.stdout.take().expect("its output")).lines().map_while(Result::ok);
+    let steps = said.filter(|line| matches!(serde_json::from_str(line), Ok(Says::Steps(_))));
+    assert_eq!(steps.take(20).count(), 20, "it turns, and goes on turning");
+    let kill = Command::new("kill").arg(process.id().to_string()).status().expect("kill runs");
+    assert!(kill.success());
+    assert_eq!(process.wait().expect("it ends").code(), Some(0));
+    vehicle.finish();
 }

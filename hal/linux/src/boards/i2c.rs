@@ -131,16 +131,13 @@ fn by_smbus(bus: &mut LinuxI2CDevice, operations: &mut [Operation<'_>]) -> Resul
     let done = match operations {
         [Operation::Write([register])] => bus.smbus_write_byte(*register),
         [Operation::Write([register, value])] => bus.smbus_write_byte_data(*register, *value),
-        [Operation::Write([register, values @ ..])] if (3..=BLOCK_MAX).contains(&values.len()) => {
+        [Operation::Write([register, values @ ..])] if (2..=BLOCK_MAX).contains(&values.len()) => {
             bus.smbus_write_i2c_block_data(*register, values)
-        }
-        // Its low byte is the first on the wire.
-        [Operation::Write([register, first, second])] => {
-            bus.smbus_write_word_data(*register, u16::from_le_bytes([*first, *second]))
         }
         [Operation::Write([register]), Operation::Read([value])] => {
             bus.smbus_read_byte_data(*register).map(|read| *value = read)
         }
+        // Its low byte is the first on the wire.
         [Operation::Write([register]), Operation::Read([first, second])] => {
             bus.smbus_read_word_data(*register).map(|read| [*first, *second] = read.to_le_bytes())
         }

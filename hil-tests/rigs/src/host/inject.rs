@@ -141,16 +141,18 @@ where
             }
             Kind::Power => {
                 // At once it computes nothing any more. Then the cables: what dies on a live cable says good-bye.
-                if on && let Some(device) = &mut self.devices[slot.index()] {
-                    if self.host.boards.is_some() {
-                        device.has_lost_its_board();
-                    } else {
-                        device.signal(Signal::STOP).await;
-                    }
+                // A board without power closes its connection itself, and that is no news.
+                let board = self.devices[slot.index()].take_if(|_| on && self.host.boards.is_some());
+                if on && let Some(device) = &self.devices[slot.index()] {
+                    device.signal(Signal::STOP).await;
                 }
                 let done = self.cables.set_power(slot, !on);
                 self.meanwhile(done).await??;
-                if on {
+                if let Some(mut device) = board {
+                    device.has_lost_its_board();
+                    self.on_down(slot);
+                    self.meanwhile(tokio::spawn(device.kill())).await?;
+                } else if on {
                     self.end_device(slot, false).await?;
                 } else if self.devices[slot.index()].is_none() {
                     self.start_device(slot).await?;

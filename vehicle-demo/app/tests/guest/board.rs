@@ -272,7 +272,7 @@ fn inside_a_hung_law_lets_the_watchdog_bite_and_a_clean_stop_does_not() {
     parameters.ftti = Duration::from_millis(400);
     let config = Config::new(parameters).unwrap();
     let vehicle = Vehicle::start(config, "board", Some("can0"));
-    let start = || Device::start(config, "board", Slot::LEFT, "can0", Some(TIMEOUT));
+    let start = || Device::start(config, "board", Slot::LEFT, "can0", TIMEOUT);
 
     let device = start();
     turns_for(&device, 2 * TIMEOUT);

@@ -37,7 +37,7 @@ cat >/run/ssh/switch <<'SWITCH'
 #!/bin/sh
 # A relay of sorts: takes a board's power (everything on it is gone), or gives it back (its server comes up).
 case $2 in
-    off) ip link set $1 down; for pid in $(ip netns pids $1); do kill -9 $pid; done ;;
+    off) kill -9 $(ip netns pids $1); ip link set $1 down ;;
     on) ip link set $1 up; ip netns exec $1 dropbear -r /run/ssh/host -P /run/ssh/$1.pid -s ;;
 esac
 SWITCH

@@ -8,6 +8,7 @@ use twinhelm_hal::cycle::Cycle;
 use twinhelm_hal::frame::{CommandFrame, Frame};
 use twinhelm_hal::signals::Signals;
 use twinhelm_hal::term::{Slot, Term};
+use twinhelm_rigs::host::addresses::{Addresses, endpoint};
 use twinhelm_rigs::host::spec::{Common, DeviceSpec, Fallible, Role, Says, VehicleLine, VehicleSpec, WatchdogSpec};
 use twinhelm_standby::Config;
 use twinhelm_vehicle::course::Course;
@@ -116,27 +117,32 @@ pub struct Device {
     said: mpsc::Receiver<Says>,
 }
 
+/// Returns who a controller is: in `slot`, with the sensors of the vehicle on `bus`, on the CAN interface `can` or on that bus.
+pub fn device(config: Config, bus: &str, slot: Slot, can: Option<&str>) -> DeviceSpec {
+    DeviceSpec {
+        common: common(config, bus, true),
+        slot,
+        tuning: Tuning::default(),
+        listen: vec![endpoint(Addresses::of(std::process::id(), 0).left)],
+        connect: Vec::new(),
+        link_lease: config.link_lease,
+        keep_alive: 4,
+        fallible: Fallible { law: true, ..Fallible::default() },
+        network: None,
+        can: can.map(str::to_owned),
+        readings_at: None,
+        watchdog: None,
+    }
+}
+
 impl Device {
     /// Starts it on the CAN interface `can`, with the sensors of the vehicle on `bus`, and with the machine's watchdog.
-    pub fn start(config: Config, bus: &str, slot: Slot, can: &str, watchdog: Option<Duration>) -> Self {
+    pub fn start(config: Config, bus: &str, slot: Slot, can: &str, watchdog: Duration) -> Self {
         let (process, input, said) = start();
-        let mut device = Self { process, input, said };
-        let watchdog = watchdog.map(|timeout| WatchdogSpec { path: "/dev/watchdog".into(), timeout });
-        device.tell(&Role::Device(DeviceSpec {
-            common: common(config, bus, true),
-            slot,
-            tuning: Tuning::default(),
-            listen: vec!["tcp/127.0.0.1:0".to_owned()],
-            connect: Vec::new(),
-            link_lease: config.link_lease,
-            keep_alive: 4,
-            fallible: Fallible { law: true, ..Fallible::default() },
-            network: None,
-            can: Some(can.to_owned()),
-            readings_at: None,
-            watchdog,
-        }));
-        device
+        let watchdog = Some(WatchdogSpec { path: "/dev/watchdog".into(), timeout: watchdog });
+        let mut started = Self { process, input, said };
+        started.tell(&Role::Device(DeviceSpec { watchdog, ..device(config, bus, slot, Some(can)) }));
+        started
     }
 
     /// Tells it a line.
