@@ -4,6 +4,8 @@
 //! files, read-only, so the programs that were built here run in it unchanged, and one folder that it may write to. It has
 //! one processor, and the machine under it schedules it as it likes: what it measures proves order, never latency.
 
+pub mod inside;
+
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use std::ffi::OsStr;

@@ -85,15 +85,17 @@ impl From<HostError> for Problem {
 
 /// Reads the settings that the command line names.
 fn settings_of(vehicle: &Vehicle) -> Result<Settings, Problem> {
-    if let Some(path) = &vehicle.config {
+    // The one core of a guest is everybody's.
+    let slow = (vehicle.rig == Rig::Guest).then_some("25hz");
+    settings_named(vehicle.config.as_deref(), vehicle.profile.as_deref().or(slow))
+}
+
+/// Reads the settings out of a file, or else the built-in ones of a profile.
+fn settings_named(config: Option<&Path>, profile: Option<&str>) -> Result<Settings, Problem> {
+    if let Some(path) = config {
         return Settings::parse(&path.display().to_string(), &output::read(path)?).map_err(Problem::bad_input);
     }
-    match &vehicle.profile {
-        Some(name) => Settings::profile(name).map_err(Problem::bad_input),
-        // Its one core is everybody's.
-        None if vehicle.rig == Rig::Guest => Settings::profile("25hz").map_err(Problem::bad_input),
-        None => Ok(Settings::default()),
-    }
+    profile.map_or_else(|| Ok(Settings::default()), Settings::profile).map_err(Problem::bad_input)
 }
 
 /// Two devices with different laws do not stand by for each other: the law's name is part of the digest (FNV-1a).

@@ -24,17 +24,23 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// Stalls beyond the gate lease of the guest's profile, in ms: then a takeover, or a standby that is not ready, is no wonder.
 const STALL_MAX_MS: f64 = 120.0;
 
+/// Drives in a guest for so long with `faults`. Returns the report, and what was shown and said.
+fn drive(duration: &str, faults: &[&str]) -> (serde_json::Value, String, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let json = folder.path().join("report.json");
+    let arguments = ["run", "--rig", "guest", "--plain", "--duration", duration, "--json"];
+    let faults = faults.iter().flat_map(|fault| ["--fault", *fault]);
+    let output = program().args(arguments).arg(&json).args(faults).output().expect("the program runs");
+    let (shown, said) = (text(&output.stdout), text(&output.stderr));
+    let report = std::fs::read_to_string(json).unwrap_or_else(|_| panic!("no report: {shown}{said}"));
+    println!("{shown}");
+    (serde_json::from_str(&report).expect("a report"), shown, said)
+}
+
 /// Drives in a guest for six seconds with `fault` in it. Returns the report, or `None` when the machine stalled too much for
 /// it to be judged.
 fn run(fault: &str) -> Option<serde_json::Value> {
-    let folder = tempfile::tempdir().expect("a folder");
-    let json = folder.path().join("report.json");
-    let arguments = ["run", "--rig", "guest", "--plain", "--duration", "6s", "--fault", fault, "--json"];
-    let output = program().args(arguments).arg(&json).output().expect("the program runs");
-    let (shown, said) = (text(&output.stdout), text(&output.stderr));
-    let report = std::fs::read_to_string(json).unwrap_or_else(|_| panic!("no report: {shown}{said}"));
-    let report: serde_json::Value = serde_json::from_str(&report).expect("a report");
-    println!("{shown}");
+    let (report, shown, said) = drive("6s", &[fault]);
     if has_stalled(&report) {
         println!("not judged, the machine stalled: {shown}");
         return None;
@@ -177,12 +183,17 @@ fn two_devices_with_one_number_are_noticed_and_named_and_the_other_one_drives() 
     }
 }
 
+/// Asserts that the ignored test `name` of this program passes in `guest`.
+fn passes_inside(guest: &Guest, name: &str) {
+    let verdict = guest.run_own_test(name, PATIENCE).unwrap();
+    println!("{}", verdict.log);
+    assert!(verdict.code == 0 && verdict.log.contains("1 passed"), "{}", verdict.log);
+}
+
 #[test]
 fn a_log_that_canplayer_replays_drives_the_vehicle_and_hostile_traffic_does_not() {
     let name = "hostile::inside_a_replayed_log_drives_the_vehicle_and_hostile_traffic_does_not";
-    let verdict = Guest::find().unwrap().run_own_test(name, PATIENCE).unwrap();
-    println!("{}", verdict.log);
-    assert!(verdict.code == 0 && verdict.log.contains("1 passed"), "{}", verdict.log);
+    passes_inside(&Guest::find().unwrap(), name);
 }
 
 #[test]
@@ -197,17 +208,10 @@ fn a_bus_that_is_flooded_moves_no_actuator_and_costs_nobody_the_wheel() {
 
 #[test]
 fn an_estop_in_the_middle_of_a_takeover_stops_the_vehicle_on_the_kernels_bus_too() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let json = folder.path().join("report.json");
-    let faults = ["--fault", "kill@1s:left", "--fault", "estop@1060ms"];
-    let arguments = ["run", "--rig", "guest", "--plain", "--duration", "4s", "--json"];
-    let output = program().args(arguments).arg(&json).args(faults).output().expect("the program runs");
-    let shown = text(&output.stdout) + &text(&output.stderr);
-    let report = std::fs::read_to_string(json).unwrap_or_else(|_| panic!("no report: {shown}"));
-    let report: serde_json::Value = serde_json::from_str(&report).expect("a report");
+    let (report, shown, said) = drive("4s", &["kill@1s:left", "estop@1060ms"]);
     // Whatever was acted on behind it would be a broken invariant; without commands the deadlines of three seconds are missed.
-    assert_eq!(report["broken"], serde_json::json!([]), "{shown}");
-    assert!(report["missed_deadlines"].as_u64() > Some(50), "{shown}");
+    assert_eq!(report["broken"], serde_json::json!([]), "{shown}{said}");
+    assert!(report["missed_deadlines"].as_u64() > Some(50), "{shown}{said}");
 }
 
 #[test]
@@ -242,9 +246,7 @@ fn board() -> Option<Guest> {
 fn a_gate_drives_a_boards_pins_and_the_button_stops_it() {
     let Some(guest) = board() else { return };
     let name = "board::inside_a_gate_drives_a_boards_pins_and_the_button_stops_it";
-    let verdict = guest.run_own_test(name, PATIENCE).unwrap();
-    println!("{}", verdict.log);
-    assert!(verdict.code == 0 && verdict.log.contains("1 passed"), "{}", verdict.log);
+    passes_inside(&guest, name);
 }
 
 #[test]

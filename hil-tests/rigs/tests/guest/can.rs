@@ -1,6 +1,5 @@
 //! The SocketCAN door against the kernel, and against the tools that everybody uses.
 
-use super::conformance::call;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use twinhelm_hal::frame::{COMMAND_ID, COUNTERS_ID, Frame, STATUS_ID};
@@ -8,6 +7,7 @@ use twinhelm_hal::ports::{Bus as _, Confinement, Received};
 use twinhelm_hal::time::Duration;
 use twinhelm_linux::can::{CanBus, Interface, OpenError, Setup, Wants};
 use twinhelm_linux::clock;
+use twinhelm_rigs::guest::inside::call;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const PERIOD: Duration = Duration::from_millis(10);

@@ -2,7 +2,6 @@
 //! carries frames from each pair to the others. Cutting a cable takes the gateway's rules away.
 
 use std::collections::VecDeque;
-use std::process::Command;
 use twinhelm_hal::bus::{Cable, STATIONS, Station};
 use twinhelm_hal::frame::Frame;
 use twinhelm_hal::ports::{Bus as _, Received};
@@ -11,19 +10,12 @@ use twinhelm_hil::bus_conformance::{self as suite, BusUnderTest, Medium};
 use twinhelm_linux::can::{CanBus, Wants};
 use twinhelm_linux::clock;
 use twinhelm_linux::scheduling::lower_to_idle;
+use twinhelm_rigs::guest::inside::call;
 
 /// So many stations does the suite use.
 const USED: usize = 5;
 /// Long enough for any machine; a test that waits for so long has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Runs `program` with the words of `line`.
-pub fn call(line: &str) {
-    let mut words = line.split(' ');
-    let mut command = Command::new(words.next().unwrap());
-    let done = command.args(words).output().unwrap();
-    assert!(done.status.success(), "{line}: {}", String::from_utf8_lossy(&done.stderr));
-}
 
 struct KernelBus {
     fd: bool,

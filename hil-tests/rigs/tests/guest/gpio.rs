@@ -14,33 +14,10 @@ use twinhelm_hal::units::{Metres, Volts};
 use twinhelm_linux::boards::{BatteryMonitor, EncoderLines, I2cBus, InputLine, LineAt, OutputLine, Plausible};
 use twinhelm_linux::boards::{ServoBoard, Watchdog, Wiring};
 use twinhelm_linux::clock;
-
-const CHIP: &str = "/dev/gpiochip0";
-const SIM: &str = "/sys/devices/platform/gpio-sim.0/gpiochip0";
-
-/// Makes a chip of eight lines.
-fn make_chip() {
-    super::conformance::call("mount -t configfs none /sys/kernel/config");
-    let chip = Path::new("/sys/kernel/config/gpio-sim/board");
-    fs::create_dir(chip).unwrap();
-    fs::create_dir(chip.join("bank0")).unwrap();
-    fs::write(chip.join("bank0/num_lines"), "8").unwrap();
-    fs::write(chip.join("live"), "1").unwrap();
-}
+use twinhelm_rigs::guest::inside::{CHIP, is_high, make_chip, pull};
 
 fn at(offset: u32, active: ActiveLevel) -> LineAt {
     LineAt { chip: CHIP.into(), offset, active }
-}
-
-/// Pulls a line from outside.
-fn pull(offset: u32, high: bool) {
-    let way = if high { "pull-up" } else { "pull-down" };
-    fs::write(format!("{SIM}/sim_gpio{offset}/pull"), way).unwrap();
-}
-
-/// Returns the level of a line as it is seen from outside.
-fn level(offset: u32) -> bool {
-    fs::read_to_string(format!("{SIM}/sim_gpio{offset}/value")).unwrap().trim() == "1"
 }
 
 #[test]
@@ -50,11 +27,11 @@ fn inside_lines_are_driven_and_read_and_one_that_is_taken_is_named() {
     for (offset, active) in [(0, ActiveLevel::High), (1, ActiveLevel::Low)] {
         let mut enable = OutputLine::open(Backend::Linux, &at(offset, active)).unwrap();
         let yes = active == ActiveLevel::High;
-        assert_eq!(level(offset), !yes, "open, it says no");
+        assert_eq!(is_high(offset), !yes, "open, it says no");
         enable.set_high().unwrap();
-        assert_eq!(level(offset), yes);
+        assert_eq!(is_high(offset), yes);
         enable.set_low().unwrap();
-        assert_eq!(level(offset), !yes);
+        assert_eq!(is_high(offset), !yes);
 
         let taken = OutputLine::open(Backend::Linux, &at(offset, active)).unwrap_err().to_string();
         assert!(taken.contains(&format!("line {offset} of {CHIP} is in use by \"twinhelm\"")), "{taken}");

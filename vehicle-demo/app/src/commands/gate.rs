@@ -1,6 +1,6 @@
 //! `gate`: opens what a board's file names, and runs the gate in front of it until it is told to end.
 
-use super::{Exit, Problem};
+use super::{Exit, Problem, settings_named};
 use crate::cli::GateArgs;
 use crate::gate::{Doors, LocalGate, Standing, Wishes};
 use crate::output;
@@ -24,7 +24,6 @@ use twinhelm_linux::realtime::{self, Next, RealTimeThread};
 use twinhelm_linux::scheduling::Priority;
 use twinhelm_standby::Config;
 use twinhelm_vehicle::board::{self, BoardConfig, Encoder, Line, ServoChip, Watchdog};
-use twinhelm_vehicle::config::Settings;
 use twinhelm_vehicle::signals::LIMITS;
 
 /// A gate sends a status and a counters frame in one turn.
@@ -45,13 +44,7 @@ pub(crate) fn gate(args: &GateArgs) -> Result<Exit, Problem> {
         output::print(board::EXAMPLE.trim_end());
         return Ok(Exit::Holds);
     };
-    let settings = match (&args.config, &args.profile) {
-        (Some(path), _) => {
-            Settings::parse(&path.display().to_string(), &output::read(path)?).map_err(Problem::bad_input)?
-        }
-        (None, Some(name)) => Settings::profile(name).map_err(Problem::bad_input)?,
-        (None, None) => Settings::default(),
-    };
+    let settings = settings_named(args.config.as_deref(), args.profile.as_deref())?;
     let config = settings.config(None).map_err(Problem::bad_input)?;
     let board = BoardConfig::parse(&path.display().to_string(), &output::read(path)?, &config);
     let board = board.map_err(Problem::bad_input)?;

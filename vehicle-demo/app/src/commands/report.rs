@@ -1,11 +1,10 @@
 //! `report`, `check` and `scenarios`: what is shown without driving.
 
-use super::{Exit, Problem, exit_of};
+use super::{Exit, Problem, exit_of, settings_named};
 use crate::output;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use twinhelm_hil::scenario::scenarios as built_in;
-use twinhelm_vehicle::config::Settings;
 use twinhelm_vehicle::report::{Report, SCHEMA, text};
 
 /// `report`
@@ -38,12 +37,10 @@ fn read_report(path: &Path) -> Result<Report, Problem> {
 /// `check`
 pub(crate) fn check(path: Option<&Path>, period: Option<Duration>, profile: Option<&str>) -> Result<Exit, Problem> {
     let Some(path) = path else {
-        let settings = profile.map_or_else(|| Ok(Settings::default()), Settings::profile);
-        output::print(settings.map_err(Problem::bad_input)?.text().trim_end());
+        output::print(settings_named(None, profile)?.text().trim_end());
         return Ok(Exit::Holds);
     };
-    let settings =
-        Settings::parse(&path.display().to_string(), &output::read(path)?).map_err(Problem::bad_input)?;
+    let settings = settings_named(Some(path), None)?;
     let config = settings.config(period).map_err(Problem::bad_input)?;
     let milliseconds = |span: Duration| span.as_secs_f64() * 1e3;
     output::print(format_args!("{}: ok", path.display()));

@@ -16,6 +16,7 @@ use twinhelm_linux::boards::{I2cBus, Watchdog};
 use twinhelm_linux::can::{CanBus, Wants};
 use twinhelm_linux::clock::now;
 use twinhelm_rigs::guest::WINDOW;
+use twinhelm_rigs::guest::inside::{call, is_high, make_chip, pull};
 use twinhelm_rigs::host::spec::{DeviceLine, Says};
 use twinhelm_standby::{Config, Parameters};
 
@@ -57,37 +58,9 @@ silence_ms = 2000
 timeout_ms = 60000
 "#;
 
-fn call(line: &str) {
-    let mut words = line.split(' ');
-    let done = Command::new(words.next().unwrap()).args(words).output().unwrap();
-    assert!(done.status.success(), "{line}: {}", String::from_utf8_lossy(&done.stderr));
-}
-
-fn make_board() {
-    call("mount -t configfs none /sys/kernel/config");
-    let chip = Path::new("/sys/kernel/config/gpio-sim/board");
-    std::fs::create_dir(chip).unwrap();
-    std::fs::create_dir(chip.join("bank0")).unwrap();
-    std::fs::write(chip.join("bank0/num_lines"), "8").unwrap();
-    std::fs::write(chip.join("live"), "1").unwrap();
-    make_bus();
-}
-
 fn make_bus() {
     call("ip link add can0 type vcan");
     call("ip link set can0 up");
-}
-
-fn line(offset: u32, what: &str) -> String {
-    format!("/sys/devices/platform/gpio-sim.0/gpiochip0/sim_gpio{offset}/{what}")
-}
-
-fn pull(offset: u32, high: bool) {
-    std::fs::write(line(offset, "pull"), if high { "pull-up" } else { "pull-down" }).unwrap();
-}
-
-fn is_high(offset: u32) -> bool {
-    std::fs::read_to_string(line(offset, "value")).unwrap().trim() == "1"
 }
 
 /// Returns a channel's pulse in counts of 20 ms / 4,096; `None` while it gives none.
@@ -180,7 +153,8 @@ fn gate(more: &[&str]) -> Command {
 #[test]
 #[ignore = "runs in the guest"]
 fn inside_a_gate_drives_a_boards_pins_and_the_button_stops_it() {
-    make_board();
+    make_chip();
+    make_bus();
     std::fs::write(format!("{WINDOW}/board.toml"), BOARD).unwrap();
     let bus = CanBus::open("can0", Wants::All, 1, PERIOD, false).unwrap();
     let mut driver = Driver { bus, term: Term::new(4), cycle: 0 };

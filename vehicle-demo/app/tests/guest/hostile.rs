@@ -12,6 +12,7 @@ use twinhelm_hal::term::{SLOTS, Slot, Term};
 use twinhelm_hil::rng::Rng;
 use twinhelm_linux::can::{CanBus, Wants};
 use twinhelm_linux::clock::now;
+use twinhelm_rigs::guest::inside::call;
 use twinhelm_standby::{Config, Parameters};
 use twinhelm_vehicle::report::log::Event;
 
@@ -25,12 +26,6 @@ fn config() -> Config {
     let mut parameters = Parameters::at_period(PERIOD);
     parameters.ftti = Duration::from_millis(400);
     Config::new(parameters).unwrap()
-}
-
-fn call(line: &str) {
-    let mut words = line.split(' ');
-    let done = Command::new(words.next().unwrap()).args(words).output().unwrap();
-    assert!(done.status.success(), "{line}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
 /// Writes a log as `candump -L` does: `COMMANDS` commands from `first` on, one each period, counting up in the steering.
