@@ -15,15 +15,14 @@ use std::time::Duration;
 use twinhelm_hal::term::{Slot, Term};
 use twinhelm_hal::time::Instant;
 use twinhelm_standby::migration::{
-    AsDesigned, Effect, End, Fencing, Migration, News, Outcome, Recruit, RecruitEffect, RecruitNews, RecruitRules,
-    Step, TICKET_LEASE, Ticket,
+    AsDesigned, BusView, Effect, End, Event, Fencing, News, Outcome, Recruit, RecruitEffect, RecruitNews,
+    RecruitRules, Step, TICKET_LEASE, Ticket, View,
 };
+use twinhelm_standby::orchestrator::{Orchestrator, Seen};
 use twinhelm_standby::pool::{Needs, Offer, rank};
 
 /// The grain of the simulation.
 const TICK: Duration = Duration::from_millis(50);
-/// A holder without a ready standby looks for a spare after so long: a device that restarts comes back sooner.
-const ALONE_FOR: Duration = Duration::from_secs(2);
 /// A standby takes over within a few periods.
 const TAKEOVER: Duration = Duration::from_millis(50);
 /// A member is ready so long after it came.
@@ -72,15 +71,19 @@ struct Device<R: RecruitRules> {
     doing: Option<(Step, Option<Instant>)>,
     fails: Vec<(Step, u32)>,
     hangs: Vec<(Step, u32)>,
-    migration: Option<Migration>,
-    numbers: u32,
-    /// Who was ready beside it last.
-    peer: &'static str,
-    /// Whom it had shut down. The order is kept, and given again to one that comes back without knowing of it.
-    fence_orders: Vec<String>,
-    alone_since: Option<Instant>,
+    orchestrator: Orchestrator,
+    /// What its agent saw last.
+    saw: Saw,
     heard: Vec<(Instant, Offer)>,
     offered_at: Instant,
+}
+
+/// What an agent sees of the pair.
+#[derive(Clone, Debug, Default)]
+struct Saw {
+    holds: Option<Term>,
+    able: Vec<String>,
+    on_bus: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -148,8 +151,8 @@ impl<R: RecruitRules> Fleet<R> {
         let mut whole_since = None;
         while self.now < until {
             self.tick();
-            let is_quiet =
-                self.now > self.last_trouble && self.devices.iter().all(|device| device.migration.is_none());
+            let is_quiet = self.now > self.last_trouble
+                && self.devices.iter().all(|device| device.orchestrator.migration().is_none());
             whole_since = if self.is_whole() && is_quiet { whole_since.or(Some(self.now)) } else { None };
             if whole_since.is_some_and(|since| self.now.since(since) > 2 * TICKET_LEASE) {
                 break;
@@ -265,16 +268,18 @@ impl<R: RecruitRules> Fleet<R> {
 
     fn let_devices_come_back(&mut self) {
         let now = self.now;
+        let members = self.members().count();
         for device in &mut self.devices {
             if device.comes_back.is_some_and(|at| at <= now) {
                 device.comes_back = None;
                 device.alive = true;
-                // Its agent starts the mission that it is configured for, unless an order on its disk forbids it.
-                device.member_since = (device.is_original && !device.fenced).then_some(now);
+                // Its agent starts the mission that it is configured for, unless an order on its disk forbids it, or two
+                // others are on the bus (M9).
+                device.member_since = (device.is_original && !device.fenced && members < 2).then_some(now);
             }
             if device.mission_back.is_some_and(|at| at <= now) {
                 device.mission_back = None;
-                device.member_since = (device.alive && !device.fenced).then_some(now);
+                device.member_since = (device.alive && !device.fenced && members < 2).then_some(now);
             }
         }
     }
@@ -303,26 +308,30 @@ impl<R: RecruitRules> Fleet<R> {
             if !self.devices[to].alive {
                 continue;
             }
-            let adopted = self.holder.map(|_| self.term);
             match message {
                 Message::Offer(offer) => {
-                    if self.devices[to].fence_orders.contains(&offer.device) && !offer.fenced {
+                    if self.devices[to].orchestrator.on_offer(&offer).is_some() {
                         self.send(to, from, Message::Fence);
                     }
                     self.devices[to].hear(now, offer);
                 }
-                Message::Order(ticket, step) => self.recruit(to, &RecruitNews::Order(ticket, step), adopted),
-                Message::Release(ticket) => self.recruit(to, &RecruitNews::Release(ticket), adopted),
+                Message::Order(ticket, step) => self.recruit(to, &RecruitNews::Order(ticket, step)),
+                Message::Release(ticket) => self.recruit(to, &RecruitNews::Release(ticket)),
                 Message::Report(ticket, outcome) => {
                     let device = self.devices[from].name.to_owned();
-                    self.migrate(to, &News::Reported { device, ticket, outcome });
+                    self.orchestrate(to, &News::Reported { device, ticket, outcome });
                 }
                 Message::Fence => {
                     let device = &mut self.devices[to];
-                    (device.fenced, device.member_since) = (true, None);
+                    (device.fenced, device.member_since, device.mission_back) = (true, None, None);
+                    let effects = device.recruit.fence();
+                    self.carry_out(to, effects);
                     self.send(to, from, Message::Fenced);
                 }
-                Message::Fenced => self.migrate(to, &News::Fence(Fencing::Fenced)),
+                Message::Fenced => {
+                    let device = self.devices[from].name.to_owned();
+                    self.orchestrate(to, &News::Fence { device, fencing: Fencing::Fenced });
+                }
             }
         }
     }
@@ -330,7 +339,6 @@ impl<R: RecruitRules> Fleet<R> {
     /// What an agent does of itself.
     fn act(&mut self, index: usize) {
         let now = self.now;
-        let adopted = self.holder.map(|_| self.term);
         if let Some((step, Some(done_at))) = self.devices[index].doing
             && done_at <= now
         {
@@ -342,12 +350,12 @@ impl<R: RecruitRules> Fleet<R> {
                 true => RecruitNews::Failed(step, "it failed".to_owned()),
                 false => RecruitNews::Done(step),
             };
-            if step == Step::Join && news == RecruitNews::Done(Step::Join) {
+            self.recruit(index, &news);
+            if self.devices[index].recruit.has_joined() && !self.devices[index].is_member() && step == Step::Join {
                 self.devices[index].member_since = Some(now);
             }
-            self.recruit(index, &news, adopted);
         }
-        self.recruit(index, &RecruitNews::Look, adopted);
+        self.recruit(index, &RecruitNews::Look);
         if now.since(self.devices[index].offered_at) >= OFFER_EVERY {
             self.devices[index].offered_at = now;
             let offer = self.devices[index].offer();
@@ -355,43 +363,29 @@ impl<R: RecruitRules> Fleet<R> {
                 self.send(index, to, Message::Offer(offer.clone()));
             }
         }
-        self.orchestrate(index);
+        self.orchestrate(index, &News::Look);
     }
 
-    fn orchestrate(&mut self, index: usize) {
+    /// Has an agent look at the pair, unless it is blind: then it goes on as if nothing had changed.
+    fn look(&mut self, index: usize) {
         let now = self.now;
         if self.devices[index].blind_until > now {
-            // It goes on as if nothing had changed.
-            self.migrate(index, &News::Look);
             return;
         }
-        let own = self.devices[index].name;
-        let ready = self.devices.iter().filter(|device| device.is_ready(now)).map(|device| device.name);
-        let others: Vec<_> = ready.filter(|name| *name != own).collect();
-        if let Some(peer) = others.first() {
-            self.devices[index].peer = peer;
-        }
-        if self.holder != Some(index) {
-            self.devices[index].alone_since = None;
-            self.migrate(index, &News::Superseded);
-            return;
-        }
-        let device = &mut self.devices[index];
-        if others.is_empty() {
-            let since = *device.alone_since.get_or_insert(now);
-            if now.since(since) >= ALONE_FOR && device.migration.is_none() {
-                device.migration = Some(Migration::new(now, device.peer.to_owned(), self.term, device.numbers));
-            }
-        } else {
-            device.alone_since = None;
-        }
-        for name in others {
-            self.migrate(index, &News::Ready(name.to_owned()));
-        }
-        self.migrate(index, &News::Look);
+        let others = || self.devices.iter().enumerate().filter(|(other, _)| *other != index);
+        let name = |(_, device): (usize, &Device<R>)| device.name.to_owned();
+        // The pair's own samples come over the fleet's network.
+        let is_seen = |device: &Device<R>| {
+            device.is_ready(now) && device.cut_until <= now && self.devices[index].cut_until <= now
+        };
+        let able = others().filter(|(_, device)| is_seen(device)).map(name).collect();
+        let on_bus = others().filter(|(_, device)| device.is_member()).map(name).collect();
+        let holds = (self.holder == Some(index)).then_some(self.term);
+        self.devices[index].saw = Saw { holds, able, on_bus };
     }
 
-    fn migrate(&mut self, index: usize, news: &News) {
+    fn orchestrate(&mut self, index: usize, news: &News) {
+        self.look(index);
         let now = self.now;
         let needs = Needs {
             platforms: vec!["linux/amd64".to_owned()],
@@ -401,34 +395,41 @@ impl<R: RecruitRules> Fleet<R> {
             data: "plan".to_owned(),
         };
         let device = &mut self.devices[index];
-        let Some(migration) = &mut device.migration else { return };
-        let effects = migration.step(now, news, &rank(now, &needs, &device.heard));
-        device.numbers = migration.next_number();
-        if let Some(end) = migration.end() {
-            self.ends.push(end.clone());
-            device.migration = None;
-            device.alone_since = None;
-        }
+        let pool = rank(now, &needs, &device.heard);
+        let Saw { holds, able, on_bus } = &device.saw;
+        let seen = Seen { holds: *holds, able, view: View { pool: &pool, on_bus } };
+        let effects = device.orchestrator.step(now, news, seen);
         for effect in effects {
             match effect {
                 Effect::Order { device, ticket, step } => {
                     self.send_to(index, &device, Message::Order(ticket, step));
                 }
                 Effect::Release { device, ticket } => self.send_to(index, &device, Message::Release(ticket)),
-                Effect::Fence { device } => {
-                    self.send_to(index, &device, Message::Fence);
-                    self.devices[index].fence_orders.push(device);
-                }
+                Effect::Fence { device } => self.send_to(index, &device, Message::Fence),
+                Effect::Note(Event::Ended(end)) => self.ends.push(end),
                 Effect::Note(_) => {}
             }
         }
     }
 
-    fn recruit(&mut self, index: usize, news: &RecruitNews, adopted: Option<Term>) {
+    fn recruit(&mut self, index: usize, news: &RecruitNews) {
+        let others =
+            self.devices.iter().enumerate().filter(|(other, device)| *other != index && device.is_member());
+        let bus = BusView { adopted: self.holder.map(|_| self.term), others: others.count() };
+        let effects = self.devices[index].recruit.step(self.now, news, bus);
+        self.carry_out(index, effects);
+    }
+
+    fn carry_out(&mut self, index: usize, effects: Vec<RecruitEffect>) {
         let now = self.now;
-        for effect in self.devices[index].recruit.step(now, news, adopted) {
+        for effect in effects {
             match effect {
                 RecruitEffect::Do(step) => {
+                    let ticket = self.devices[index].recruit.ticket();
+                    if step == Step::Join && ticket.map(|ticket| ticket.term) != self.holder.map(|_| self.term) {
+                        let (who, term) = (self.devices[index].name, self.term);
+                        self.broken.push(format!("F5: {who} joins by {ticket:?}, and the gates are in term {term}"));
+                    }
                     let takes = self.rng.span(Duration::from_millis(50), Duration::from_secs(3));
                     let hangs = self.devices[index].takes_a_hang(step);
                     self.devices[index].doing = Some((step, (!hangs).then_some(now + takes)));
@@ -466,16 +467,9 @@ impl<R: RecruitRules> Fleet<R> {
 
     /// F1.
     fn check(&mut self) {
-        let now = self.now;
-        let zero = Instant::from_nanos(1_000_000_000);
-        let came_back = |(index, device): &(usize, &Device<R>)| {
-            let is_holder = self.holder == Some(*index);
-            device.is_original && !is_holder && device.member_since.is_some_and(|since| since > zero)
-        };
-        let members = || self.devices.iter().enumerate().filter(|(_, device)| device.is_member());
-        let (members, returned) = (members().count(), members().filter(came_back).count());
-        if members > 2 + returned && self.broken.len() < 8 {
-            let at_s = now.seconds_after(zero);
+        let members = self.members().count();
+        if members > 2 && self.broken.len() < 8 {
+            let at_s = self.now.seconds_after(Instant::from_nanos(1_000_000_000));
             self.broken.push(format!("F1: {members} members at {at_s:.2} s, {}", self.standing()));
         }
     }
@@ -500,11 +494,8 @@ impl<R: RecruitRules> Device<R> {
             doing: None,
             fails: Vec::new(),
             hangs: Vec::new(),
-            migration: None,
-            numbers: 0,
-            peer: if index == 0 { "right" } else { "left" },
-            fence_orders: Vec::new(),
-            alone_since: None,
+            orchestrator: Orchestrator::default(),
+            saw: Saw::default(),
             heard: Vec::new(),
             offered_at: zero,
         }
@@ -516,8 +507,7 @@ impl<R: RecruitRules> Device<R> {
         (self.member_since, self.mission_back) = (None, None);
         self.recruit = Recruit::default();
         self.doing = None;
-        self.migration = None;
-        self.alone_since = None;
+        (self.orchestrator, self.saw) = (Orchestrator::default(), Saw::default());
         self.heard.clear();
     }
 

@@ -104,7 +104,7 @@ fn storm(seed: u64) -> Vec<(Duration, Trouble)> {
                 1 => Trouble::Dies(name, Some(rng.span(s(0.5), s(20.0)))),
                 2 => Trouble::Fails(name, step, times),
                 3 => Trouble::Hangs(name, step, times),
-                4 => Trouble::CutOff(name, rng.span(s(0.5), s(20.0))),
+                4 => Trouble::CutOff(name, rng.span(s(0.5), s(90.0))),
                 5 => Trouble::MissionDies(name, rng.span(s(0.5), s(5.0))),
                 6 => Trouble::Blind(name, rng.span(s(0.5), s(20.0))),
                 _ => Trouble::Loses(0.6, rng.span(s(0.5), s(20.0))),
@@ -151,11 +151,42 @@ fn a_recruit_that_joins_without_asking_the_gates() {
     let broken = |seed| {
         let mut fleet = Fleet::<JoinsUnasked>::new(seed, &SPARES, &troubles);
         fleet.run();
-        fleet.broken.iter().any(|what| what.starts_with("F4"))
+        fleet.broken.iter().any(|what| what.starts_with("F5"))
     };
     assert!((0..50).any(broken));
     for seed in 0..50 {
         assert!(run(seed, &SPARES, &troubles).is_whole(), "seed {seed}");
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct CountsNobody;
+
+impl RecruitRules for CountsNobody {
+    const COUNTS_MEMBERS: bool = false;
+}
+
+#[test]
+fn a_recruit_that_joins_as_the_third() {
+    // The faulty device comes back in the moment in which the spare joins.
+    let broken = |back: u32| {
+        let troubles = [(s(2.0), Trouble::Dies("right", Some(s(f64::from(back) * 0.05))))];
+        let mut fleet = Fleet::<CountsNobody>::new(back.into(), &SPARES, &troubles);
+        fleet.run();
+        fleet.broken.iter().any(|what| what.starts_with("F1"))
+    };
+    assert!((40..400).any(broken));
+    for back in 40u32..400 {
+        run(back.into(), &SPARES, &[(s(2.0), Trouble::Dies("right", Some(s(f64::from(back) * 0.05))))]);
+    }
+}
+
+#[test]
+fn a_standby_that_the_fleet_does_not_hear_keeps_its_place() {
+    // Its samples do not come, and the holder's agent looks for a spare; the bus knows better.
+    for seed in 0..50 {
+        let fleet = run(seed, &SPARES, &[(s(5.0), Trouble::CutOff("right", s(90.0)))]);
+        assert_eq!(fleet.members().collect::<Vec<_>>(), ["left", "right"], "seed {seed}");
     }
 }
 

@@ -22,6 +22,7 @@ pub mod input;
 pub mod ladder;
 pub mod migration;
 pub mod node;
+pub mod orchestrator;
 pub mod pilot;
 pub mod pool;
 pub mod readiness;

@@ -16,12 +16,16 @@
 //! that they have adopted (M3). An orchestrator whose holder lost the wheel can go on talking; nobody joins by its word. A recruit
 //! whose ticket is not renewed goes back to the pool (M4), unless it has joined: then it is a member like any other, and only an
 //! order takes it off the bus (M5).
+//!
+//! What keeps a third device off the bus is the bus: a recruit joins, and a device that boots takes part, only while at most one
+//! other is heard there (M9). So whoever is in the way goes first: a faulty device that is still heard is fenced before the recruit
+//! joins, and a recruit that joined and never became ready before another is chosen (M6).
 
 mod recruit;
 #[cfg(test)]
 mod tests;
 
-pub use recruit::{AsDesigned, Recruit, RecruitEffect, RecruitNews, RecruitRules};
+pub use recruit::{AsDesigned, BusView, Recruit, RecruitEffect, RecruitNews, RecruitRules};
 
 use crate::pool::Ranking;
 use core::fmt;
@@ -161,7 +165,12 @@ pub enum News {
     /// A device is a ready standby.
     Ready(String),
     /// What became of the fence.
-    Fence(Fencing),
+    Fence {
+        /// Of whom.
+        device: String,
+        /// What.
+        fencing: Fencing,
+    },
     /// The own device holds the wheel no more, or another has a higher term.
     Superseded,
 }
@@ -197,6 +206,11 @@ pub enum Effect {
 /// Something for the timeline.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
+    /// Nobody stands by any more.
+    Alone {
+        /// Who did.
+        lost: Option<String>,
+    },
     /// A spare was chosen.
     Chosen {
         /// Who.
@@ -249,6 +263,8 @@ enum Stage {
     Choosing { since: Instant },
     /// Ends with the step done, or given up after [`ATTEMPTS`] times its limit.
     Working { device: String, ticket: Ticket, step: Step, attempt: u8, until: Instant, said_at: Instant, part: u64 },
+    /// It was told to join, and never became ready. Ends when it is not heard on the bus any more, or when it is ready after all.
+    Withdrawing { device: String, ticket: Ticket, until: Instant },
     /// Ends with an answer, or after [`FENCE_ATTEMPTS`].
     Fencing { device: String, attempt: u8, until: Instant },
     /// For good.
@@ -258,15 +274,33 @@ enum Stage {
 /// A pool without a candidate is looked at for so long.
 pub const CHOOSE_WITHIN: Duration = Duration::from_secs(5);
 
+/// What an orchestrator sees besides what it is told.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// The pool as of now.
+    pub pool: &'a Ranking,
+    /// The other devices whose frames are heard on the bus.
+    pub on_bus: &'a [String],
+}
+
+impl View<'_> {
+    fn hears(&self, device: &str) -> bool {
+        self.on_bus.iter().any(|heard| heard == device)
+    }
+}
+
 /// One migration, as its orchestrator sees it.
 #[derive(Clone, Debug)]
 pub struct Migration {
-    lost: String,
+    /// `None`: it was lost before this agent knew of it.
+    lost: Option<String>,
     next: Ticket,
     stage: Stage,
     /// Who was given up already.
     tried: Vec<String>,
-    /// The faulty device came back when a spare was already told to join.
+    /// Somebody was told to join, and may be a member at any moment.
+    has_invited: bool,
+    /// The faulty device came back after that.
     has_returned: bool,
 }
 
@@ -274,12 +308,13 @@ impl Migration {
     /// Begins a migration at `now`: the device `lost` is to be replaced, in the name of the holder of `term`, whose first number not
     /// used yet is `number`.
     #[must_use]
-    pub const fn new(now: Instant, lost: String, term: Term, number: u32) -> Self {
+    pub const fn new(now: Instant, lost: Option<String>, term: Term, number: u32) -> Self {
         Self {
             lost,
             next: Ticket { term, number },
             stage: Stage::Choosing { since: now },
             tried: Vec::new(),
+            has_invited: false,
             has_returned: false,
         }
     }
@@ -289,8 +324,16 @@ impl Migration {
     pub const fn end(&self) -> Option<&End> {
         match &self.stage {
             Stage::Ended(end) => Some(end),
-            Stage::Choosing { .. } | Stage::Working { .. } | Stage::Fencing { .. } => None,
+            Stage::Choosing { .. } | Stage::Working { .. } | Stage::Withdrawing { .. } | Stage::Fencing { .. } => {
+                None
+            }
         }
+    }
+
+    /// Returns in whose name it is.
+    #[must_use]
+    pub const fn term(&self) -> Term {
+        self.next.term
     }
 
     /// Returns the next number that is free, for the holder's next migration.
@@ -304,33 +347,49 @@ impl Migration {
     pub fn at(&self) -> Option<(&str, Step)> {
         match &self.stage {
             Stage::Working { device, step, .. } => Some((device, *step)),
+            Stage::Withdrawing { device, .. } => Some((device, Step::Join)),
             Stage::Choosing { .. } | Stage::Fencing { .. } | Stage::Ended(_) => None,
         }
     }
 
-    /// Takes in what has happened by `now`; `pool` is the ranking as of now.
-    pub fn step(&mut self, now: Instant, news: &News, pool: &Ranking) -> Vec<Effect> {
+    /// Returns who is replaced.
+    #[must_use]
+    pub fn lost(&self) -> Option<&str> {
+        self.lost.as_deref()
+    }
+
+    /// Takes in what has happened by `now`, with what is seen then.
+    pub fn step(&mut self, now: Instant, news: &News, view: View<'_>) -> Vec<Effect> {
         let mut effects = Vec::new();
         match news {
             News::Look => {}
             News::Reported { device, ticket, outcome } => {
-                self.on_report(now, device, *ticket, outcome, &mut effects);
+                self.on_report(now, (device, *ticket), outcome, view, &mut effects);
             }
             News::Ready(device) => self.on_ready(now, device, &mut effects),
-            News::Fence(fencing) => {
-                if let Stage::Fencing { device, .. } = &self.stage {
+            News::Fence { device: whom, fencing } => {
+                if let Stage::Fencing { device, .. } = &self.stage
+                    && self.lost.as_ref() == Some(whom)
+                {
                     let device = device.clone();
                     self.finish(End::Whole { device, fencing: *fencing }, &mut effects);
                 }
             }
             News::Superseded => self.abandon(End::Superseded, &mut effects),
         }
-        self.on_time(now, &mut effects);
-        self.choose_if_it_can(now, pool, &mut effects);
+        self.on_time(now, view, &mut effects);
+        self.choose_if_it_can(now, view.pool, &mut effects);
         effects
     }
 
-    fn on_report(&mut self, now: Instant, from: &str, with: Ticket, outcome: &Outcome, effects: &mut Vec<Effect>) {
+    fn on_report(
+        &mut self,
+        now: Instant,
+        (from, with): (&str, Ticket),
+        outcome: &Outcome,
+        view: View<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
         let Stage::Working { device, ticket, step, attempt, until, part, .. } = &mut self.stage else { return };
         if from != device || with != *ticket {
             // Of a candidate that was given up, or of an order of long ago.
@@ -347,47 +406,76 @@ impl Migration {
                 effects.push(Effect::Note(Event::Did { device: from.to_owned(), step: *done }));
                 let next = done.next().unwrap_or(Step::Join);
                 (*step, *attempt, *until, *part) = (next, 1, now + next.limit(), 0);
-                effects.push(Effect::Order { device: from.to_owned(), ticket: with, step: next });
+                self.order(view, effects);
             }
             // A member is one when the pair says so: its word alone is not enough.
             Outcome::Done(_) => {}
             Outcome::Failed(at, why) => {
                 if at == step {
                     let why = why.clone();
-                    self.retry_or_give_up(now, &why, effects);
+                    self.retry_or_give_up(now, &why, view, effects);
                 }
             }
             Outcome::Refused(holds) => {
                 let why = format!("it obeys ticket {holds}");
-                self.give_up(now, &why, effects);
+                self.withdraw(now, &why, view, effects);
             }
         }
+    }
+
+    /// Says what is to be done now. M9: nobody is told to join while the faulty device is heard on the bus.
+    fn order(&mut self, view: View<'_>, effects: &mut Vec<Effect>) {
+        let Stage::Working { device, ticket, step, .. } = &self.stage else { return };
+        let (device, ticket, mut step) = (device.clone(), *ticket, *step);
+        if let Some(lost) = self.lost.as_ref().filter(|lost| step == Step::Join && view.hears(lost)) {
+            effects.push(Effect::Fence { device: lost.clone() });
+            step = Step::Start;
+        }
+        self.has_invited |= step == Step::Join;
+        effects.push(Effect::Order { device, ticket, step });
     }
 
     fn on_ready(&mut self, now: Instant, who: &str, effects: &mut Vec<Effect>) {
         match &self.stage {
-            Stage::Working { device, step: Step::Join, .. } if who == device => {
+            Stage::Working { device, step: Step::Join, .. } | Stage::Withdrawing { device, .. }
+                if who == device =>
+            {
                 let device = device.clone();
                 effects.push(Effect::Note(Event::Did { device: device.clone(), step: Step::Join }));
-                effects.push(Effect::Fence { device: self.lost.clone() });
-                self.stage = Stage::Fencing { device, attempt: 1, until: now + FENCE_WITHIN };
+                match &self.lost {
+                    Some(lost) => {
+                        effects.push(Effect::Fence { device: lost.clone() });
+                        self.stage = Stage::Fencing { device, attempt: 1, until: now + FENCE_WITHIN };
+                    }
+                    None => self.finish(End::Whole { device, fencing: Fencing::Unknown }, effects),
+                }
             }
-            // Told to join it may be a member at any moment: from here on it is the faulty device that has to go.
-            Stage::Working { step: Step::Join, .. } => self.has_returned = true,
-            Stage::Choosing { .. } | Stage::Working { .. } => self.abandon(End::NotNeeded, effects),
+            // From here on it is the faulty device that has to go.
+            Stage::Working { .. } | Stage::Withdrawing { .. } if self.has_invited => self.has_returned = true,
+            Stage::Choosing { .. } | Stage::Working { .. } | Stage::Withdrawing { .. } => {
+                self.abandon(End::NotNeeded, effects);
+            }
             Stage::Fencing { .. } | Stage::Ended(_) => {}
         }
     }
 
-    fn on_time(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+    fn on_time(&mut self, now: Instant, view: View<'_>, effects: &mut Vec<Effect>) {
         match &mut self.stage {
             Stage::Working { until, .. } if now >= *until => {
-                self.retry_or_give_up(now, "nothing came of it in time", effects);
+                self.retry_or_give_up(now, "nothing came of it in time", view, effects);
             }
-            Stage::Working { device, ticket, step, said_at, .. } => {
+            Stage::Working { said_at, .. } => {
                 if now.since(*said_at) >= RENEW_EVERY {
                     *said_at = now;
-                    effects.push(Effect::Order { device: device.clone(), ticket: *ticket, step: *step });
+                    self.order(view, effects);
+                }
+            }
+            Stage::Withdrawing { device, until, .. } => {
+                if !view.hears(device) {
+                    self.give_up(now, effects);
+                } else if now >= *until {
+                    *until = now + FENCE_WITHIN;
+                    effects.push(Effect::Fence { device: device.clone() });
                 }
             }
             Stage::Fencing { device, attempt, until } if now >= *until => {
@@ -396,7 +484,7 @@ impl Migration {
                     self.finish(end, effects);
                 } else {
                     (*attempt, *until) = (*attempt + 1, now + FENCE_WITHIN);
-                    effects.push(Effect::Fence { device: self.lost.clone() });
+                    effects.extend(self.lost.clone().map(|device| Effect::Fence { device }));
                 }
             }
             Stage::Choosing { .. } | Stage::Fencing { .. } | Stage::Ended(_) => {}
@@ -423,22 +511,33 @@ impl Migration {
             Stage::Working { device, ticket, step, attempt: 1, until: now + step.limit(), said_at: now, part: 0 };
     }
 
-    fn retry_or_give_up(&mut self, now: Instant, why: &str, effects: &mut Vec<Effect>) {
-        let Stage::Working { device, ticket, step, attempt, until, said_at, .. } = &mut self.stage else { return };
+    fn retry_or_give_up(&mut self, now: Instant, why: &str, view: View<'_>, effects: &mut Vec<Effect>) {
+        let Stage::Working { step, attempt, until, said_at, .. } = &mut self.stage else { return };
         if *attempt < ATTEMPTS {
             (*attempt, *until, *said_at) = (*attempt + 1, now + step.limit(), now);
-            effects.push(Effect::Order { device: device.clone(), ticket: *ticket, step: *step });
+            self.order(view, effects);
         } else {
-            self.give_up(now, why, effects);
+            self.withdraw(now, why, view, effects);
         }
     }
 
-    fn give_up(&mut self, now: Instant, why: &str, effects: &mut Vec<Effect>) {
+    /// Gives the candidate up: at once, or as soon as the bus says that it is no member.
+    fn withdraw(&mut self, now: Instant, why: &str, view: View<'_>, effects: &mut Vec<Effect>) {
         let Stage::Working { device, ticket, step, .. } = &self.stage else { return };
+        let (device, ticket, step, why) = (device.clone(), *ticket, *step, why.to_owned());
+        effects.push(Effect::Note(Event::GivenUp { device: device.clone(), step, why }));
+        if view.hears(&device) {
+            effects.push(Effect::Fence { device: device.clone() });
+        }
+        self.stage = Stage::Withdrawing { device, ticket, until: now + FENCE_WITHIN };
+        self.on_time(now, view, effects);
+    }
+
+    fn give_up(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        let Stage::Withdrawing { device, ticket, .. } = &self.stage else { return };
         effects.push(Effect::Release { device: device.clone(), ticket: *ticket });
-        let why = why.to_owned();
-        effects.push(Effect::Note(Event::GivenUp { device: device.clone(), step: *step, why }));
         self.tried.push(device.clone());
+        self.has_invited = false;
         if self.has_returned {
             self.finish(End::NotNeeded, effects);
         } else {
@@ -448,7 +547,7 @@ impl Migration {
 
     /// Ends without anybody having joined.
     fn abandon(&mut self, end: End, effects: &mut Vec<Effect>) {
-        if let Stage::Working { device, ticket, .. } = &self.stage
+        if let Stage::Working { device, ticket, .. } | Stage::Withdrawing { device, ticket, .. } = &self.stage
             // Whoever goes on wants to find what was reached.
             && end != End::Superseded
         {

@@ -30,6 +30,8 @@ pub const EXAMPLE: &str = include_str!("../board.toml");
 pub struct BoardConfig {
     /// The way to the pins.
     pub backend: Backend,
+    /// The gate's number on the bus.
+    pub gate: u8,
     /// The CAN interface.
     pub can: Can,
     /// The servo chip.
@@ -93,7 +95,7 @@ impl BoardConfig {
             steering: file.servos.steering.channel,
             drive: file.servos.drive.channel,
         };
-        let File { backend, can, output_enable, estop, encoder, battery, watchdog, .. } = file;
-        Ok(Self { backend, can, servos, setup, output_enable, estop, encoder, battery, watchdog })
+        let File { backend, gate, can, output_enable, estop, encoder, battery, watchdog, .. } = file;
+        Ok(Self { backend, gate, can, servos, setup, output_enable, estop, encoder, battery, watchdog })
     }
 }

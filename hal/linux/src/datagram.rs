@@ -16,7 +16,7 @@ use rustix::net::{bind, recv, sendto, socket_with};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use twinhelm_hal::term::{SLOTS, Slot};
-use twinhelm_hal::time::Instant;
+use twinhelm_hal::time::{Duration, Instant};
 
 /// How many bytes one packet may have, its instant not counted.
 pub const BYTES_MAX: usize = 256;
@@ -25,6 +25,9 @@ const STAMP: usize = 8;
 const PACKET_MAX: usize = STAMP + BYTES_MAX;
 /// How many packets one call drains: more than a mailbox holds (`net.unix.max_dgram_qlen`, 10 or 512).
 const PACKETS_PER_CALL: usize = 1024;
+
+/// A packet that is older than the one before it by less was overtaken on its way; by more, its publisher has started again.
+const OVERTAKEN_MAX: Duration = Duration::from_secs(1);
 
 /// Why there is no mailbox or no publisher.
 #[derive(Debug, thiserror::Error)]
@@ -136,6 +139,8 @@ pub struct Readings {
     mailbox: OwnedFd,
     /// The publisher has another clock.
     is_elsewhere: bool,
+    /// The publisher's instant of the newest packet taken. A network may bring an older one behind it.
+    last: Option<Instant>,
     malformed: u64,
 }
 
@@ -148,7 +153,7 @@ impl Readings {
         let error = |source| error(name, Some(slot), source);
         let socket = datagram_socket().map_err(error)?;
         bind(&socket, &mailbox(name, slot).map_err(error)?).map_err(error)?;
-        Ok(Self { mailbox: socket, is_elsewhere: false, malformed: 0 })
+        Ok(Self { mailbox: socket, is_elsewhere: false, last: None, malformed: 0 })
     }
 
     /// Opens a UDP port for readings of a vehicle on another machine.
@@ -159,7 +164,7 @@ impl Readings {
         let error = |source| error(&at.to_string(), Some(slot), source);
         let socket = udp_socket(at).map_err(error)?;
         bind(&socket, &at).map_err(error)?;
-        Ok(Self { mailbox: socket, is_elsewhere: true, malformed: 0 })
+        Ok(Self { mailbox: socket, is_elsewhere: true, last: None, malformed: 0 })
     }
 
     /// Empties the mailbox, writes the newest packet's bytes to `bytes`, and returns when it was published (by this
@@ -175,8 +180,12 @@ impl Readings {
                 self.malformed += 1;
                 continue;
             };
-            bytes[..content.len()].copy_from_slice(content);
             let published = Instant::from_nanos(u64::from_le_bytes(*stamp));
+            if self.last.is_some_and(|last| published <= last && last.since(published) < OVERTAKEN_MAX) {
+                continue;
+            }
+            self.last = Some(published);
+            bytes[..content.len()].copy_from_slice(content);
             newest = Some((if self.is_elsewhere { now() } else { published }, content.len()));
         }
         newest
@@ -228,7 +237,7 @@ mod tests {
         let mut readings = Readings::connect(&name, Slot::RIGHT).unwrap();
         let published = now();
         for byte in 0..5 {
-            let at = published + std::time::Duration::from_nanos(u64::from(byte));
+            let at = published + Duration::from_nanos(u64::from(byte));
             assert_eq!(publisher.publish(at, Slot::RIGHT, &[byte; 3]), Published::Delivered);
         }
         assert_eq!(publisher.publish(published, Slot::LEFT, &[9]), Published::NobodyThere);
@@ -268,6 +277,22 @@ mod tests {
         assert_eq!(publisher.publish(Instant::ZERO, third, &[7]), Published::NobodyThere);
         let taken = Readings::listen(bound, Slot::RIGHT).unwrap_err();
         assert!(matches!(taken, ReadingsError::InUse { .. }), "{taken}");
+    }
+
+    #[test]
+    fn a_packet_that_was_overtaken_is_dropped_and_a_publisher_that_started_again_is_not() {
+        let name = name("overtaken");
+        let mut publisher = Publisher::new(&name).unwrap();
+        let mut readings = Readings::connect(&name, Slot::LEFT).unwrap();
+        let mut bytes = [0; BYTES_MAX];
+        let mut after = |ms: u64| {
+            let at = Instant::from_nanos(ms * 1_000_000);
+            assert_eq!(publisher.publish(at, Slot::LEFT, &ms.to_le_bytes()), Published::Delivered);
+            readings.newest(&mut bytes).is_some()
+        };
+        assert!(after(5_000) && after(5_010));
+        assert!(!after(5_005) && !after(5_010));
+        assert!(after(5_020) && after(1_000) && after(1_010));
     }
 
     #[test]

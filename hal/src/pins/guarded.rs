@@ -55,6 +55,8 @@ pub struct GuardedPins<O: Outputs> {
     is_pressed: bool,
     failure: Option<O::Error>,
     failures: u32,
+    /// What could not be released is tried again: once a tick, or a flood of frames would be one of transfers.
+    may_retry: bool,
     counters_at: Option<Instant>,
     group: u8,
 }
@@ -91,6 +93,7 @@ impl<O: Outputs> GuardedPins<O> {
             is_pressed: false,
             failure: None,
             failures: 0,
+            may_retry: true,
             counters_at: None,
             group: 0,
         };
@@ -117,9 +120,11 @@ impl<O: Outputs> GuardedPins<O> {
         verdict
     }
 
-    /// Lets time pass. Returns `true` when the gate closed by the command timeout.
+    /// Lets time pass, and tries again to release pins that could not be. Returns `true` when the gate closed by the command
+    /// timeout.
     pub fn on_tick(&mut self, now: Instant) -> bool {
         let timed_out = self.gate.on_tick(now);
+        self.may_retry = true;
         self.settle(now);
         timed_out
     }
@@ -182,10 +187,10 @@ impl<O: Outputs> GuardedPins<O> {
         self.failures
     }
 
-    /// Returns whether the pulses have ended and the line is released, or should be.
+    /// Returns whether the pulses have ended and the line is released, as far as the outputs say.
     #[must_use]
     pub const fn is_at_rest(&self) -> bool {
-        matches!(self.phase, Phase::Rest)
+        matches!(self.told, Told::Rest)
     }
 
     /// Returns the gate.
@@ -216,7 +221,10 @@ impl<O: Outputs> GuardedPins<O> {
         if let Some(pulses) = wanted {
             let selected = self.is_ours();
             match self.show(pulses, selected) {
-                Ok(()) => self.told = Told::Pulses(pulses, selected),
+                Ok(()) => {
+                    self.told = Told::Pulses(pulses, selected);
+                    self.may_retry = true;
+                }
                 Err(error) => self.on_failure(error),
             }
         }
@@ -259,16 +267,19 @@ impl<O: Outputs> GuardedPins<O> {
     }
 
     /// Releases the line and ends the pulses, the one whatever becomes of the other. What fails is tried again by the
-    /// next call from outside.
+    /// next tick.
     fn release(&mut self) {
-        if self.told == Told::Rest {
+        if self.told == Told::Rest || !self.may_retry {
             return;
         }
         let line = self.outputs.select(false);
         let pulses = self.outputs.rest();
         match line.and(pulses) {
             Ok(()) => self.told = Told::Rest,
-            Err(error) => self.on_failure(error),
+            Err(error) => {
+                self.may_retry = false;
+                self.on_failure(error);
+            }
         }
     }
 

@@ -349,6 +349,11 @@ fn pins_that_fail_for_ever_are_told_to_rest_again_and_again() {
         }
         let _ = pins.on_tick(at(10 * P));
         let before = pins.failures();
+        assert!(!pins.is_at_rest());
+        for cycle in 10..15 {
+            let _ = pins.on_frame(at(10 * P), &frame(5, cycle));
+        }
+        assert_eq!(pins.failures(), before, "a flood of frames is none of transfers");
         for tick in 0..5 {
             let _ = pins.on_tick(at((11 + tick) * P));
         }

@@ -42,6 +42,12 @@ pub enum GuestError {
         /// What.
         what: String,
     },
+    /// Debian's kernel keeps a processor's registers in 2,696 bytes; the host wants all that there are, or none.
+    #[error(
+        "the guest kernel of Debian does not start on a processor with AMX: `./dev hil --full` builds one that does, and \
+         {OWN_KERNEL} names it"
+    )]
+    Processor,
     /// The kernel with GPIO was not built.
     #[error("there is no guest kernel with GPIO: `./dev hil --full` builds one, and {OWN_KERNEL} names it")]
     NoGpio,
@@ -82,10 +88,10 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// Finds Debian's guest kernel and what it needs.
+    /// Finds a guest kernel and what it needs: Debian's, or the other one where that does not start.
     ///
     /// # Errors
-    /// [`GuestError::Missing`] names what to install.
+    /// [`GuestError::Missing`] names what to install, [`GuestError::Processor`] what to build.
     pub fn find() -> Result<Self, GuestError> {
         let missing = |what: &str| GuestError::Missing { what: what.to_owned() };
         for file in [KERNEL, MODULES] {
@@ -99,7 +105,7 @@ impl Guest {
                 return Err(missing(program));
             }
         }
-        Ok(Self { kernel: PathBuf::from(KERNEL) })
+        if has_amx() { own_kernel().ok_or(GuestError::Processor) } else { Ok(Self { kernel: PathBuf::from(KERNEL) }) }
     }
 
     /// Finds the other guest kernel, which has GPIO lines, too, and everything built in. [`OWN_KERNEL`] says where it is;
@@ -109,10 +115,9 @@ impl Guest {
     /// [`GuestError::NoGpio`] when it is not there.
     pub fn find_with_gpio() -> Result<Self, GuestError> {
         // The programs that it needs are the same.
-        Self::find()?;
-        match std::env::var_os(OWN_KERNEL).map(PathBuf::from).filter(|kernel| kernel.exists()) {
-            Some(kernel) => Ok(Self { kernel }),
-            None => Err(GuestError::NoGpio),
+        match Self::find() {
+            Ok(_) | Err(GuestError::Processor) => own_kernel().ok_or(GuestError::NoGpio),
+            Err(error) => Err(error),
         }
     }
 
@@ -186,6 +191,17 @@ impl Guest {
             None => Err(GuestError::NoVerdict { log: log + &said("console").unwrap_or_default() }),
         }
     }
+}
+
+/// Returns the kernel that `./dev` has built, if it has.
+fn own_kernel() -> Option<Guest> {
+    let kernel = std::env::var_os(OWN_KERNEL).map(PathBuf::from).filter(|kernel| kernel.exists())?;
+    Some(Guest { kernel })
+}
+
+/// Returns whether the processor has Intel's matrix registers, of 8 KiB.
+fn has_amx() -> bool {
+    fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.split_whitespace().any(|flag| flag == "amx_tile"))
 }
 
 /// Starts the kernel on the last core that this process may use. It knows one core only, and each of its system calls is

@@ -23,10 +23,13 @@ const SCRIPT: &str = r#"
         twinhelm agent --config /tmp/agent.toml --check
         mission-runner --version
         systemd-analyze verify /lib/systemd/system/twinhelm-agent.service /lib/systemd/system/twinhelm-gate.service
+        grep -q "GNU Lesser General Public License" /usr/share/doc/twinhelm/NOTICE
+        dpkg --listfiles twinhelm > /tmp/files
         dpkg --purge twinhelm
         hash -r
         if command -v twinhelm vehicle-demo mission-runner; then exit 1; fi
-        if find /usr /lib/systemd /etc /var/lib/systemd -xdev -name "*twinhelm*" | grep .; then exit 1; fi
+        while read -r file; do if [ -f "$file" ]; then echo "$file is left"; exit 1; fi; done < /tmp/files
+        if [ -e /var/lib/systemd/deb-systemd-helper-enabled/twinhelm-agent.service.dsh-also ]; then exit 1; fi
         echo nothing is left
     '
 "#;
@@ -41,6 +44,10 @@ fn package() -> PathBuf {
 
 #[test]
 fn the_package_is_installed_used_and_purged() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: a root of its own needs root");
+        return;
+    }
     let output = Command::new("unshare")
         .args(["--mount", "--propagation", "private", "sh", "-eu", "-c", SCRIPT])
         .env("PACKAGE", package())

@@ -41,6 +41,8 @@ pub trait RecruitRules: Clone + core::fmt::Debug + Default {
     const ASKS_THE_GATES: bool = true;
     /// M4: it is free again when nobody renews its ticket.
     const TICKET_EXPIRES: bool = true;
+    /// M9: it joins only while at most one other device is heard on the bus.
+    const COUNTS_MEMBERS: bool = true;
 }
 
 /// The rules as the design has them.
@@ -49,10 +51,27 @@ pub struct AsDesigned;
 
 impl RecruitRules for AsDesigned {}
 
+/// What a device hears on the bus.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BusView {
+    /// The term that an open gate named within the gate lease, if one did.
+    pub adopted: Option<Term>,
+    /// How many other devices were heard within the last second.
+    pub others: usize,
+}
+
+impl BusView {
+    /// M9: returns whether there is room for one more.
+    #[must_use]
+    pub const fn has_room(self) -> bool {
+        self.others < 2
+    }
+}
+
 /// A spare's side.
 ///
 /// # Invariants
-/// It joins only in the term that the gates have adopted, and only by a ticket of that term.
+/// It joins only in the term that the gates have adopted, by a ticket of that term, and as the second device on the bus at most.
 #[derive(Clone, Debug, Default)]
 pub struct Recruit<R: RecruitRules = AsDesigned> {
     ticket: Option<Ticket>,
@@ -75,18 +94,28 @@ impl<R: RecruitRules> Recruit<R> {
         self.reached
     }
 
+    /// An order holds it off the bus: what it had reached is given up, and told.
+    pub fn fence(&mut self) -> Vec<RecruitEffect> {
+        let mut effects = Vec::new();
+        if self.ticket.is_some() {
+            self.report(Outcome::Failed(Step::Join, "it was fenced".to_owned()), &mut effects);
+            self.go_back(&mut effects);
+        }
+        effects
+    }
+
     /// Returns whether it is a member of the pair.
     #[must_use]
     pub fn has_joined(&self) -> bool {
         self.reached == Some(Step::Join)
     }
 
-    /// Takes in what has happened by `now`; `adopted` is the term that an open gate named on the bus within the gate lease, if one did.
-    pub fn step(&mut self, now: Instant, news: &RecruitNews, adopted: Option<Term>) -> Vec<RecruitEffect> {
+    /// Takes in what has happened by `now`; `bus` is what is heard there.
+    pub fn step(&mut self, now: Instant, news: &RecruitNews, bus: BusView) -> Vec<RecruitEffect> {
         let mut effects = Vec::new();
         match news {
             RecruitNews::Look => {}
-            RecruitNews::Order(ticket, step) => self.on_order(now, *ticket, *step, adopted, &mut effects),
+            RecruitNews::Order(ticket, step) => self.on_order(now, *ticket, *step, bus, &mut effects),
             RecruitNews::Release(ticket) => {
                 // M5: a member is no recruit any more.
                 if self.ticket.is_some_and(|own| own <= *ticket) && !self.has_joined() {
@@ -96,8 +125,17 @@ impl<R: RecruitRules> Recruit<R> {
             RecruitNews::Done(step) => {
                 if self.busy == Some(*step) {
                     self.busy = None;
-                    self.reached = self.reached.max(Some(*step));
-                    self.report(Outcome::Done(*step), &mut effects);
+                    if *step == Step::Join && !bus.has_room() && R::COUNTS_MEMBERS {
+                        // Two joined at one moment; the one that sees it first makes way.
+                        self.report(
+                            Outcome::Failed(Step::Join, "two others are on the bus".to_owned()),
+                            &mut effects,
+                        );
+                        self.go_back(&mut effects);
+                    } else {
+                        self.reached = self.reached.max(Some(*step));
+                        self.report(Outcome::Done(*step), &mut effects);
+                    }
                 }
             }
             RecruitNews::Progress(step, done, all) => {
@@ -127,7 +165,7 @@ impl<R: RecruitRules> Recruit<R> {
         now: Instant,
         ticket: Ticket,
         step: Step,
-        adopted: Option<Term>,
+        bus: BusView,
         effects: &mut Vec<RecruitEffect>,
     ) {
         // M1: the highest ticket that it has seen.
@@ -154,8 +192,9 @@ impl<R: RecruitRules> Recruit<R> {
                 effects.push(RecruitEffect::Report(ticket, Outcome::Done(Step::Notify)));
             }
             Step::Join if step == Step::Join => {
-                // M3: by the gates' word, not by the orchestrator's.
-                if adopted == Some(ticket.term) || !R::ASKS_THE_GATES {
+                // M3, M9: by the gates' word and the bus's, not by the orchestrator's.
+                let is_asked = bus.adopted == Some(ticket.term) || !R::ASKS_THE_GATES;
+                if is_asked && (bus.has_room() || !R::COUNTS_MEMBERS) {
                     self.busy = Some(Step::Join);
                     effects.push(RecruitEffect::Do(Step::Join));
                 } else {

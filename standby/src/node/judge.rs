@@ -67,10 +67,11 @@ impl<R: NodeRules> Node<R> {
         live.peek().is_some() && live.all(|gate| !gate.open)
     }
 
-    /// V6: returns whether each live gate is open in another device's term below `claimed`.
+    /// V6, V14: returns whether each live gate is open in another device's term below `claimed`, or stopped.
     pub(super) fn all_gates_opened_below(&self, now: Instant, claimed: Term) -> bool {
         let others = |term: Term| term < claimed && term.slot() != claimed.slot();
-        self.ears.live(now, self.config.gate_lease).all(|gate| gate.open && gate.term.is_some_and(others))
+        let is_done = |gate: &GateView| gate.stopped || gate.open && gate.term.is_some_and(others);
+        !self.all_gates_closed(now) && self.ears.live(now, self.config.gate_lease).all(is_done)
     }
 
     /// V2, V3: returns what decides whether the standby sends for `cycle`.

@@ -31,16 +31,21 @@ const FAR_OFF: Signals = Signals { first: 4_000, second: -50 };
 #[derive(Clone, Copy)]
 struct Says {
     open: bool,
+    estop: bool,
     term: Option<u32>,
     last: u64,
 }
 
 const fn open(term: u32, last: u64) -> Says {
-    Says { open: true, term: Some(term), last }
+    Says { open: true, estop: false, term: Some(term), last }
 }
 
 const fn closed(term: Option<u32>, last: u64) -> Says {
-    Says { open: false, term, last }
+    Says { open: false, estop: false, term, last }
+}
+
+const fn stopped(term: Option<u32>, last: u64) -> Says {
+    Says { open: false, estop: true, term, last }
 }
 
 /// What one turn did.
@@ -137,7 +142,7 @@ impl Flight {
 
     /// A gate's status is heard.
     fn gate(&mut self, at: f64, gate: u8, says: Says) {
-        let Says { open, term, last } = says;
+        let Says { open, estop, term, last } = says;
         let echo = self.echo.filter(|_| self.echoes).map(|number| Echo { slot: self.node.slot(), number });
         let frame = StatusFrame {
             gate,
@@ -146,7 +151,7 @@ impl Flight {
             open,
             term_known: term.is_some(),
             safe_state: !open,
-            estop: false,
+            estop,
             echo,
             speed_mm_s: 0,
         };

@@ -194,14 +194,11 @@ pub(crate) struct GateArgs {
     /// A built-in configuration instead of a file: 100hz, 1khz or 25hz
     #[arg(long, value_name = "NAME", conflicts_with = "config")]
     pub(crate) profile: Option<String>,
-    /// The gate's number on the bus
-    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..4), value_name = "NUMBER")]
-    pub(crate) gate: u8,
     /// Reads the files, says what is wrong with them, and opens nothing
-    #[arg(long)]
+    #[arg(long, requires = "board")]
     pub(crate) check: bool,
     /// Ends the pulses, releases the output-enable line, and ends: for what a service manager does after a crash
-    #[arg(long, conflicts_with = "check")]
+    #[arg(long, conflicts_with = "check", requires = "board")]
     pub(crate) rest: bool,
     /// As JSON: a line each time that something changes
     #[arg(long)]

@@ -1,5 +1,6 @@
 //! The device program: a controller with its own control loop and its own session. It drives, or stands by.
 
+use crate::fed::{self, Turned};
 use crate::handed::{self, MISSION_STATE};
 use crate::ports::{DeviceBus, DevicePorts, StepNote, StepQueue};
 use crate::role::{Failure, WRITE_EVERY, say, say_ready, say_unrecorded};
@@ -14,12 +15,10 @@ use std::thread;
 use std::time::Duration;
 use twinhelm_control::Controller;
 use twinhelm_hal::bus::Station;
-use twinhelm_linux::boards::Watchdog;
 use twinhelm_linux::bus::Client;
 use twinhelm_linux::can::{CanBus, Interface, Wants, keep};
 use twinhelm_linux::datagram::Readings;
 use twinhelm_linux::network;
-use twinhelm_linux::realtime::{self, Next};
 use twinhelm_linux::scheduling::Priority;
 use twinhelm_rigs::host::spec::{DeviceSpec, Says, Step, WatchdogSpec};
 use twinhelm_standby::node::rules::AsDesigned;
@@ -98,12 +97,6 @@ where
     // It comes up in its first turn: so its steps, as they are recorded, are all that there is to know of it.
     let mut node = None;
     let slot = spec.slot;
-    let mut watchdog = match &spec.watchdog {
-        Some(WatchdogSpec { path, timeout }) => {
-            Some(Watchdog::start(path, *timeout).map_err(|error| Failure::machine(&error))?)
-        }
-        None => None,
-    };
     let (tell, told) = mpsc::channel();
     listen(&tell, ends_with_input).map_err(|error| Failure::machine(&format!("listening to signals: {error}")))?;
     let ends = Arc::new(AtomicBool::new(false));
@@ -115,12 +108,10 @@ where
         }
         None => None,
     };
-    let control = realtime::spawn("control", Priority::CONTROL, move |now| {
+    let watchdog = spec.watchdog.as_ref().map(|WatchdogSpec { path, timeout }| (path.as_path(), *timeout));
+    let control = fed::spawn("control", Priority::CONTROL, watchdog, move |now| {
         if is_to_end.load(Ordering::Relaxed) {
-            if let Some(Err(error)) = watchdog.take().map(Watchdog::stop) {
-                eprintln!("{error}: it will restart this board");
-            }
-            return Next::Stop;
+            return Turned::Done;
         }
         while let Some(published) = handed.as_mut().and_then(|handed| handed.pop().ok()) {
             // What does not reproduce here is not adopted, as with a state that comes over the link.
@@ -132,10 +123,9 @@ where
         }
         let local = ports.clock.local(now);
         let node = node.get_or_insert_with(|| Node::<AsDesigned>::new(local, slot, config));
+        // A law that hangs does not come back from here.
         let next = turn(local, &mut ports, &mut pilot, node);
-        // A law that hangs does not come here. A watchdog that takes no food bites, which is what it is there for.
-        let _fed = watchdog.as_mut().map(Watchdog::feed);
-        Next::At(ports.clock.at(next))
+        Turned::At(ports.clock.at(next))
     });
     let control = control.map_err(|error| Failure::machine(&error))?;
     say_ready(control.rights());

@@ -7,6 +7,7 @@ use embedded_hal::digital::InputPin;
 use rtrb::Producer;
 use serde::Serialize;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,7 +21,8 @@ use twinhelm_linux::realtime::Next;
 const FRAMES_A_TURN_MAX: usize = 32;
 
 /// How the gate stands, as far as people want to know of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, as people are told of it")]
 pub(crate) struct Standing {
     /// It acts on commands.
     pub(crate) open: bool,
@@ -30,26 +32,37 @@ pub(crate) struct Standing {
     pub(crate) stopped: bool,
     /// The e-stop line is pressed, or cannot be read.
     pub(crate) pressed: bool,
-    /// How often the pins failed.
-    pub(crate) failures: u32,
+    /// The process is ending, and brings the vehicle to rest.
+    pub(crate) ending: bool,
+    /// The pulses have ended and the line is released.
+    pub(crate) rests: bool,
+    /// Why the pins failed, since the last reset.
+    pub(crate) failure: Option<String>,
+    /// The encoder cannot be read.
+    pub(crate) no_speed: bool,
     /// How its bus controller stands.
     pub(crate) bus: Confinement,
 }
 
 impl fmt::Display for Standing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self { failure: Some(failure), stopped: true, .. } => write!(f, "stopped: {failure}")?,
+            Self { pressed: true, .. } => write!(f, "stopped: the e-stop is pressed")?,
+            Self { ending: true, rests: true, .. } => write!(f, "ending: at rest")?,
+            Self { ending: true, .. } => write!(f, "ending: brings the vehicle to rest")?,
+            Self { stopped: true, .. } => write!(f, "stopped: the e-stop is latched, until it is reset here")?,
+            Self { open: true, slot: Some(slot), .. } => write!(f, "open: slot {slot} drives")?,
+            Self { .. } => write!(f, "closed: nobody drives")?,
+        }
+        if self.no_speed {
+            f.write_str("; its encoder cannot be read")?;
+        }
         let bus = match self.bus {
             Confinement::Active => "",
             Confinement::Passive => "; its CAN controller is error-passive",
             Confinement::Off => "; it is off the bus",
         };
-        match self {
-            Self { failures: 1.., stopped: true, .. } => write!(f, "stopped: the pins failed")?,
-            Self { pressed: true, .. } => write!(f, "stopped: the e-stop is pressed")?,
-            Self { stopped: true, .. } => write!(f, "stopped: the e-stop is latched, until it is reset here")?,
-            Self { open: true, slot: Some(slot), .. } => write!(f, "open: slot {slot} drives")?,
-            Self { .. } => write!(f, "closed: nobody drives")?,
-        }
         f.write_str(bus)
     }
 }
@@ -69,8 +82,37 @@ pub(crate) struct Doors<B, S, E> {
     pub(crate) bus: B,
     /// The e-stop line, if there is one.
     pub(crate) estop: Option<S>,
-    /// Returns the vehicle's speed in mm/s, 0 where it is not known.
+    /// Returns the vehicle's speed in mm/s, 0 where there is no encoder; none while it cannot be read.
     pub(crate) speed_mm_s: E,
+    /// Where a latched e-stop is kept over a crash of this process, if anywhere.
+    pub(crate) latch: Option<Latch>,
+}
+
+/// A file that is there while the e-stop is latched: whoever starts the process again after a crash starts it stopped.
+#[derive(Debug)]
+pub(crate) struct Latch {
+    path: PathBuf,
+    is_there: bool,
+}
+
+impl Latch {
+    /// Returns the one at `path`.
+    pub(crate) fn at(path: PathBuf) -> Self {
+        Self { is_there: path.exists(), path }
+    }
+
+    /// Returns whether an e-stop was latched when the last process ended.
+    pub(crate) const fn is_set(&self) -> bool {
+        self.is_there
+    }
+
+    /// Keeps what is so now; what the file system refuses is tried again by the next call.
+    fn keep(&mut self, stopped: bool) {
+        if stopped != self.is_there {
+            let done = if stopped { std::fs::write(&self.path, "") } else { std::fs::remove_file(&self.path) };
+            self.is_there = if done.is_ok() { stopped } else { self.path.exists() };
+        }
+    }
 }
 
 /// A gate, its pins, and what it hears and says.
@@ -82,9 +124,16 @@ pub(crate) struct LocalGate<B, O: Outputs, S, E> {
     tell: Producer<(Instant, Standing)>,
     /// A turn comes at least so often.
     look_every: Duration,
-    /// When it was told to end; the vehicle is at rest so long after it at the latest.
-    ends: Option<Instant>,
+    ends: Option<End>,
+    /// So long after it was told to end, it ends, at rest or not.
     rests_within: Duration,
+}
+
+/// It was told to end.
+#[derive(Clone, Copy, Debug)]
+struct End {
+    since: Instant,
+    was_latched: bool,
 }
 
 impl<B, O, S, E> LocalGate<B, O, S, E>
@@ -92,7 +141,8 @@ where
     B: Bus,
     O: Outputs,
     S: InputPin,
-    E: FnMut(Instant) -> i16,
+    E: FnMut(Instant) -> Option<i16>,
+    O::Error: fmt::Display,
 {
     /// Returns the loop around `pins`, whose turns come at least every `look_every`; it needs at most `rests_within` to bring the
     /// vehicle to rest.
@@ -119,17 +169,24 @@ where
             // One that is pressed stays as it is, and is told as such.
             let _ = self.pins.reset(now);
         }
-        self.pins.on_estop_line(now, pressed || self.ends.is_some());
+        match &mut self.ends {
+            None => self.pins.on_estop_line(now, pressed),
+            Some(end) => end.was_latched |= pressed,
+        }
         for _ in 0..FRAMES_A_TURN_MAX {
             let Some(received) = self.doors.bus.receive() else { break };
             let _verdict = self.pins.on_frame(now, &received.frame);
         }
         let _timed_out = self.pins.on_tick(now);
         let speed_mm_s = (self.doors.speed_mm_s)(now);
-        while let Some(frame) = self.pins.outgoing(now, speed_mm_s) {
+        while let Some(frame) = self.pins.outgoing(now, speed_mm_s.unwrap_or(0)) {
             self.doors.bus.send(frame);
         }
-        self.tell_changes(now, pressed);
+        let is_latched = self.is_latched();
+        if let Some(latch) = &mut self.doors.latch {
+            latch.keep(is_latched);
+        }
+        self.tell_changes(now, pressed, speed_mm_s.is_none());
         if is_over {
             return Next::Stop;
         }
@@ -141,26 +198,43 @@ where
         &self.doors.bus
     }
 
+    /// Returns whether the pulses have ended and the line is released.
+    pub(crate) const fn is_at_rest(&self) -> bool {
+        self.pins.is_at_rest()
+    }
+
+    /// Returns whether the e-stop is latched; ending is no e-stop, although it stops by the same way.
+    const fn is_latched(&self) -> bool {
+        match self.ends {
+            None => self.pins.gate().is_stopped(),
+            Some(end) => end.was_latched,
+        }
+    }
+
     /// Returns whether the process was told to end, and the vehicle is at rest.
     fn is_over(&mut self, now: Instant) -> bool {
         if self.ends.is_none() && self.wishes.end.load(Ordering::Relaxed) {
-            self.ends = Some(now);
+            self.ends = Some(End { since: now, was_latched: self.pins.gate().is_stopped() });
+            self.pins.on_estop_line(now, true);
             return false;
         }
-        self.ends.is_some_and(|since| self.pins.is_at_rest() || now.since(since) >= self.rests_within)
+        self.ends.is_some_and(|end| self.pins.is_at_rest() || now.since(end.since) >= self.rests_within)
     }
 
-    fn tell_changes(&mut self, now: Instant, pressed: bool) {
+    fn tell_changes(&mut self, now: Instant, pressed: bool, no_speed: bool) {
         let standing = Standing {
             open: self.pins.gate().is_open(),
             slot: self.pins.gate().term().map(|term: Term| term.slot().number()),
             stopped: self.pins.gate().is_stopped(),
             pressed,
-            failures: self.pins.failures(),
+            ending: self.ends.is_some(),
+            rests: self.pins.is_at_rest(),
+            failure: self.pins.failure().map(ToString::to_string),
+            no_speed,
             bus: self.doors.bus.confinement(),
         };
         // A queue that is full belongs to a terminal that stands still; then it is told later.
-        if self.told != Some(standing) && self.tell.push((now, standing)).is_ok() {
+        if self.told.as_ref() != Some(&standing) && self.tell.push((now, standing.clone())).is_ok() {
             self.told = Some(standing);
         }
     }

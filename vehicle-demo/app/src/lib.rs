@@ -15,6 +15,7 @@
 mod cli;
 mod commands;
 mod device;
+mod fed;
 mod gate;
 mod handed;
 mod live;

@@ -32,7 +32,8 @@ impl Failure {
     }
 }
 
-/// Reads who this process is, from `spec` or else from its input, and is that until its input ends.
+/// Reads who this process is, from `spec` or else from its input, and is that until it is told to end: by a signal, or for
+/// what the runner started by the end of its input.
 pub(crate) fn run<L, F>(spec: Option<&Path>, factory: &F) -> ExitCode
 where
     L: Controller<State = State, Command = Command> + Clone + Send + 'static,

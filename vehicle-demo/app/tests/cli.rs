@@ -164,14 +164,19 @@ fn a_gate_prints_its_example_checks_it_and_says_what_is_not_there() {
     let example = demo(&["gate"]);
     assert_eq!(example.status.code(), Some(0));
     let path = folder.path().join("board.toml");
-    std::fs::write(&path, &example.stdout).expect("a file");
+    // On a board the example would drive what is there.
+    let example = text(&example.stdout).replace("/dev/gpiochip0", "/dev/no-such-gpiochip");
+    std::fs::write(&path, example).expect("a file");
     let path = path.to_str().expect("a path");
     let checked = demo(&["gate", path, "--check"]);
     assert_eq!((checked.status.code(), text(&checked.stdout)), (Some(0), format!("{path}: ok\n")));
     let opened = demo(&["gate", path]);
     let why = text(&opened.stderr);
     assert_eq!(opened.status.code(), Some(3), "{why}");
-    assert!(why.contains("there is no /dev/gpiochip0: load the board's GPIO driver"), "{why}");
+    assert!(why.contains("there is no /dev/no-such-gpiochip: load the board's GPIO driver"), "{why}");
+    for option in ["--check", "--rest"] {
+        assert!(refused(&["gate", option]).contains("<BOARD>"));
+    }
     let missing = demo(&["gate", "no-such.toml"]);
     assert_eq!(missing.status.code(), Some(2), "{}", text(&missing.stderr));
 }

@@ -211,7 +211,13 @@ fn an_estop_in_the_middle_of_a_takeover_stops_the_vehicle_on_the_kernels_bus_too
     let (report, shown, said) = drive("4s", &["kill@1s:left", "estop@1060ms"]);
     // Whatever was acted on behind it would be a broken invariant; without commands the deadlines of three seconds are missed.
     assert_eq!(report["broken"], serde_json::json!([]), "{shown}{said}");
-    assert!(report["missed_deadlines"].as_u64() > Some(50), "{shown}{said}");
+    if has_stalled(&report) {
+        println!("not judged, the machine stalled: {report}");
+        return;
+    }
+    // Three of four seconds, 25 deadlines each.
+    let missed = report["missed_deadlines"].as_u64().unwrap();
+    assert!((70..=76).contains(&missed), "{missed}: {shown}{said}");
 }
 
 #[test]
@@ -226,7 +232,7 @@ fn a_board_without_power_is_replaced_and_comes_back() {
 
 #[test]
 fn cables_of_boards_are_nobodys_and_their_clocks_their_own() {
-    boards::refuses(&["--fault", "link-cut@1s:1s"], "the cables of boards are nobody's here");
+    boards::refuses(&["--fault", "link-cut@1s:1s"], "those of boards are nobody's here");
     boards::refuses(&["--record", "/mnt/run.mcap"], "boards have clocks of their own");
 }
 
@@ -264,4 +270,5 @@ fn a_hung_law_lets_the_watchdog_bite_and_a_clean_stop_does_not() {
         assert!(log.contains(said), "{said}: {log}");
     }
     assert!(!log.contains("nothing has bitten") && !log.contains("panicked"), "{log}");
+    assert!(log.contains("softdog: Initiating system reboot"), "it ended, but nothing bit: {log}");
 }

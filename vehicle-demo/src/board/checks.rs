@@ -4,11 +4,16 @@ use super::tables::{File, Line};
 use crate::file_error::{Document, FileError};
 use crate::ranges::{self, OutOfRange};
 use crate::signals::LIMITS;
+use std::time::Duration;
 use twinhelm_hal::pins::{Pulse, Servo, Travel};
 use twinhelm_standby::Config;
+use twinhelm_standby::config::frame_time;
 
 /// The length of an interface's name that Linux takes (`IFNAMSIZ` less the zero behind it).
 const INTERFACE_MAX: usize = 15;
+/// What the two pulses of a command are on an I2C bus: two writes of address, register and four bytes, nine bits each, and start
+/// and stop.
+const BITS_A_COMMAND: u32 = 2 * (6 * 9 + 2);
 
 pub(super) struct Checks<'a> {
     pub(super) document: &'a Document<'a>,
@@ -27,6 +32,8 @@ impl Checks<'_> {
                 // A PCA9685 answers at these; servos take no faster pulses, and the chip can no slower.
                 ("address", servos.address.into(), 0x40.into(), 0x7F.into()),
                 ("rate_hz", servos.rate_hz.into(), 24.0, 390.0),
+                // Standard mode, and the fast-mode plus of the chip.
+                ("i2c_bit_s", servos.i2c_bit_s.into(), 10_000.0, 1_000_000.0),
             ]),
         )?;
         let (steering, drive) = (&servos.steering, &servos.drive);
@@ -142,12 +149,33 @@ impl Checks<'_> {
 
     /// What has to fit the vehicle's own file.
     pub(super) fn against(&self, vehicle: &Config) -> Result<(), FileError> {
-        let File { can, safe_state, watchdog, .. } = self.file;
+        let File { gate, can, servos, safe_state, watchdog, .. } = self.file;
         if can.bitrate_bit_s != vehicle.bitrate {
             let what =
                 format!("`bitrate_bit_s` in [can] is {}, and the vehicle's bus has another one", can.bitrate_bit_s);
             let instead = format!("write `bitrate_bit_s = {}`", vehicle.bitrate);
             return Err(self.document.error(&["can", "bitrate_bit_s"], what, instead));
+        }
+        let gates = vehicle.gates;
+        if gate >= &gates {
+            let what = format!("`gate` is {gate}, and the vehicle has {gates}");
+            return Err(self.document.error(&["gate"], what, format!("write a number below {gates}")));
+        }
+        let pulses = Duration::from_secs(1) * BITS_A_COMMAND / servos.i2c_bit_s;
+        let status = frame_time(vehicle.bitrate) * (u32::from(gates) + 1) + vehicle.jitter;
+        if status + pulses >= vehicle.margin {
+            let ms = |span: Duration| span.as_secs_f64() * 1e3;
+            let what = format!(
+                "(gates + 1) × frame time + jitter + I2C time < margin does not hold: {:.2} + {:.2} ms is not below {} ms",
+                ms(status),
+                ms(pulses),
+                ms(vehicle.margin)
+            );
+            let instead = format!(
+                "raise i2c_bit_s here and where the bus gets its clock from, or margin_ms in the vehicle's file; the gate's \
+                 status is behind {BITS_A_COMMAND} bits of pulses"
+            );
+            return Err(self.document.error(&["servos", "i2c_bit_s"], what, instead));
         }
         let Some(watchdog) = watchdog else {
             return Ok(());

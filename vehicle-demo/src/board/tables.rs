@@ -9,6 +9,8 @@ use twinhelm_hal::term::Slot;
 pub(super) struct File {
     #[serde(default = "linux")]
     pub(super) backend: Backend,
+    #[serde(default)]
+    pub(super) gate: u8,
     pub(super) slot: Option<Slot>,
     pub(super) can: Can,
     pub(super) servos: Servos,
@@ -44,11 +46,17 @@ const fn half_a_megabit() -> u32 {
 #[serde(deny_unknown_fields)]
 pub(super) struct Servos {
     pub(super) i2c_bus: u8,
+    #[serde(default = "standard_mode")]
+    pub(super) i2c_bit_s: u32,
     pub(super) address: u8,
     #[serde(default = "fifty")]
     pub(super) rate_hz: u16,
     pub(super) steering: Steering,
     pub(super) drive: Drive,
+}
+
+const fn standard_mode() -> u32 {
+    100_000
 }
 
 const fn fifty() -> u16 {

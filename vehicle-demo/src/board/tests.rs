@@ -49,7 +49,7 @@ fn the_example_is_read_as_it_stands() {
 
 #[test]
 fn a_board_with_a_servo_chip_alone_is_a_board() {
-    let text = "[can]\ninterface = \"can0\"\n[servos]\ni2c_bus = 1\naddress = 0x40\nsteering = { channel = 3 }\n\
+    let text = "[can]\ninterface = \"can0\"\n[servos]\ni2c_bus = 1\ni2c_bit_s = 400000\naddress = 0x40\nsteering = { channel = 3 }\n\
                 drive = { channel = 4 }\n[output_enable]\nchip = \"/dev/gpiochip0\"\noffset = 17\nactive_low = true\n";
     let board = parse(text).unwrap();
     let example = parse(EXAMPLE).unwrap();
@@ -179,6 +179,14 @@ fn what_does_not_fit_the_vehicle_is_refused() {
         "bitrate_bit_s = 500000",
         "bitrate_bit_s = 250000",
         "`bitrate_bit_s` in [can] is 250000, and the vehicle's bus has another one; write `bitrate_bit_s = 500000`",
+    );
+    assert_refused("gate = 0", "gate = 1", "`gate` is 1, and the vehicle has 1; write a number below 1");
+    assert_refused(
+        "i2c_bit_s = 400000",
+        "i2c_bit_s = 100000",
+        "(gates + 1) × frame time + jitter + I2C time < margin does not hold: 1.04 + 1.12 ms is not below 2 ms; raise \
+         i2c_bit_s here and where the bus gets its clock from, or margin_ms in the vehicle's file; the gate's status is \
+         behind 112 bits of pulses",
     );
     assert_refused(
         "timeout_ms = 3000",

@@ -52,6 +52,16 @@ pub enum WatchdogError {
         #[source]
         source: io::Error,
     },
+    /// The driver took a shorter one.
+    #[error("{} bites after {taken_s} s at the latest, not after {timeout_s}: write a timeout that it can do", path.display())]
+    Shorter {
+        /// The file.
+        path: PathBuf,
+        /// The timeout that was asked for.
+        timeout_s: i32,
+        /// The one that it can do.
+        taken_s: i32,
+    },
     /// The kernel refused.
     #[error("{doing} {}", path.display())]
     System {
@@ -70,7 +80,6 @@ pub enum WatchdogError {
 pub struct Watchdog {
     file: File,
     path: PathBuf,
-    timeout: Duration,
 }
 
 impl Watchdog {
@@ -91,7 +100,7 @@ impl Watchdog {
                 Some(_) | None => WatchdogError::System { path, doing: "opening", source },
             }
         })?;
-        // The driver may take another timeout that it can do, and says so.
+        // The driver may take another timeout, the next one that it can do, and says so.
         let taken_s = match set_timeout(&file, timeout_s) {
             Ok(taken_s) => taken_s,
             Err(source) => {
@@ -100,14 +109,12 @@ impl Watchdog {
                 return Err(WatchdogError::Refused { path: path.to_owned(), timeout_s, source });
             }
         };
-        let timeout = Duration::from_secs(u64::try_from(taken_s).unwrap_or_default());
-        Ok(Self { file, path: path.to_owned(), timeout })
-    }
-
-    /// Returns after how long without food it bites, as the driver took it.
-    #[must_use]
-    pub const fn timeout(&self) -> Duration {
-        self.timeout
+        if taken_s < timeout_s {
+            // What was asked for is what the safe state needs.
+            let _ = write(&file, MAGIC_CLOSE);
+            return Err(WatchdogError::Shorter { path: path.to_owned(), timeout_s, taken_s });
+        }
+        Ok(Self { file, path: path.to_owned() })
     }
 
     /// Feeds it: one write of one byte, which does not block.
@@ -158,8 +165,7 @@ mod tests {
     /// A watchdog on a pipe, and what arrives at its other end.
     fn on_a_pipe() -> (Watchdog, File) {
         let (end, file) = rustix::pipe::pipe().unwrap();
-        let timeout = Duration::from_secs(2);
-        (Watchdog { file: file.into(), path: PathBuf::from("/dev/watchdog"), timeout }, end.into())
+        (Watchdog { file: file.into(), path: PathBuf::from("/dev/watchdog") }, end.into())
     }
 
     fn written(mut end: File) -> Vec<u8> {

@@ -2,10 +2,12 @@
 //!
 //! A command there is a command here that runs it, `ssh` most times: its input, its output and its end are the command's.
 
+use super::spec::WatchdogSpec;
 use super::{HostError, machine};
 use rustix::process::Signal;
 use serde::Deserialize;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::Command;
@@ -52,6 +54,14 @@ pub struct Board {
     /// What gives it back.
     #[serde(default)]
     pub power_on: Vec<String>,
+    watchdog: Option<BoardWatchdog>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BoardWatchdog {
+    path: PathBuf,
+    timeout_s: u32,
 }
 
 impl Boards {
@@ -71,6 +81,11 @@ impl Boards {
                 let message = "has one of power_off and power_on: write both, or neither";
                 return Err(format!("{name}: {device} {message}"));
             }
+        }
+        if boards.left.address.is_ipv4() != boards.right.address.is_ipv4() {
+            return Err(format!(
+                "{name}: left has one kind of address and right another: write two of IPv4, or of IPv6"
+            ));
         }
         if boards.left.address == boards.right.address {
             return Err(format!("{name}: left and right have one address: write each device's own"));
@@ -98,6 +113,12 @@ impl Board {
         SocketAddr::from((self.address, port))
     }
 
+    /// Returns the watchdog that its device feeds, if it has one.
+    pub(super) fn watchdog(&self) -> Option<WatchdogSpec> {
+        let BoardWatchdog { path, timeout_s } = self.watchdog.as_ref()?;
+        Some(WatchdogSpec { path: path.clone(), timeout: Duration::from_secs((*timeout_s).into()) })
+    }
+
     /// Returns where it listens for readings.
     #[must_use]
     pub fn readings(&self) -> SocketAddr {
@@ -111,35 +132,33 @@ impl Board {
     }
 
     /// Returns the command that runs `line` there, by the shell of whoever is reached.
-    pub(super) fn command(&self, line: &str) -> Command {
-        let mut command = command(&self.reach);
+    pub(super) fn command(&self, line: &str) -> Result<Command, HostError> {
+        let mut command = command(&self.reach)?;
         command.arg(line);
-        command
+        Ok(command)
     }
 
     /// Sends a signal to process `pid` there, and waits until it is sent.
-    pub(super) async fn signal(&self, pid: u32, signal: Signal) {
-        let mut command = self.command(&format!("kill -{} {pid}", signal.as_raw()));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
-        // A board that is gone, or a process, needs no signal.
-        let _ = tokio::time::timeout(COMMAND_WITHIN, command.status()).await;
+    ///
+    /// # Errors
+    /// The board does not answer, or refuses: whether the signal arrived is not known then.
+    pub(super) async fn signal(&self, pid: u32, signal: Signal) -> Result<(), HostError> {
+        // A process that has ended by itself needs no signal.
+        let line = format!("kill -{} {pid} || ! kill -0 {pid}", signal.as_raw());
+        run_in_time(self.command(&line)?, &format!("`{}` at {}", line, self.address)).await
     }
 
     /// Gives the board its power (`on`) or takes it, and waits until it answers again.
     pub(super) async fn set_power(&self, on: bool) -> Result<(), HostError> {
         let words = if on { &self.power_on } else { &self.power_off };
-        let status = command(words).stdin(Stdio::null()).status().await;
-        let status = status.map_err(|error| machine(&format!("running {}", words.join(" ")), &error))?;
-        if !status.success() {
-            return Err(HostError::Machine(format!("{}: {status}", words.join(" "))));
-        }
+        run_in_time(command(words)?, &format!("`{}`", words.join(" "))).await?;
         if on { self.wait_until_it_answers().await } else { Ok(()) }
     }
 
     async fn wait_until_it_answers(&self) -> Result<(), HostError> {
         let until = now() + BOOT_WITHIN;
         while now() < until {
-            let mut command = self.command("true");
+            let mut command = self.command("true")?;
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
             if let Ok(Ok(status)) = tokio::time::timeout(COMMAND_WITHIN, command.status()).await
                 && status.success()
@@ -156,11 +175,24 @@ impl Board {
     }
 }
 
-fn command(words: &[String]) -> Command {
-    let (program, rest) = words.split_first().map_or(("true", words), |(program, rest)| (program.as_str(), rest));
+fn command(words: &[String]) -> Result<Command, HostError> {
+    let (program, rest) = words.split_first().ok_or_else(|| {
+        HostError::BadInput("a board is without the words that reach it, or switch it".to_owned())
+    })?;
     let mut command = Command::new(program);
     command.args(rest);
-    command
+    Ok(command)
+}
+
+/// Runs `command`, which is called `name` in messages, to its end.
+async fn run_in_time(mut command: Command, name: &str) -> Result<(), HostError> {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+    match tokio::time::timeout(COMMAND_WITHIN, command.status()).await {
+        Ok(Ok(status)) if status.success() => Ok(()),
+        Ok(Ok(status)) => Err(HostError::Machine(format!("{name}: {status}"))),
+        Ok(Err(error)) => Err(machine(&format!("running {name}"), &error)),
+        Err(_) => Err(HostError::Machine(format!("{name} is not over after {} s", COMMAND_WITHIN.as_secs()))),
+    }
 }
 
 #[cfg(test)]
@@ -177,7 +209,10 @@ mod tests {
         let boards = Boards::parse("boards.toml", EXAMPLE).expect("it can be read");
         assert_eq!(boards.readings().map(|address| address.to_string()), ["10.0.0.1:7448", "10.0.0.2:7448"]);
         assert!(boards.of(Slot::RIGHT).reach.last().is_some_and(|word| word == "pi@10.0.0.2"));
-        assert!(!boards.of(Slot::LEFT).has_power_switch());
+        assert!(!boards.of(Slot::LEFT).has_power_switch() && boards.of(Slot::LEFT).watchdog().is_none());
+        let fed = Boards::parse("boards.toml", &EXAMPLE.replace("#watchdog", "watchdog")).expect("it can be read");
+        let timeout = fed.of(Slot::LEFT).watchdog().map(|watchdog| watchdog.timeout);
+        assert_eq!(timeout, Some(Duration::from_secs(10)));
     }
 
     #[test]
@@ -187,6 +222,7 @@ mod tests {
             ("#power_off", "power_off", "left has one of power_off and power_on: write both, or neither"),
             ("can = \"can0\"\n\n[left]", "canbus = 1\n\n[left]", "unknown field `canbus`"),
             ("address = \"10.0.0.1\"", "address = \"pi\"", "invalid IP address"),
+            ("address = \"10.0.0.1\"", "address = \"fd00::1\"", "write two of IPv4, or of IPv6"),
         ] {
             let error = refused(from, to);
             assert!(error.starts_with("boards.toml: ") && error.contains(says), "{error}\nshould say\n{says}");

@@ -19,8 +19,7 @@ use twinhelm_linux::stalls::WATCH_PERIOD;
 const PORT: u16 = 7447;
 
 /// What the rig `boards` says of faults of cables.
-pub(super) const NO_CABLES: &str =
-    "the cables of boards are nobody's here: pull them by hand, or use --rig netns or --rig guest";
+pub(super) const NO_CABLES: &str = "needs cables that can be cut, and those of boards are nobody's here: pull them by hand, or use --rig netns or guest";
 
 /// What the link between the devices is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use super::boards::Board;
 use super::spec::{Role, Says};
+use super::{HostError, machine};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
 use std::path::Path;
@@ -60,10 +61,17 @@ impl Process {
     ///
     /// # Errors
     /// When nothing can be started here. What goes wrong there is the process's end.
-    pub async fn start_on(board: &Board, who: Who, role: &Role, said: mpsc::Sender<Said>) -> std::io::Result<Self> {
-        let mut process = Self::spawn(board.command(&format!("exec {} role", board.program)), who, said)?;
+    pub async fn start_on(
+        board: &Board,
+        who: Who,
+        role: &Role,
+        said: mpsc::Sender<Said>,
+    ) -> Result<Self, HostError> {
+        let command = board.command(&format!("exec {} role", board.program))?;
+        let failure = |error| machine(&format!("reaching the board {}", board.address), &error);
+        let mut process = Self::spawn(command, who, said).map_err(failure)?;
         process.board = Some((board.clone(), None));
-        process.tell(role).await?;
+        process.tell(role).await.map_err(failure)?;
         Ok(process)
     }
 
@@ -139,34 +147,45 @@ impl Process {
 
     /// Sends a signal to the device's process: to the mission's, if it is in a container; to the one on its board, which
     /// takes as long as reaching that takes.
-    pub async fn signal(&self, signal: Signal) {
+    ///
+    /// # Errors
+    /// The board does not answer. Here nothing fails.
+    pub async fn signal(&self, signal: Signal) -> Result<(), HostError> {
         match &self.board {
             None => send(self.mission.or_else(|| self.child.id()), signal),
-            Some((board, Some(pid))) => board.signal(*pid, signal).await,
+            Some((board, Some(pid))) => return board.signal(*pid, signal).await,
             Some((_, None)) => {}
         }
+        Ok(())
     }
 
     /// Asks the process to end by itself, and waits for it; one that does not is killed.
-    pub async fn end(mut self) {
+    ///
+    /// # Errors
+    /// As [`Process::kill`].
+    pub async fn end(mut self) -> Result<(), HostError> {
         if self.board.is_some() {
-            self.signal(Signal::TERM).await;
+            self.signal(Signal::TERM).await?;
         } else {
             send(self.child.id(), Signal::TERM);
         }
         if tokio::time::timeout(END_WITHIN, self.child.wait()).await.is_err() {
-            self.kill().await;
+            return self.kill().await;
         }
+        Ok(())
     }
 
     /// Kills the process and waits until it is gone.
-    pub async fn kill(mut self) {
+    ///
+    /// # Errors
+    /// Its board does not answer: the process may be running there.
+    pub async fn kill(mut self) -> Result<(), HostError> {
         // First the one that drives. Its container goes when nobody keeps it any more.
-        if self.mission.is_some() || self.board.is_some() {
-            self.signal(Signal::KILL).await;
-        }
+        let killed =
+            if self.mission.is_some() || self.board.is_some() { self.signal(Signal::KILL).await } else { Ok(()) };
         // It may have ended already; either way it is waited for.
         let _ = self.child.kill().await;
+        killed
     }
 }
 

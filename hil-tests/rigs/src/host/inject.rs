@@ -2,6 +2,7 @@
 
 use super::boards::Boards;
 use super::cables::NO_CABLES;
+use super::operator::fault_of;
 use super::run::Run;
 use super::spec::{ClockFault, DeviceLine, Fallible, VehicleLine};
 use super::{Cabling, HostError, HostPlan, machine};
@@ -11,8 +12,9 @@ use twinhelm_control::Controller;
 use twinhelm_hal::ports::Confinement;
 use twinhelm_hal::term::Slot;
 use twinhelm_hal::time::{Duration, Instant};
-use twinhelm_hil::fault::{Cut, Fault, Kind};
+use twinhelm_hil::fault::{Cut, Fault, Kind, Target};
 use twinhelm_hil::law_faults::LawFault;
+use twinhelm_linux::clock::now;
 use twinhelm_standby::Order;
 use twinhelm_vehicle::signals::{Command, State};
 
@@ -69,6 +71,9 @@ pub(super) fn check_plan<L>(host: &HostPlan<L>, is_recorded: bool) -> Result<(),
         if let Some(why) = what_stands_against(host, &fault.kind) {
             return Err(HostError::BadInput(format!("`{}`: {why}", fault.label)));
         }
+    }
+    if let Some(why) = host.announced.iter().find_map(|kind| what_stands_against(host, kind)) {
+        return Err(HostError::BadInput(format!("this fault {why}")));
     }
     if host.boards.is_some() && is_recorded {
         let message = "boards have clocks of their own, which no recording can compare: leave out --record";
@@ -128,6 +133,27 @@ impl<L> Run<'_, L>
 where
     L: Controller<State = State, Command = Command> + Clone,
 {
+    /// Begins what an operator asks for, if this rig has it.
+    pub(super) async fn begin_asked(&mut self, name: &str, kind: Kind, target: Target) -> Result<(), HostError> {
+        let passed = now().since(self.zero);
+        if let Some(why) = what_stands_against(self.host, &kind) {
+            self.operator.line(Some(passed.as_secs_f64()), &format!("no {name}: it {why}"));
+            return Ok(());
+        }
+        self.begin(None, &fault_of(name, kind, target, passed)).await
+    }
+
+    /// Gives boards their power back, whatever a fault had left.
+    pub(super) async fn give_power_back(&mut self) -> Result<(), HostError> {
+        let dark = self.active.iter().filter(|active| matches!(active.kind, Kind::Power));
+        for slot in dark.map(|active| active.slot).collect::<Vec<_>>() {
+            if self.host.boards.is_some() {
+                self.meanwhile(self.cables.set_power(slot, true)).await??;
+            }
+        }
+        Ok(())
+    }
+
     /// Begins (`on`) or ends a fault at `slot`.
     pub(super) async fn inject(&mut self, kind: &Kind, slot: Slot, on: bool) -> Result<(), HostError> {
         let period = self.host.plan.config.period;
@@ -144,14 +170,14 @@ where
                 // A board without power closes its connection itself, and that is no news.
                 let board = self.devices[slot.index()].take_if(|_| on && self.host.boards.is_some());
                 if on && let Some(device) = &self.devices[slot.index()] {
-                    device.signal(Signal::STOP).await;
+                    device.signal(Signal::STOP).await?;
                 }
                 let done = self.cables.set_power(slot, !on);
                 self.meanwhile(done).await??;
                 if let Some(mut device) = board {
                     device.has_lost_its_board();
                     self.on_down(slot);
-                    self.meanwhile(tokio::spawn(device.kill())).await?;
+                    self.meanwhile(tokio::spawn(device.kill())).await??;
                 } else if on {
                     self.end_device(slot, false).await?;
                 } else if self.devices[slot.index()].is_none() {
@@ -161,7 +187,7 @@ where
             Kind::Hang => {
                 let signal = if on { Signal::STOP } else { Signal::CONT };
                 if let Some(device) = &self.devices[slot.index()] {
-                    device.signal(signal).await;
+                    device.signal(signal).await?;
                 }
                 self.stopped[slot.index()] = on;
                 if on {
@@ -232,7 +258,7 @@ where
         self.stopped[slot.index()] = false;
         self.on_down(slot);
         let gone = if by_itself { tokio::spawn(device.end()) } else { tokio::spawn(device.kill()) };
-        self.meanwhile(gone).await
+        self.meanwhile(gone).await?
     }
 
     /// Cuts (`on`) or heals a device's cable to the bus: the kernel's, where it has one, and the arbiter's, which keeps the

@@ -9,7 +9,7 @@ use super::contained::AgentsFolder;
 use super::glance::Board;
 use super::inject::{Action, Active, Agenda, check_plan, fallible};
 use super::observe::{Observation, Watch};
-use super::operator::{Ask, Operator, fault_of};
+use super::operator::{Ask, Operator};
 use super::spec::{Common, DeviceLine, DeviceSpec, LinkTrouble, Role, Says, Step, VehicleLine, VehicleSpec};
 use super::{HostError, HostPlan, contained, machine};
 use crate::tape::Tape;
@@ -41,7 +41,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// The processes of a run, and what is known of them.
 pub(super) struct Run<'a, L: Controller> {
     pub(super) host: &'a HostPlan<L>,
-    operator: &'a mut dyn Operator,
+    pub(super) operator: &'a mut dyn Operator,
     tape: Option<&'a Tape>,
     addresses: Addresses,
     pub(super) cables: Cables,
@@ -60,8 +60,8 @@ pub(super) struct Run<'a, L: Controller> {
     pub(super) collector: Collector<'a, L>,
     board: Board,
     /// What is wrong now.
-    active: Vec<Active>,
-    zero: Instant,
+    pub(super) active: Vec<Active>,
+    pub(super) zero: Instant,
     /// The run has begun.
     is_driving: bool,
     /// What the machine does not allow, in words.
@@ -194,7 +194,7 @@ where
             network,
             can,
             readings_at: self.host.boards.as_ref().map(|boards| boards.of(slot).readings()),
-            watchdog: None,
+            watchdog: self.host.boards.as_ref().and_then(|boards| boards.of(slot).watchdog()),
         };
         let who = Who::Device(index, self.lives[index]);
         let mut process = match (&self.host.containers, &self.folder) {
@@ -206,9 +206,7 @@ where
                     .map_err(|error| machine("starting a device's agent", &error))?
             }
             _ if let Some(boards) = &self.host.boards => {
-                Process::start_on(boards.of(slot), who, &Role::Device(spec), self.says.clone())
-                    .await
-                    .map_err(|error| machine("starting a device on its board", &error))?
+                Process::start_on(boards.of(slot), who, &Role::Device(spec), self.says.clone()).await?
             }
             _ => Process::start(&self.host.program, who, &Role::Device(spec), self.says.clone())
                 .await
@@ -295,10 +293,7 @@ where
                 None => {}
                 Some(Ask::Quit) => return Ok(now()),
                 Some(Ask::Repair) => self.repair().await?,
-                Some(Ask::Inject { name, kind, target }) => {
-                    let fault = fault_of(&name, kind, target, now().since(self.zero));
-                    self.begin(None, &fault).await?;
-                }
+                Some(Ask::Inject { name, kind, target }) => self.begin_asked(&name, kind, target).await?,
             }
             self.look_at_tape();
             if self.fresh_waits && self.heartbeat_is_missed() {
@@ -370,7 +365,7 @@ where
     }
 
     /// Begins a fault, or passes a request on.
-    async fn begin(&mut self, index: Option<usize>, fault: &Fault) -> Result<(), HostError> {
+    pub(super) async fn begin(&mut self, index: Option<usize>, fault: &Fault) -> Result<(), HostError> {
         let slot = fault.target.slot(self.collector.holder());
         let request = fault.kind.is_request();
         let at = now();
@@ -570,11 +565,18 @@ where
                 Next::Time => return Err(HostError::Machine("the vehicle process does not stop".to_owned())),
             }
         }
+        // What a board does not do any more is told, and is no reason to lose the report.
+        if let Err(problem) = self.give_power_back().await {
+            self.operator.line(None, &problem.to_string());
+        }
         for device in self.devices.into_iter().flatten() {
             // An agent removes its container; a plain device has nothing to put in order.
-            if self.folder.is_some() { device.end().await } else { device.kill().await }
+            let ended = if self.folder.is_some() { device.end().await } else { device.kill().await };
+            if let Err(problem) = ended {
+                self.operator.line(None, &problem.to_string());
+            }
         }
-        self.vehicle.kill().await;
+        self.vehicle.kill().await?;
         drop(self.cables);
         let mut log = self.collector.finish();
         log.events.retain(|(at, _)| *at <= end);

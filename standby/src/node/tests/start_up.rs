@@ -213,6 +213,29 @@ fn a_claimer_goes_on_while_another_live_gate_is_closed() {
 }
 
 #[test]
+fn a_claimer_waits_for_no_gate_that_is_stopped() {
+    let (mut flight, _) = hears_closed(0, Some(5), 30);
+    flight.gate(31.0, 1, closed(None, 0));
+    flight.gate(35.0, 0, open(OURS, 4));
+    assert_eq!(flight.role(), RoleName::Claiming);
+    // It would go on claiming beside whoever drives by the other gate, until somebody reset this one.
+    flight.gate(36.0, 1, stopped(None, 0));
+    assert_eq!(flight.role(), RoleName::Joining);
+}
+
+#[test]
+fn one_stopped_gate_holds_all_closed_gates_closed() {
+    let (mut flight, _) = hears_closed(0, Some(5), 30);
+    flight.gate(31.0, 1, stopped(None, 0));
+    assert_eq!(flight.role(), RoleName::Joining);
+    assert_eq!(flight.turn(40.0).sent, None);
+    flight.gate(41.0, 1, closed(None, 0));
+    flight.gate(41.0, 0, closed(Some(5), 0));
+    flight.turn(75.0);
+    assert_eq!(flight.role(), RoleName::Joining, "it listens first, as at boot");
+}
+
+#[test]
 fn a_closed_gate_that_knows_less_does_not_drive_terms_up() {
     let (mut flight, _) = hears_closed(0, Some(5), 30);
     assert_eq!(flight.chosen(), Some(8));

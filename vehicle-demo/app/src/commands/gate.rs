@@ -2,11 +2,12 @@
 
 use super::{Exit, Problem, settings_named};
 use crate::cli::GateArgs;
-use crate::gate::{Doors, LocalGate, Standing, Wishes};
+use crate::fed::{self, Turned};
+use crate::gate::{Doors, Latch, LocalGate, Standing, Wishes};
 use crate::output;
 use crate::role::WRITE_EVERY;
 use crate::signals::{self, Told};
-use rtrb::{Consumer, Producer, RingBuffer};
+use rtrb::{Consumer, RingBuffer};
 use std::error::Error;
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -16,11 +17,11 @@ use twinhelm_hal::gate::Gate;
 use twinhelm_hal::pins::{ActiveLevel, GuardedPins};
 use twinhelm_hal::time::Instant;
 use twinhelm_hal::units::{Metres, Volts};
-use twinhelm_linux::boards::{self, Battery, BatteryError, BatteryMonitor, EncoderLines, I2cBus, InputLine};
+use twinhelm_linux::boards::{Battery, BatteryError, BatteryMonitor, EncoderLines, I2cBus, InputLine};
 use twinhelm_linux::boards::{LineAt, OutputLine, Plausible, ServoBoard, Wiring};
 use twinhelm_linux::can::{CanBus, Interface, Wants, keep};
 use twinhelm_linux::clock;
-use twinhelm_linux::realtime::{self, Next, RealTimeThread};
+use twinhelm_linux::realtime::{Next, RealTimeThread};
 use twinhelm_linux::scheduling::Priority;
 use twinhelm_standby::Config;
 use twinhelm_vehicle::board::{self, BoardConfig, Encoder, Line, ServoChip, Watchdog};
@@ -33,6 +34,8 @@ const STANDINGS_MAX: usize = 256;
 /// So often the battery is looked at, and so seldom told when nothing changes.
 const BATTERY_EVERY: Duration = Duration::from_secs(1);
 const BATTERY_TOLD_EVERY: u32 = 60;
+/// Where systemd says that a unit's files are which are gone after it was stopped, and not when it is started again.
+const RUNTIME_DIRECTORY: &str = "RUNTIME_DIRECTORY";
 /// What ending takes beyond the braking.
 const END_SLACK: Duration = Duration::from_millis(100);
 
@@ -53,96 +56,101 @@ pub(crate) fn gate(args: &GateArgs) -> Result<Exit, Problem> {
         return Ok(Exit::Holds);
     }
     // Coming up they are at rest, with their line released.
-    let pins = open_pins(&board, &config, args.gate)?;
+    let latch = std::env::var_os(RUNTIME_DIRECTORY).map(|folder| Latch::at(Path::new(&folder).join("estop")));
+    let mut gate = Gate::new(board.gate, config.gate_timing(), LIMITS);
+    if latch.as_ref().is_some_and(Latch::is_set) {
+        gate.stop();
+    }
+    let pins = open_pins(&board, gate)?;
     if args.rest {
         return match pins.failure() {
             None => Ok(Exit::Holds),
             Some(error) => Err(opening(error)),
         };
     }
-    run(&board, &config, pins, args)
+    run(&board, &config, (pins, latch), args.json)
 }
 
-fn run(board: &BoardConfig, config: &Config, pins: Pins, args: &GateArgs) -> Result<Exit, Problem> {
+fn run(
+    board: &BoardConfig,
+    config: &Config,
+    (pins, latch): (Pins, Option<Latch>),
+    json: bool,
+) -> Result<Exit, Problem> {
     let wishes = Wishes::default();
+    let Wishes { end, reset } = wishes.clone();
+    let listening = signals::listen(move |told| match told {
+        Told::End => end.store(true, Ordering::Relaxed),
+        Told::Reset => reset.store(true, Ordering::Relaxed),
+    });
+    listening.map_err(|error| Problem::machine(format_args!("listening to signals: {error}")))?;
+    // A gate is a gate without it.
+    if let Err(problem) = start_battery(board, json) {
+        output::tell(format_args!("without a battery monitor: {problem}"));
+    }
+    let doors = open_doors(board, config, latch)?;
     let (tell, told) = RingBuffer::new(STANDINGS_MAX);
-    let thread = start(board, config, pins, args.gate, wishes.clone(), tell)?;
+    let spans = (config.margin, board.setup.brake_for + END_SLACK);
+    let mut gate = LocalGate::new(pins, doors, wishes, tell, spans);
+    let turn = move |now| match gate.turn(now) {
+        Next::At(until) => {
+            gate.bus().wait(until);
+            Turned::At(clock::now())
+        }
+        Next::Stop if gate.is_at_rest() => Turned::Done,
+        Next::Stop => Turned::Broken,
+    };
+    let watchdog = board.watchdog.as_ref().map(|Watchdog { path, timeout_ms }| {
+        (Path::new(path.as_str()), Duration::from_millis((*timeout_ms).into()))
+    });
+    let thread = fed::spawn("gate", Priority::VEHICLE, watchdog, turn).map_err(|error| opening(&error))?;
     if !thread.rights().are_complete() {
         output::tell(thread.rights());
     }
-    let listening = signals::listen(move |told| match told {
-        Told::End => wishes.end.store(true, Ordering::Relaxed),
-        Told::Reset => wishes.reset.store(true, Ordering::Relaxed),
-    });
-    listening.map_err(|error| Problem::machine(format_args!("listening to signals: {error}")))?;
-    start_battery(board, args.json)?;
     // Whoever started it may want to know; nobody may be there.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    show(told, &thread, args.json);
+    let last = show(told, &thread, json);
     thread.join();
-    Ok(Exit::Holds)
+    match last {
+        Some(Standing { rests: false, failure, .. }) => {
+            let why = failure.unwrap_or_else(|| "nothing said why".to_owned());
+            Err(Problem::machine(format_args!(
+                "the pins were not brought to rest: {why}; take the actuators' power"
+            )))
+        }
+        Some(_) | None => Ok(Exit::Holds),
+    }
 }
 
-/// Starts the loop.
-fn start(
+/// Opens what the loop hears and says, and reads.
+fn open_doors(
     board: &BoardConfig,
     config: &Config,
-    pins: Pins,
-    number: u8,
-    wishes: Wishes,
-    tell: Producer<(Instant, Standing)>,
-) -> Result<RealTimeThread, Problem> {
+    latch: Option<Latch>,
+) -> Result<Doors<CanBus, InputLine, impl FnMut(Instant) -> Option<i16> + Send + use<>>, Problem> {
     let interface = &board.can.interface;
-    let bus = CanBus::open(interface, Wants::Gate(number), QUEUE, config.period, false);
+    let bus = CanBus::open(interface, Wants::Gate(board.gate), QUEUE, config.period, false);
     let bus = bus.map_err(|error| opening(&error))?;
     let found = Interface::find(interface).map_err(|error| opening(&error))?;
     keep(found, |error| output::tell(error)).map_err(|error| opening(&error))?;
     let estop = board.estop.as_ref().map(|line| InputLine::open(board.backend, &at(line))).transpose();
     let estop = estop.map_err(|error| opening(&error))?;
     let mut encoder = open_encoder(board)?;
-    let speed_mm_s = move |now: Instant| {
-        // An encoder that cannot be read says nothing of the speed, as one that is not there.
-        let speed = encoder.as_mut().and_then(|encoder| encoder.poll().ok().map(|encoder| encoder.speed(now)));
+    let speed_mm_s = move |now: Instant| match &mut encoder {
+        None => Some(0),
         // A cast of a number beyond it saturates.
-        speed.map_or(0, |speed| (speed.get() * 1e3) as i16)
+        Some(encoder) => encoder.poll().ok().map(|encoder| (encoder.speed(now).get() * 1e3) as i16),
     };
-    let doors = Doors { bus, estop, speed_mm_s };
-    let spans = (config.margin, board.setup.brake_for + END_SLACK);
-    let mut gate = LocalGate::new(pins, doors, wishes, tell, spans);
-    let mut watchdog = match &board.watchdog {
-        Some(Watchdog { path, timeout_ms }) => {
-            let timeout = Duration::from_millis((*timeout_ms).into());
-            Some(boards::Watchdog::start(Path::new(path), timeout).map_err(|error| opening(&error))?)
-        }
-        None => None,
-    };
-    let turn = move |now| match gate.turn(now) {
-        Next::At(until) => {
-            if let Some(watchdog) = &mut watchdog {
-                // One that takes no food bites, which is what it is there for.
-                let _ = watchdog.feed();
-            }
-            gate.bus().wait(until);
-            Next::At(clock::now())
-        }
-        Next::Stop => {
-            if let Some(Err(error)) = watchdog.take().map(boards::Watchdog::stop) {
-                output::tell(format_args!("{error}: it will restart this board"));
-            }
-            Next::Stop
-        }
-    };
-    realtime::spawn("gate", Priority::VEHICLE, turn)
-        .map_err(|error| Problem::machine(format_args!("starting the gate's thread: {error}")))
+    Ok(Doors { bus, estop, speed_mm_s, latch })
 }
 
-fn open_pins(board: &BoardConfig, config: &Config, number: u8) -> Result<Pins, Problem> {
+fn open_pins(board: &BoardConfig, gate: Gate) -> Result<Pins, Problem> {
     let enable = OutputLine::open(board.backend, &at(&board.output_enable)).map_err(|error| opening(&error))?;
     let i2c = I2cBus::open(board.backend, board.servos.i2c_bus).map_err(|error| opening(&error))?;
     let ServoChip { address, steering, drive, rate_hz, .. } = board.servos;
     let outputs = ServoBoard::new(i2c, Wiring { address, steering, drive, rate_hz }, enable);
     let outputs = outputs.map_err(|error| opening(&error))?;
-    Ok(GuardedPins::new(Gate::new(number, config.gate_timing(), LIMITS), board.setup, outputs))
+    Ok(GuardedPins::new(gate, board.setup, outputs))
 }
 
 fn open_encoder(board: &BoardConfig) -> Result<Option<EncoderLines>, Problem> {
@@ -157,7 +165,8 @@ fn at(line: &Line) -> LineAt {
     LineAt { chip: line.chip.clone().into(), offset: line.offset, active }
 }
 
-/// Looks at the battery from a thread of its own: a chip that holds the bus is no business of the gate's.
+/// Looks at the battery from a thread of its own. On one adapter with the servo chip its transfers (four of 5 bytes a second) go
+/// before the gate's, or behind them: docs/hardware.md.
 fn start_battery(board: &BoardConfig, json: bool) -> Result<(), Problem> {
     let Some(battery) = &board.battery else { return Ok(()) };
     let i2c = I2cBus::open(board.backend, battery.i2c_bus).map_err(|error| opening(&error))?;
@@ -193,9 +202,10 @@ fn show_battery(read: &Result<Battery, BatteryError>, json: bool) {
     }
 }
 
-/// Shows what changes until the loop has ended.
-fn show(mut told: Consumer<(Instant, Standing)>, gate: &RealTimeThread, json: bool) {
+/// Shows what changes until the loop has ended, and returns what was so then.
+fn show(mut told: Consumer<(Instant, Standing)>, gate: &RealTimeThread, json: bool) -> Option<Standing> {
     let began = clock::now();
+    let mut last = None;
     loop {
         let is_last = gate.is_finished();
         while let Ok((at, standing)) = told.pop() {
@@ -205,9 +215,10 @@ fn show(mut told: Consumer<(Instant, Standing)>, gate: &RealTimeThread, json: bo
             } else {
                 output::print(format_args!("{at_s:9.3} s  {standing}"));
             }
+            last = Some(standing);
         }
         if is_last {
-            return;
+            return last;
         }
         thread::sleep(WRITE_EVERY);
     }

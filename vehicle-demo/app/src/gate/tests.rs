@@ -52,9 +52,12 @@ impl Bus for SimBus {
 
 type Pins = ServoBoard<SimI2c<SimPca9685>, SimOutput>;
 
+/// An encoder, as the loop reads it.
+type Speed = fn(Instant) -> Option<i16>;
+
 /// A board on the table: the loop, and all that hangs on it.
 struct Table {
-    gate: LocalGate<SimBus, Pins, SimInput, fn(Instant) -> i16>,
+    gate: LocalGate<SimBus, Pins, SimInput, Speed>,
     bus: SimBus,
     chip: SimI2c<SimPca9685>,
     enable: SimWire,
@@ -67,18 +70,26 @@ struct Table {
 
 impl Table {
     fn new() -> Self {
+        Self::with_latch(None)
+    }
+
+    fn with_latch(latch: Option<Latch>) -> Self {
         let config: Config = Settings::default().config(None).unwrap();
         let board = BoardConfig::parse("board.toml", EXAMPLE, &config).unwrap();
         let (bus, chip) = (SimBus::default(), SimI2c::new(0x41, SimPca9685::default()));
         let (enable, button) = (SimWire::default(), SimWire::default());
         let wiring = Wiring { address: 0x41, steering: 0, drive: 1, rate_hz: 50 };
         let pins = ServoBoard::new(chip.clone(), wiring, enable.output(ActiveLevel::Low)).unwrap();
-        let pins = GuardedPins::new(Gate::new(0, config.gate_timing(), LIMITS), board.setup, pins);
-        let speed_mm_s: fn(Instant) -> i16 = |_| -123;
+        let mut gate = Gate::new(board.gate, config.gate_timing(), LIMITS);
+        if latch.as_ref().is_some_and(Latch::is_set) {
+            gate.stop();
+        }
+        let pins = GuardedPins::new(gate, board.setup, pins);
+        let speed_mm_s: Speed = |_| Some(-123);
         let estop = Some(button.input(ActiveLevel::High));
         let (tell, told) = RingBuffer::new(64);
         let wishes = Wishes::default();
-        let doors = Doors { bus: bus.clone(), estop, speed_mm_s };
+        let doors = Doors { bus: bus.clone(), estop, speed_mm_s, latch };
         let spans = (2 * MS, board.setup.brake_for + 100 * MS);
         let gate = LocalGate::new(pins, doors, wishes.clone(), tell, spans);
         let now = Instant::from_nanos(1_000_000_000);
@@ -198,11 +209,22 @@ fn a_chip_that_does_not_answer_is_an_estop_that_says_so() {
     table.pass(100 * MS, LEFT);
     table.chip.set_wire(Wire::Silent);
     table.pass(50 * MS, LEFT);
-    assert_eq!(table.last_told(), "stopped: the pins failed");
+    let told = table.last_told();
+    assert!(told.starts_with("stopped: the PCA9685 at 0x41 (") && told.contains("check its supply"), "{told}");
+    table.pass(50 * MS, LEFT);
+    assert!(table.told.pop().is_err(), "it is said once");
     assert!(table.enable.is_high(), "the line is released whatever the chip does");
     table.bus.0.borrow_mut().stands = Confinement::Off;
     table.pass(20 * MS, None);
-    assert_eq!(table.last_told(), "stopped: the pins failed; it is off the bus");
+    assert!(table.last_told().ends_with("; it is off the bus"));
+    table.chip.set_wire(Wire::Whole);
+    table.wishes.reset.store(true, Ordering::Relaxed);
+    table.pass(20 * MS, None);
+    assert_eq!(
+        table.last_told(),
+        "closed: nobody drives; it is off the bus",
+        "the reset is one of what failed, too"
+    );
 }
 
 #[test]
@@ -214,7 +236,42 @@ fn whoever_ends_it_brings_the_vehicle_to_rest_first() {
     assert!(table.pass(1_400 * MS, LEFT), "it brakes");
     assert!(table.pulses()[1].unwrap() < 150);
     assert!(!table.pass(1_000 * MS, LEFT), "and ends");
+    assert!(table.is_at_rest() && table.gate.is_at_rest());
+    assert_eq!(table.last_told(), "ending: at rest");
+}
+
+#[test]
+fn a_latched_estop_outlives_the_process_and_ending_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let latch = || Some(Latch::at(folder.path().join("estop")));
+    let mut table = Table::with_latch(latch());
+    table.pass(100 * MS, LEFT);
+    table.button.set(true);
+    table.pass(20 * MS, LEFT);
+    // It crashes, and the button comes back.
+    drop(table);
+    let mut table = Table::with_latch(latch());
+    table.pass(100 * MS, Some((Slot::RIGHT, 9)));
+    assert_eq!(table.last_told(), "stopped: the e-stop is latched, until it is reset here");
     assert!(table.is_at_rest());
+    table.wishes.reset.store(true, Ordering::Relaxed);
+    table.pass(20 * MS, None);
+    table.wishes.end.store(true, Ordering::Relaxed);
+    assert!(!table.pass(100 * MS, None));
+    drop(table);
+    let mut table = Table::with_latch(latch());
+    table.pass(100 * MS, Some((Slot::RIGHT, 13)));
+    assert_eq!(table.last_told(), "open: slot 1 drives");
+}
+
+#[test]
+fn an_encoder_that_cannot_be_read_is_told_and_is_no_speed() {
+    let mut table = Table::new();
+    table.gate.doors.speed_mm_s = |_| None;
+    table.pass(50 * MS, None);
+    assert_eq!(table.last_told(), "closed: nobody drives; its encoder cannot be read");
+    let status = table.bus.0.borrow().sent.iter().rev().find_map(|frame| StatusFrame::decode(frame).ok()).unwrap();
+    assert_eq!(status.speed_mm_s, 0);
 }
 
 #[test]
@@ -224,5 +281,5 @@ fn pins_that_cannot_be_brought_to_rest_do_not_hold_the_end_up() {
     table.chip.set_wire(Wire::Silent);
     table.wishes.end.store(true, Ordering::Relaxed);
     assert!(!table.pass(2_000 * MS, LEFT));
-    assert!(table.enable.is_high());
+    assert!(table.enable.is_high() && !table.gate.is_at_rest(), "nobody says that the chip's pulses have ended");
 }
