@@ -173,6 +173,12 @@ impl Keeper {
         }
     }
 
+    /// Has another rung be held from now on: a higher one is climbed to, a lower one is gone back to. What was pulled stays.
+    pub const fn want(&mut self, rung: Readiness) {
+        self.wanted = rung;
+        (self.is_urged, self.not_before) = (false, None);
+    }
+
     /// Takes in what has happened by `now`, and returns what is to be done next.
     pub fn step(&mut self, now: Instant, news: News) -> Option<Task> {
         match news {
@@ -210,6 +216,7 @@ impl Keeper {
     fn next(&self) -> Option<Task> {
         let target = self.target();
         match self.stage {
+            Stage::Created | Stage::Running { .. } | Stage::Paused if target < Readiness::Created => Some(Task::Remove),
             Stage::Ended => Some(Task::Remove),
             Stage::Cold => (target > Readiness::Cold).then_some(Task::Pull),
             Stage::Pulled => (target > Readiness::Pulled).then_some(Task::Create),
@@ -450,6 +457,26 @@ mod tests {
         assert_eq!(keeper.step(at(3), News::Failed), None);
         let again = keeper.next_wake().expect("it is tried again");
         assert_eq!(keeper.step(again, News::Look), Some(Task::Remove));
+    }
+
+    #[test]
+    fn a_spare_is_led_up_rung_by_rung_and_goes_back_at_once() {
+        use Task::{Create, Pause, Pull, Remove, Resume, Start};
+        let mut keeper = Keeper::new(Readiness::Cold);
+        let mut climb = |rung, tasks: &[Task], rest: &[Task]| {
+            keeper.want(rung);
+            assert_eq!(settle(&mut keeper, at(0), News::Look), tasks, "{rung}");
+            assert_eq!(settle(&mut keeper, at(0), News::Up), rest, "{rung}");
+            assert!(keeper.is_ready(), "{rung}");
+        };
+        climb(Readiness::Pulled, &[Pull], &[]);
+        climb(Readiness::Created, &[Create], &[]);
+        climb(Readiness::Paused, &[Start], &[Pause]);
+        climb(Readiness::Shadow, &[Resume], &[]);
+        climb(Readiness::Pulled, &[Remove], &[]);
+        // The image stays, and is used again.
+        climb(Readiness::Cold, &[], &[]);
+        climb(Readiness::Shadow, &[Create, Start], &[]);
     }
 
     #[test]

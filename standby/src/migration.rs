@@ -238,6 +238,40 @@ pub enum Event {
     Ended(End),
 }
 
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Alone { lost: Some(lost) } => write!(f, "nobody stands by: {lost} is lost"),
+            Self::Alone { lost: None } => f.write_str("nobody stands by"),
+            Self::Chosen { device, ticket } => write!(f, "{device} is chosen, ticket {ticket}"),
+            Self::Did { device, step } => write!(f, "{device} has done: {}", step.name()),
+            Self::GivenUp { device, step, why } => write!(f, "{device} is given up at {}: {why}", step.name()),
+            Self::Ended(end) => end.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole { device, fencing } => write!(f, "the pair is whole again with {device}; the faulty device: {fencing}"),
+            Self::NotNeeded => f.write_str("the faulty device came back"),
+            Self::NoCandidate => f.write_str("no spare is left that could"),
+            Self::Superseded => f.write_str("another device has the wheel, and goes on"),
+        }
+    }
+}
+
+impl fmt::Display for Fencing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fenced => "fenced",
+            Self::Refused => "refused",
+            Self::Unknown => "unknown",
+        })
+    }
+}
+
 /// How a migration ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum End {

@@ -2,21 +2,31 @@
 //!
 //! None of this is in the control path. An agent's report is bytes here: what they say is between agents and those who ask.
 
+use crate::fleet::{self, FleetLine};
 use crate::keys::{Kind, key, keys, slot_of};
 use crate::session::{OpenError, open};
 use crate::settings::Settings;
-use crate::wire::{BYTES_MAX, VERSION};
+use crate::wire::{BYTES_MAX, VERSION, encode};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use twinhelm_hal::term::Slot;
-use twinhelm_hal::time::Duration;
-use twinhelm_standby::Header;
+use twinhelm_hal::term::{SLOTS, Slot};
+use twinhelm_hal::time::{Duration, Instant};
+use twinhelm_linux::clock::now;
+use twinhelm_standby::{Header, Order};
 use zenoh::pubsub::{Publisher, Subscriber};
 use zenoh::query::Queryable;
 use zenoh::{Session, Wait};
 
-/// The last sample of whoever drove, as it came over the wire.
-type Heard = Arc<Mutex<Option<Vec<u8>>>>;
+/// What was overheard of the devices.
+#[derive(Debug, Default)]
+struct Overheard {
+    /// The last sample of whoever drove, as it came over the wire.
+    state: Option<Vec<u8>>,
+    /// The last header of each device, and when it came.
+    headers: [Option<(Instant, Header)>; SLOTS as usize],
+}
+
+type Heard = Arc<Mutex<Overheard>>;
 
 /// An agent's line to whoever asks, and its ear to those who drive. Dropping it closes its session.
 #[derive(Debug)]
@@ -56,10 +66,14 @@ impl AgentLine {
         let subscriber = session
             .declare_subscriber(&states)
             .callback(move |message| {
-                let bytes = message.payload().to_bytes();
-                if slot_of(message.key_expr().as_str()).is_some() && was_sent(&bytes) {
-                    *hears.lock().unwrap_or_else(PoisonError::into_inner) = Some(bytes.into_owned());
+                let (at, bytes) = (now(), message.payload().to_bytes());
+                let Some(slot) = slot_of(message.key_expr().as_str()) else { return };
+                let Some(header) = header(&bytes).filter(|header| header.slot == slot) else { return };
+                let mut hears = hears.lock().unwrap_or_else(PoisonError::into_inner);
+                if header.sent && bytes.len() <= BYTES_MAX {
+                    hears.state = Some(bytes.into_owned());
                 }
+                hears.headers[slot.index()] = Some((at, header));
             })
             .wait()
             .map_err(OpenError::of(&states))?;
@@ -77,7 +91,37 @@ impl AgentLine {
     /// own device's are among them, if its endpoint is one that this session connects to.
     #[must_use]
     pub fn last_state(&self) -> Option<Vec<u8>> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).state.clone()
+    }
+
+    /// Returns the last header of each device by its slot, and when it came.
+    #[must_use]
+    pub fn headers(&self) -> [Option<(Instant, Header)>; SLOTS as usize] {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).headers
+    }
+
+    /// Opens the line to the fleet of the device that is called `device`, on this session: it ends with it.
+    ///
+    /// # Errors
+    /// Zenoh does not take a key.
+    pub fn fleet(
+        &self,
+        device: &str,
+        vehicle: &str,
+        hear: impl Fn(fleet::Heard) + Clone + Send + Sync + 'static,
+    ) -> Result<FleetLine, OpenError> {
+        FleetLine::on(self.session.clone(), false, device, vehicle, hear)
+    }
+
+    /// Orders something of the mission in `slot`.
+    ///
+    /// # Errors
+    /// Zenoh does not take it.
+    pub fn order(&self, vehicle: &str, slot: Slot, order: Order) -> Result<(), OpenError> {
+        let key = key(vehicle, Kind::Order, slot);
+        let mut buffer = [0; BYTES_MAX];
+        let bytes = encode(&order, &mut buffer).map_err(|error| OpenError::of(&key)(error.into()))?;
+        self.session.put(key.clone(), bytes).wait().map_err(OpenError::of(&key))
     }
 }
 
@@ -86,11 +130,6 @@ impl Drop for AgentLine {
         // A session that cannot be closed is dropped all the same.
         drop(self.session.close().wait());
     }
-}
-
-/// Returns whether these bytes are the sample of a device that handed its command to the bus.
-fn was_sent(bytes: &[u8]) -> bool {
-    bytes.len() <= BYTES_MAX && header(bytes).is_some_and(|header| header.sent)
 }
 
 /// Reads the header of a sample whose rest may be any law's.

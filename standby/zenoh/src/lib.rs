@@ -31,6 +31,7 @@
 
 pub mod agents;
 mod counters;
+pub mod fleet;
 mod intake;
 mod keys;
 mod link;

@@ -1,0 +1,98 @@
+//! What the agents of a fleet say: to each other, to people, and for the timeline.
+
+use crate::migration::{self, Fencing, Outcome, Step, Ticket};
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+/// What one agent says to another, or a person to an agent. It may be lost, come twice, or late.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Word {
+    /// A spare is to do a step of a migration.
+    Order {
+        /// In whose name.
+        ticket: Ticket,
+        /// What.
+        step: Step,
+    },
+    /// A spare is needed no more.
+    Release {
+        /// Which ticket ends.
+        ticket: Ticket,
+    },
+    /// What a spare has done.
+    Report {
+        /// For which ticket.
+        ticket: Ticket,
+        /// What.
+        outcome: Outcome,
+    },
+    /// The device is to stay off the bus, until it is readmitted.
+    Fence {
+        /// Why.
+        why: String,
+    },
+    /// What became of that.
+    Fenced(Fencing),
+    /// The device may come back. Said to all: whoever ordered it off forgets it.
+    Readmit {
+        /// Which device.
+        device: String,
+    },
+    /// The device that drives is to hand the wheel over.
+    Switchover,
+    /// The device is to hand the wheel over, and to leave the pair.
+    Drain,
+    /// What was asked for was begun, or why not.
+    Answer(Result<String, String>),
+}
+
+/// An entry of the timeline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Told {
+    /// Which agent says so.
+    pub device: String,
+    /// Its count of entries: the order of its own, whatever its clock says.
+    pub seq: u64,
+    /// When, in milliseconds since 1970 by that device's clock, which may be wrong.
+    pub unix_ms: u64,
+    /// What.
+    pub what: What,
+}
+
+/// What a timeline tells of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// An agent came up.
+    Up,
+    /// A migration.
+    Migration(migration::Event),
+    /// The device obeys an order to stay off the bus.
+    Fenced {
+        /// Why.
+        why: String,
+    },
+    /// It may come back.
+    Readmitted,
+    /// It was asked to hand the wheel over.
+    Switchover,
+    /// It was asked to leave the pair.
+    Drained,
+    /// Two others are on the bus: it stays a spare.
+    StaysSpare,
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Up => f.write_str("its agent is up"),
+            Self::Migration(event) => event.fmt(f),
+            Self::Fenced { why } => write!(f, "is off the bus: {why}"),
+            Self::Readmitted => f.write_str("may come back"),
+            Self::Switchover => f.write_str("was asked to hand the wheel over"),
+            Self::Drained => f.write_str("was asked to leave the pair"),
+            Self::StaysSpare => f.write_str("stays a spare: two others are on the bus"),
+        }
+    }
+}
