@@ -9,8 +9,8 @@ use crate::term::{SLOTS, Slot};
 use crate::time::{Duration, Instant};
 use arrayvec::ArrayVec;
 
-/// How many stations fit on one bus: each slot's device, each gate, and each slot's agent.
-pub const STATIONS: usize = (2 * SLOTS + GATES) as usize;
+/// How many stations fit on one bus: each slot's device, each gate, and two of each slot's agent.
+pub const STATIONS: usize = (3 * SLOTS + GATES) as usize;
 /// How many frames a station may have waiting for the wire.
 pub const QUEUE_MAX: usize = 4;
 /// How many identifiers a bus can keep apart.
@@ -48,6 +48,12 @@ impl Station {
     #[must_use]
     pub const fn of_agent(slot: Slot) -> Self {
         Self(SLOTS + GATES + slot.number())
+    }
+
+    /// Returns the station by which the agent in `slot` knows who is on the bus. It has time; the other one has none.
+    #[must_use]
+    pub const fn of_ear(slot: Slot) -> Self {
+        Self(2 * SLOTS + GATES + slot.number())
     }
 
     /// Returns the station's number as an index.

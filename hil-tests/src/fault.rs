@@ -41,7 +41,7 @@ impl Target {
         match self {
             Self::Left => Slot::LEFT,
             Self::Right => Slot::RIGHT,
-            Self::Holder => holder.filter(|slot| *slot <= Slot::RIGHT).unwrap_or(Slot::LEFT),
+            Self::Holder => holder.unwrap_or(Slot::LEFT),
         }
     }
 }

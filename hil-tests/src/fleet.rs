@@ -428,7 +428,8 @@ impl<R: RecruitRules> Fleet<R> {
                     let ticket = self.devices[index].recruit.ticket();
                     if step == Step::Join && ticket.map(|ticket| ticket.term) != self.holder.map(|_| self.term) {
                         let (who, term) = (self.devices[index].name, self.term);
-                        self.broken.push(format!("F5: {who} joins by {ticket:?}, and the gates are in term {term}"));
+                        self.broken
+                            .push(format!("F5: {who} joins by {ticket:?}, and the gates are in term {term}"));
                     }
                     let takes = self.rng.span(Duration::from_millis(50), Duration::from_secs(3));
                     let hangs = self.devices[index].takes_a_hang(step);

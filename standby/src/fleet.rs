@@ -43,8 +43,25 @@ pub enum Word {
     Switchover,
     /// The device is to hand the wheel over, and to leave the pair.
     Drain,
+    /// Somebody wants to see the pool as this device ranks it.
+    AskPool,
+    /// It, the best first, and then those that could not.
+    Pool(Vec<Ranked>),
     /// What was asked for was begun, or why not.
     Answer(Result<String, String>),
+}
+
+/// A device in the pool, as another ranks it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ranked {
+    /// Its name.
+    pub device: String,
+    /// Its number on the bus.
+    pub slot: Option<u8>,
+    /// It could take the mission over.
+    pub fit: bool,
+    /// What counted for it, or stands against it.
+    pub why: String,
 }
 
 /// An entry of the timeline.

@@ -216,7 +216,9 @@ impl Keeper {
     fn next(&self) -> Option<Task> {
         let target = self.target();
         match self.stage {
-            Stage::Created | Stage::Running { .. } | Stage::Paused if target < Readiness::Created => Some(Task::Remove),
+            Stage::Created | Stage::Running { .. } | Stage::Paused if target < Readiness::Created => {
+                Some(Task::Remove)
+            }
             Stage::Ended => Some(Task::Remove),
             Stage::Cold => (target > Readiness::Cold).then_some(Task::Pull),
             Stage::Pulled => (target > Readiness::Pulled).then_some(Task::Create),
@@ -342,6 +344,8 @@ pub struct AgentReport {
     pub restarts: u64,
     /// What went wrong last, and has not been mended since.
     pub problem: Option<String>,
+    /// What it is in its fleet: `member`, `spare`, `leaving` or `fenced`; `None` without a fleet.
+    pub part: Option<String>,
     /// What was done since the last start was asked for, oldest first.
     pub steps: Vec<Step>,
     /// The agent's resident memory in bytes.

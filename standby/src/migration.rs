@@ -254,7 +254,9 @@ impl fmt::Display for Event {
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Whole { device, fencing } => write!(f, "the pair is whole again with {device}; the faulty device: {fencing}"),
+            Self::Whole { device, fencing } => {
+                write!(f, "the pair is whole again with {device}; the faulty device: {fencing}")
+            }
             Self::NotNeeded => f.write_str("the faulty device came back"),
             Self::NoCandidate => f.write_str("no spare is left that could"),
             Self::Superseded => f.write_str("another device has the wheel, and goes on"),

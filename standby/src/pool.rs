@@ -11,6 +11,7 @@
 //!
 //! A device that is unfit is listed with the reason, and never chosen.
 
+use crate::fleet::Ranked;
 use core::cmp::Ordering;
 use core::fmt;
 use core::time::Duration;
@@ -141,6 +142,22 @@ pub struct Ranking {
     pub fit: Vec<Candidate>,
     /// Who could not, and why, by name.
     pub unfit: Vec<(Offer, Unfit)>,
+}
+
+impl Ranking {
+    /// Returns it for people.
+    #[must_use]
+    pub fn told(&self) -> Vec<Ranked> {
+        let fit = self.fit.iter().map(|candidate| (&candidate.offer, true, candidate.reasons()));
+        let unfit = self.unfit.iter().map(|(offer, why)| (offer, false, why.to_string()));
+        let ranked = |(offer, fit, why): (&Offer, bool, String)| Ranked {
+            device: offer.device.clone(),
+            slot: offer.slot,
+            fit,
+            why,
+        };
+        fit.chain(unfit).map(ranked).collect()
+    }
 }
 
 /// Ranks `offers`, each with when it was heard last, at `now`.
@@ -312,7 +329,8 @@ mod tests {
         let mut spare = offer("spare", 2);
         spare.data.clear();
         let ranking = ranked(&[spare]);
-        assert_eq!(ranking.fit[0].reasons(), "has the image, has to fetch the data, load 0.0, 1024 MiB free");
+        let why = "has the image, has to fetch the data, load 0.0, 1024 MiB free".to_owned();
+        assert_eq!(ranking.told(), [Ranked { device: "spare".to_owned(), slot: Some(2), fit: true, why }]);
     }
 
     #[test]

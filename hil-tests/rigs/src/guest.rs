@@ -105,7 +105,11 @@ impl Guest {
                 return Err(missing(program));
             }
         }
-        if has_amx() { own_kernel().ok_or(GuestError::Processor) } else { Ok(Self { kernel: PathBuf::from(KERNEL) }) }
+        if has_amx() {
+            own_kernel().ok_or(GuestError::Processor)
+        } else {
+            Ok(Self { kernel: PathBuf::from(KERNEL) })
+        }
     }
 
     /// Finds the other guest kernel, which has GPIO lines, too, and everything built in. [`OWN_KERNEL`] says where it is;

@@ -7,6 +7,7 @@
 //! what counts is what the gate acted on.
 
 pub mod addresses;
+mod agents;
 pub mod boards;
 mod cables;
 pub mod child;
@@ -64,6 +65,13 @@ pub struct HostPlan<L> {
     pub announced: Vec<Kind>,
     /// It goes on until the operator ends it, at most for the plan's duration.
     pub open_ended: bool,
+}
+
+impl<L> HostPlan<L> {
+    /// Returns how many spares wait to be recruited.
+    fn spares(&self) -> u8 {
+        self.containers.as_ref().map_or(0, |containers| containers.spares)
+    }
 }
 
 /// Why a run did not come to its end.

@@ -4,12 +4,16 @@
 //! mission says, what the watch on the bus has seen. It is never in the control path: a mission that runs needs no agent,
 //! until it has to be started.
 
+mod ear;
+mod fleet;
 mod mailbox;
 mod store;
+mod timeline;
 mod watching;
 
 use crate::config::Config;
 use crate::output::{Problem, tell};
+use fleet::Fleet;
 use mailbox::Mailbox;
 use mission_wire::{ContainerId, Signal};
 use rustix::process::Pid;
@@ -56,6 +60,10 @@ enum Happened {
     Pulling(Progress),
     /// The image was pulled and unpacked, or not; how long each took.
     Pulled(Result<Box<(Unpacked, [Duration; 2])>, String>),
+    /// Something was heard of the fleet.
+    Fleet(twinhelm_zenoh::fleet::Heard),
+    /// The power of a device was taken, or why not.
+    PowerIsOff(String, Result<(), String>),
     /// Somebody wants the agent to end.
     Stop,
 }
@@ -141,6 +149,7 @@ struct Agent {
     is_deaf: bool,
     steps: Vec<Step>,
     libcrun: String,
+    fleet: Option<Fleet>,
 }
 
 impl Agent {
@@ -163,6 +172,9 @@ impl Agent {
         let mailbox =
             mailbox.map_err(|error| Problem::machine(format_args!("{}: {error}", config.run.display())))?;
         let line = AgentLine::open(config.slot, &config.link).map_err(|error| Problem::bad_input(chain(&error)))?;
+        let fleet = config.pool.clone().map(|pool| Fleet::open(&config, pool, platform, &line, happen.clone()));
+        let fleet = fleet.transpose().map_err(|error| Problem::machine(chain(&error)))?;
+        let first_rung = fleet.as_ref().map_or(config.readiness, |fleet| fleet.first_rung(config.readiness));
         let mut agent = Self {
             platform,
             store: Arc::new(store),
@@ -173,7 +185,7 @@ impl Agent {
             runner: None,
             rate: Arc::new(Rate::new(config.rate)),
             puller: Arc::default(),
-            keeper: Keeper::new(config.readiness),
+            keeper: Keeper::new(first_rung),
             unpacked: None,
             held: None,
             id: None,
@@ -184,12 +196,15 @@ impl Agent {
             is_deaf: false,
             steps: Vec::new(),
             libcrun: String::new(),
+            fleet,
             config: Arc::new(config),
         };
         // Now, so that a machine that cannot have containers is told of it, and not when nobody drives.
         agent.runner().map_err(|error| Problem::machine(&error))?;
         stop_on_signals(happen.clone())?;
-        if agent.config.readiness < Readiness::Shadow {
+        // A spare begins nothing of itself.
+        let is_spare = agent.config.pool.as_ref().is_some_and(|pool| pool.spare);
+        if agent.config.readiness < Readiness::Shadow && !is_spare {
             watching::start(&agent.config, happen)?;
         }
         Ok(agent)
@@ -206,6 +221,12 @@ impl Agent {
                     Some(news) => next = self.keeper.step(now(), news),
                 }
             }
+            let target = self.keeper.target();
+            self.look_at_fleet();
+            if self.keeper.target() != target {
+                news = News::Look;
+                continue;
+            }
             self.report();
             // A service manager that wants to see that this loop goes round, as systemd with WatchdogSec, sees it.
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
@@ -218,7 +239,8 @@ impl Agent {
     }
 
     fn patience(&self) -> Duration {
-        self.keeper.next_wake().map_or(REPORT_EVERY, |at| at.since(now()).min(REPORT_EVERY))
+        let most = if self.fleet.is_some() { fleet::LOOK_EVERY } else { REPORT_EVERY };
+        self.keeper.next_wake().map_or(most, |at| at.since(now()).min(most))
     }
 
     fn take_in(&mut self, happened: Happened) -> News {
@@ -263,6 +285,7 @@ impl Agent {
                 self.pid = None;
                 self.problem = Some(format!("the mission's process is gone: {exit}"));
                 tell(format_args!("container {id}: {exit}"));
+                self.on_mission_ended();
                 News::Ended
             }
             Happened::Runner(RunnerEvent::Gone) => {
@@ -270,7 +293,16 @@ impl Agent {
                 (self.runner, self.held, self.pid) = (None, None, None);
                 self.problem = Some("mission-runner was gone".to_owned());
                 tell("mission-runner is gone, and the mission with it: both are started anew");
+                self.on_mission_ended();
                 News::Ended
+            }
+            Happened::Fleet(heard) => {
+                self.on_fleet(heard);
+                News::Look
+            }
+            Happened::PowerIsOff(device, done) => {
+                self.on_power_off(&device, done);
+                News::Look
             }
             // `serve` has looked for it.
             Happened::Stop => News::Look,
@@ -317,7 +349,7 @@ impl Agent {
 
     /// Starts, freezes or thaws the container that is held.
     fn advance(&mut self, task: Task) -> Result<(), RunnerError> {
-        if self.keeper.is_urged()
+        if (self.keeper.is_urged() || self.is_recruit())
             && let Some(state) = self.line.last_state()
         {
             // The mission goes on with it, and does not begin anew.
@@ -448,6 +480,7 @@ impl Agent {
             pid: self.pid,
             restarts: self.keeper.restarts(),
             problem: self.problem.clone(),
+            part: self.fleet.as_ref().map(|fleet| fleet.part().to_owned()),
             steps: self.steps.clone(),
             resident_bytes: resident_bytes(),
             libcrun: self.libcrun.clone(),

@@ -2,7 +2,7 @@
 
 use crate::config::{Config, EXAMPLE};
 use crate::output::{Problem, print, tell};
-use crate::{agent, doctor, image, jitter, status};
+use crate::{agent, doctor, image, jitter, orders, status};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use twinhelm_linux::process::die_with_parent;
 use twinhelm_mission::image::{Platform, Reference};
 use twinhelm_standby::Readiness;
+use twinhelm_standby::fleet::Word;
 
 /// Images of missions, the agent of a device, how the agents stand, and what a machine needs to be one.
 #[derive(Debug, Parser)]
@@ -24,6 +25,7 @@ const AFTER: &str = "Try:
   twinhelm image push oci:images:mission docker://127.0.0.1:5000/vehicle/mission:1
   twinhelm agent --example > agent.toml && twinhelm agent --config agent.toml
   twinhelm status --connect tcp/127.0.0.1:7449 --watch
+  twinhelm pool; twinhelm events --follow; twinhelm switchover left; twinhelm readmit left
   twinhelm doctor; twinhelm jitter --seconds 60
 
 Images are named as skopeo names them: oci:FOLDER[:TAG][@sha256:…], docker://HOST/REPOSITORY[:TAG][@sha256:…].
@@ -36,6 +38,18 @@ enum What {
     Agent(AgentArgs),
     /// Shows how the agents of a vehicle stand
     Status(StatusArgs),
+    /// Lists the spares, in the order in which they would be chosen, with the reasons
+    Pool(AskArgs),
+    /// Shows the timeline that the agents keep
+    Events(EventsArgs),
+    /// Asks the device that drives to hand the wheel over
+    Switchover(OrderArgs),
+    /// Has a device hand the wheel over, and then leave the pair
+    Drain(OrderArgs),
+    /// Has a device stay off the bus until it is readmitted
+    Fence(OrderArgs),
+    /// Lets a device back that was ordered off the bus
+    Readmit(OrderArgs),
     /// Looks at this machine: what of it a device needs, what is missing, and what mends it
     Doctor(DoctorArgs),
     /// Measures how late this machine wakes its most urgent thread, and the shortest period that it can hold
@@ -81,6 +95,40 @@ pub(crate) struct StatusArgs {
     /// Again and again, each time that something changes; with --json a line each
     #[arg(long)]
     pub watch: bool,
+}
+
+/// Whom to ask.
+#[derive(Debug, Args)]
+pub(crate) struct AskArgs {
+    /// Where agents listen; may be repeated
+    #[arg(long, default_value = "tcp/127.0.0.1:7449", value_name = "ENDPOINT")]
+    pub connect: Vec<String>,
+    /// The vehicle
+    #[arg(long, default_value = "demo")]
+    pub vehicle: String,
+    /// How long to wait for answers, in seconds
+    #[arg(long, default_value_t = 3.0, value_name = "SECONDS")]
+    pub wait: f64,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EventsArgs {
+    #[command(flatten)]
+    pub ask: AskArgs,
+    /// Goes on, and shows each entry as it is made
+    #[arg(long)]
+    pub follow: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OrderArgs {
+    /// The device
+    pub device: String,
+    #[command(flatten)]
+    pub ask: AskArgs,
 }
 
 #[derive(Debug, Args)]
@@ -217,6 +265,18 @@ pub(crate) fn main() -> ExitCode {
     let done = match Cli::parse().what {
         What::Agent(args) => be_agent(&args),
         What::Status(args) => status::status(&args).map(|()| ExitCode::SUCCESS),
+        What::Pool(args) => orders::pool(&args).map(|()| ExitCode::SUCCESS),
+        What::Events(args) => orders::events(&args).map(|()| ExitCode::SUCCESS),
+        What::Switchover(args) => orders::order(&args, &Word::Switchover).map(|()| ExitCode::SUCCESS),
+        What::Drain(args) => orders::order(&args, &Word::Drain).map(|()| ExitCode::SUCCESS),
+        What::Fence(args) => {
+            let why = "somebody ordered it".to_owned();
+            orders::order(&args, &Word::Fence { why }).map(|()| ExitCode::SUCCESS)
+        }
+        What::Readmit(args) => {
+            let device = args.device.clone();
+            orders::order(&args, &Word::Readmit { device }).map(|()| ExitCode::SUCCESS)
+        }
         What::Doctor(args) => doctor::doctor(&args).map(|()| ExitCode::SUCCESS),
         What::Jitter(args) => jitter::jitter(&args).map(|()| ExitCode::SUCCESS),
         What::Image(what) => on_images(what).map(|()| ExitCode::SUCCESS),

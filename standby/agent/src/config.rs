@@ -2,6 +2,7 @@
 
 use crate::output::Problem;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use twinhelm_hal::term::Slot;
@@ -30,6 +31,33 @@ pub(crate) struct Config {
     pub bus: String,
     pub gate_lease: Duration,
     pub link: Settings,
+    /// Its fleet, if it has one.
+    pub pool: Option<Pool>,
+}
+
+/// What a device is in its fleet.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Pool {
+    /// It waits to be recruited, and holds the rung of its configuration until then.
+    #[serde(default)]
+    pub spare: bool,
+    /// It has no number on the vehicle's bus, and cannot drive.
+    #[serde(default)]
+    pub no_slot: bool,
+    /// Buses and ports that it reaches, besides the vehicle's bus.
+    #[serde(default)]
+    pub reaches: Vec<String>,
+    /// The version of the mission's plan that it has.
+    #[serde(default = "first_plan")]
+    pub plan: String,
+    /// What takes the power of a device whose agent does not answer.
+    #[serde(default)]
+    pub power_off: BTreeMap<String, Vec<String>>,
+}
+
+fn first_plan() -> String {
+    "1".to_owned()
 }
 
 /// An example, for `--help` and to start from.
@@ -66,6 +94,12 @@ listen = ["tcp/0.0.0.0:7449"]
 connect = ["tcp/10.0.0.1:7447", "tcp/127.0.0.1:7447"]   # both devices: the state of whoever drove is handed on
 link_lease_ms = 500
 keep_alive = 4
+
+[pool]                              # the fleet that finds a spare when nobody stands by; left out, there is none
+spare = false                       # true: it holds `readiness`, pulled at most, until it is recruited
+reaches = []                        # what else it reaches, as "can1"; the vehicle's bus is looked at
+plan = "1"                          # the version of the mission's data that it has
+# power_off.left = ["usbrelay", "RELAY_1=0"]   # what shuts a device down whose agent does not answer
 "#;
 
 #[derive(Deserialize)]
@@ -81,6 +115,7 @@ struct File {
     limits: LimitsTable,
     bus: Bus,
     link: Link,
+    pool: Option<Pool>,
 }
 
 #[derive(Deserialize)]
@@ -169,7 +204,7 @@ impl Config {
         let bad = |what: String| Problem::bad_input(format_args!("{name}: {what}"));
         // Its message has line and column, and shows the place.
         let file: File = toml::from_str(text).map_err(|error| bad(error.to_string().trim_end().to_owned()))?;
-        let File { device, vehicle, slot, store, run, mission, limits, bus, link } = file;
+        let File { device, vehicle, slot, store, run, mission, limits, bus, link, pool } = file;
         mission_wire::ContainerId::new(&device).map_err(|error| bad(format!("device: {error}")))?;
         let slot = Slot::new(slot).ok_or_else(|| bad(format!("slot = {slot} cannot be: write 0 to 3")))?;
         for (key, path) in [("store", &store), ("run", &run)] {
@@ -190,7 +225,8 @@ impl Config {
             }
         });
         let sources = sources.collect::<Result<Vec<_>, _>>()?;
-        let readiness = mission.readiness.parse().map_err(|error| bad(format!("mission.readiness: {error}")))?;
+        let readiness: Readiness =
+            mission.readiness.parse().map_err(|error| bad(format!("mission.readiness: {error}")))?;
         for (key, path) in [("mission.data", &mission.data), ("limits.network", &limits.network)] {
             if let Some(path) = path.as_ref().filter(|path| path.is_relative()) {
                 return Err(bad(format!("{key} = {:?} is relative: write a path from / on", path.display())));
@@ -225,6 +261,11 @@ impl Config {
             keep_alive: link.keep_alive,
         };
         link.check().map_err(|error| bad(format!("link: {error}")))?;
+        if readiness > Readiness::Pulled && pool.as_ref().is_some_and(|pool| pool.spare) {
+            return Err(bad(
+                "pool.spare with readiness above pulled: write cold or pulled; it climbs when recruited".to_owned(),
+            ));
+        }
         Ok(Self {
             device,
             slot,
@@ -244,6 +285,7 @@ impl Config {
             bus: bus.name,
             gate_lease: Duration::from_secs_f64(bus.gate_lease_ms / 1e3),
             link,
+            pool,
         })
     }
 
@@ -287,6 +329,7 @@ mod tests {
             ("\"right\" ", "\"../right\" ", "device: \"../right\" cannot name a container"),
             ("pids = 128", "pidz = 128", "unknown field `pidz`"),
             ("keep_alive = 4", "keep_alive = 1", "link: keep_alive is 1"),
+            ("spare = false", "spare = true", "pool.spare with readiness above pulled: write cold or pulled"),
         ] {
             let error = refused(from, to);
             assert!(error.contains(says), "{error}\nshould say\n{says}");

@@ -8,6 +8,7 @@ mod config;
 mod doctor;
 mod image;
 mod jitter;
+mod orders;
 mod output;
 mod status;
 

@@ -99,6 +99,12 @@ pub(crate) struct RunArgs {
     /// In containers: how far the right device is prepared; cold, pulled, created, paused or shadow
     #[arg(long, default_value = "shadow", value_name = "RUNG")]
     pub(crate) readiness: Readiness,
+    /// In containers: how many spares wait beside the pair, to be recruited when it is down to one
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2), value_name = "NUMBER")]
+    pub(crate) spares: u8,
+    /// How far they are prepared until then; cold or pulled
+    #[arg(long, default_value = "pulled", value_name = "RUNG")]
+    pub(crate) spare_readiness: Readiness,
     /// In containers: the folder of images that has the mission's [default: beside this program]
     #[arg(long, value_name = "DIR")]
     pub(crate) image: Option<PathBuf>,

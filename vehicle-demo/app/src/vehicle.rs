@@ -77,7 +77,7 @@ pub(crate) fn run(spec: &VehicleSpec) -> Result<(), Failure> {
         vehicle: Vehicle::new(config.gate_timing(), config.gates, spec.plant, course),
         bus,
         can,
-        sensors: [sensors(Slot::LEFT), sensors(Slot::RIGHT)],
+        sensors: (0..spec.devices).filter_map(Slot::new).map(|slot| (slot, sensors(slot))).collect(),
         publisher,
         notes: Notes {
             queue: notes,
@@ -214,7 +214,7 @@ struct Road {
     bus: Server<Lossy>,
     /// The gates' interface on the devices' CAN bus. The arbiter gives its frames and those of others one order.
     can: Option<CanBus>,
-    sensors: [Sensors; 2],
+    sensors: ArrayVec<(Slot, Sensors), { SLOTS as usize }>,
     publisher: Publisher,
     notes: Notes,
     told: Consumer<VehicleLine>,
@@ -278,7 +278,7 @@ impl Road {
             VehicleLine::RestartGate { gate } => self.vehicle.restart_gate(now(), gate, &mut self.notes),
             VehicleLine::Estop => self.vehicle.press_estop(now(), &mut self.notes),
             VehicleLine::Sensor { slot, fault } => {
-                if let Some(sensors) = self.sensors.get_mut(slot.index()) {
+                if let Some((_, sensors)) = self.sensors.get_mut(slot.index()) {
                     sensors.set_fault(fault);
                 }
             }
@@ -319,7 +319,8 @@ impl Road {
     fn deliver(&mut self) {
         while let Some(delivery) = self.bus.next_delivery(now()) {
             let told = StatusFrame::decode(&delivery.frame).ok().filter(|status| status.open);
-            for slot in [Slot::LEFT, Slot::RIGHT] {
+            for (slot, _) in &self.sensors {
+                let slot = *slot;
                 if let Some(status) = told.filter(|_| delivery.is_heard_by(Station::of_device(slot))) {
                     self.notes.on(delivery.at, &Event::Told { slot, term: status.term });
                 }
@@ -365,10 +366,10 @@ impl Road {
             return;
         }
         let truth = *self.vehicle.truth();
-        for (slot, sensors) in [Slot::LEFT, Slot::RIGHT].into_iter().zip(&mut self.sensors) {
+        for (slot, sensors) in &mut self.sensors {
             if let Some(reading) = sensors.read(&truth) {
                 // A device that is gone or asleep misses it.
-                let _ = self.publisher.publish(now, slot, &encode_reading(&reading));
+                let _ = self.publisher.publish(now, *slot, &encode_reading(&reading));
             }
         }
     }

@@ -5,6 +5,7 @@
 //! killed leaves nothing behind.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use twinhelm_hal::term::Slot;
 
 /// Where everything of one run is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,28 +20,39 @@ pub struct Addresses {
     pub right: SocketAddr,
     /// Where the relay between them listens.
     pub relay: SocketAddr,
-    /// Where the devices' agents listen, when there are any.
-    pub agents: [SocketAddr; 2],
+    /// Where the spares' sessions listen, when they were recruited.
+    pub spares: [SocketAddr; 2],
+    /// Where the devices' agents listen by slot, when there are any.
+    pub agents: [SocketAddr; 4],
 }
 
 impl Addresses {
     /// Returns the addresses of the run of process `pid`; `port` 0 means ports of its own, any other number the
-    /// first of five consecutive ports on 127.0.0.1.
+    /// first of nine consecutive ports on 127.0.0.1.
     #[must_use]
     pub fn of(pid: u32, port: u16) -> Self {
         let [low, middle, high, _] = pid.to_le_bytes();
         let own = |last: u8| SocketAddr::from((Ipv4Addr::new(127, middle, low, last), 7_447 + u16::from(high)));
         let fixed = |offset: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port.saturating_add(offset)));
-        let all = if port == 0 { [1, 2, 3, 4, 5].map(own) } else { [0, 1, 2, 3, 4].map(fixed) };
-        let [left, right, relay, left_agent, right_agent] = all;
+        let all =
+            if port == 0 { [1, 2, 3, 4, 5, 6, 7, 8, 9].map(own) } else { [0, 1, 2, 3, 4, 5, 6, 7, 8].map(fixed) };
+        let [left, right, relay, left_agent, right_agent, second, third, second_agent, third_agent] = all;
         Self {
             bus: format!("twinhelm-{pid}-bus"),
             readings: format!("twinhelm-{pid}-readings"),
             left,
             right,
             relay,
-            agents: [left_agent, right_agent],
+            spares: [second, third],
+            agents: [left_agent, right_agent, second_agent, third_agent],
         }
+    }
+
+    /// Returns where the session of the device in `slot` listens.
+    #[must_use]
+    pub fn session(&self, slot: Slot) -> SocketAddr {
+        let [second, third] = self.spares;
+        [self.left, self.right, second, third][slot.index()]
     }
 }
 

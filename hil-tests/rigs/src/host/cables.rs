@@ -125,7 +125,10 @@ impl Cables {
                 can: None,
             },
             Self::Loopback { addresses, .. } => {
-                Plug { listen: vec![endpoint(addresses.right)], connect: Vec::new(), network: None, can: None }
+                // A spare finds those that were there before it.
+                let before = (0..slot.number()).filter_map(Slot::new).filter(|_| slot > Slot::RIGHT);
+                let connect = before.map(|before| endpoint(addresses.session(before))).collect();
+                Plug { listen: vec![endpoint(addresses.session(slot))], connect, network: None, can: None }
             }
             Self::Namespaces(network) => {
                 let network = locked(network);
@@ -151,10 +154,13 @@ impl Cables {
         }
     }
 
-    /// Returns how the runner's observer is plugged in: it finds both devices, whatever is cut between them.
-    pub fn desk(&self) -> Plug {
+    /// Returns how the runner's observer is plugged in: it finds all devices, whatever is cut between them.
+    pub fn desk(&self, spares: u8) -> Plug {
         let (connect, network) = match self {
-            Self::Loopback { addresses, .. } => ([addresses.left, addresses.right], None),
+            Self::Loopback { addresses, .. } => {
+                let connect = (0..2 + spares).filter_map(Slot::new).map(|slot| endpoint(addresses.session(slot)));
+                return Plug { listen: Vec::new(), connect: connect.collect(), network: None, can: None };
+            }
             Self::Namespaces(network) => {
                 let at = |slot| SocketAddr::from((service_address(slot), PORT));
                 ([Slot::LEFT, Slot::RIGHT].map(at), Some(locked(network).desk()))

@@ -23,7 +23,7 @@ pub struct Collector<'a, L: Controller> {
     witness: Witness<L>,
     /// What an unfaulted law gives for each published step: by sender and the cycle's low bits, with the time.
     expected: HashMap<(Slot, u16), Vec<(Instant, Signals)>>,
-    devices: [Seen; 2],
+    devices: [Seen; SLOTS as usize],
     holder: Option<Slot>,
     first_acted: Option<Instant>,
 }
@@ -43,7 +43,7 @@ impl<'a, L: Controller<State = State, Command = Command>> Collector<'a, L> {
             tape,
             witness,
             expected: HashMap::new(),
-            devices: [Seen::default(); 2],
+            devices: [Seen::default(); SLOTS as usize],
             holder: None,
             first_acted: None,
         }

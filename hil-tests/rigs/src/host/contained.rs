@@ -12,7 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use twinhelm_hal::term::Slot;
+use twinhelm_hal::term::{SLOTS, Slot};
 use twinhelm_standby::Readiness;
 use twinhelm_vehicle::report::device_name;
 
@@ -27,6 +27,10 @@ pub struct Containers {
     pub image: String,
     /// Which rung the right device holds; the left one drives.
     pub readiness: Readiness,
+    /// How many spares wait to be recruited, 0 to 2, in the slots behind the pair's.
+    pub spares: u8,
+    /// Which rung they hold until then: cold or pulled.
+    pub spare_readiness: Readiness,
 }
 
 /// Writes what the agent of `spec`'s device is told into `folder`, and returns its configuration's path.
@@ -44,7 +48,16 @@ pub(super) fn write(
     spec.common.parent = None;
     fs::write(data.join("role.json"), serde_json::to_vec(&Role::Device(spec.clone()))?)?;
     // The vehicle starts with the left one, whatever the right one's rung.
-    let readiness = if slot == Slot::LEFT { Readiness::Shadow } else { containers.readiness };
+    let readiness = match slot {
+        Slot::LEFT => Readiness::Shadow,
+        Slot::RIGHT => containers.readiness,
+        _ => containers.spare_readiness,
+    };
+    let slots = (0..2 + containers.spares).filter_map(Slot::new);
+    let sessions = slots.clone().map(|slot| endpoint(addresses.session(slot)));
+    // Each finds the agents that were there before it.
+    let before = slots.filter(|other| other < &slot).map(|other| endpoint(addresses.agents[other.index()]));
+    let connect: Vec<String> = sessions.chain(before.filter(|_| containers.spares > 0)).collect();
     let images = format!("oci:{}", containers.images.display());
     let gate_lease_ms = spec.common.parameters.gate_lease.as_secs_f64() * 1e3;
     // Strings of JSON are strings of TOML.
@@ -64,9 +77,10 @@ pub(super) fn write(
         ("bus.name", json!(spec.common.bus)),
         ("bus.gate_lease_ms", json!(gate_lease_ms)),
         ("link.listen", json!([endpoint(addresses.agents[slot.index()])])),
-        ("link.connect", json!([addresses.left, addresses.right].map(endpoint))),
+        ("link.connect", json!(connect)),
     ];
-    for (key, value) in lines {
+    let pool = (containers.spares > 0).then(|| ("pool.spare", json!(slot > Slot::RIGHT)));
+    for (key, value) in lines.into_iter().chain(pool) {
         // Writing to a string does not fail.
         let _ = writeln!(text, "{key} = {value}");
     }
@@ -93,7 +107,7 @@ impl AgentsFolder {
     }
 
     fn has_containers(&self) -> bool {
-        [Slot::LEFT, Slot::RIGHT].into_iter().any(|slot| {
+        (0..SLOTS).filter_map(Slot::new).any(|slot| {
             let journal = self.path().join(device_name(slot)).join("run/runner/journal");
             fs::read_dir(journal).is_ok_and(|mut entries| entries.next().is_some())
         })

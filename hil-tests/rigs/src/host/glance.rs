@@ -146,7 +146,11 @@ impl Board {
                 glance.pose =
                     Some(Pose { x_m: *x_m, y_m: *y_m, speed_mps: *speed_mps, cross_track_m: *cross_track_m });
             }
-            Event::Down { slot } => self.glance.devices[slot.index().min(1)] = DeviceGlance::default(),
+            Event::Down { slot } => {
+                if let Some(device) = self.glance.devices.get_mut(slot.index()) {
+                    *device = DeviceGlance::default();
+                }
+            }
             Event::Fault { label, request: false, .. } => glance.faults.push(label.clone()),
             Event::FaultEnded { label, .. } => glance.faults.retain(|on| on != label),
             Event::Acted { .. }

@@ -17,12 +17,12 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use twinhelm_control::Controller;
-use twinhelm_hal::term::Slot;
+use twinhelm_hal::term::{SLOTS, Slot};
 use twinhelm_hal::time::Instant;
 use twinhelm_hil::fault::Fault;
 use twinhelm_hil::run::{HEARTBEAT_TIMEOUT, Standby};
 use twinhelm_linux::clock::now;
-use twinhelm_standby::{AgentReport, Readiness, RoleName};
+use twinhelm_standby::{AgentReport, RoleName};
 use twinhelm_vehicle::report::device_name;
 use twinhelm_vehicle::report::log::Event;
 use twinhelm_vehicle::report::witness::Witness;
@@ -38,6 +38,9 @@ const STOP_WITHIN: Duration = Duration::from_secs(30);
 /// How often the operator sees how the run stands, and is asked.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// So many devices may there be: the pair and its spares.
+const DEVICES: usize = SLOTS as usize;
+
 /// The processes of a run, and what is known of them.
 pub(super) struct Run<'a, L: Controller> {
     pub(super) host: &'a HostPlan<L>,
@@ -46,10 +49,10 @@ pub(super) struct Run<'a, L: Controller> {
     addresses: Addresses,
     pub(super) cables: Cables,
     pub(super) vehicle: Process,
-    pub(super) devices: [Option<Process>; 2],
-    lives: [u32; 2],
+    pub(super) devices: [Option<Process>; DEVICES],
+    pub(super) lives: [u32; DEVICES],
     /// Stopped by a signal: what still arrives of it was sent before.
-    pub(super) stopped: [bool; 2],
+    pub(super) stopped: [bool; DEVICES],
     /// What is wrong with the devices' ears.
     pub(super) trouble: LinkTrouble,
     /// Devices that ended without being told to, in words.
@@ -63,13 +66,13 @@ pub(super) struct Run<'a, L: Controller> {
     pub(super) active: Vec<Active>,
     pub(super) zero: Instant,
     /// The run has begun.
-    is_driving: bool,
+    pub(super) is_driving: bool,
     /// What the machine does not allow, in words.
     missing: Option<String>,
     /// What the agents say of themselves, when the devices are in containers.
-    agents: [Option<AgentReport>; 2],
+    pub(super) agents: [Option<AgentReport>; DEVICES],
     /// So many steps of an agent that was urged have been noted.
-    steps_noted: [usize; 2],
+    pub(super) steps_noted: [usize; DEVICES],
     /// What the agents of this run need on the disk; gone with it. Behind the devices: it waits for what they leave.
     folder: Option<AgentsFolder>,
     /// The `fresh` baseline has not started its second process yet.
@@ -80,7 +83,7 @@ pub(super) struct Run<'a, L: Controller> {
 }
 
 /// One thing that the runner waits for.
-enum Next<M> {
+pub(super) enum Next<M> {
     Said(Said),
     Seen(Observation<M>),
     Time,
@@ -105,7 +108,8 @@ where
         let can = cables.gates_can();
         let readings_to = host.boards.as_ref().map(|boards| boards.readings());
         let (plant, sensors, seed) = (host.plan.plant, host.plan.sensors, host.plan.seed);
-        let spec = VehicleSpec { common, plant, sensors, seed, can, readings_to };
+        let devices = 2 + host.spares();
+        let spec = VehicleSpec { common, plant, sensors, seed, can, readings_to, devices };
         let vehicle = Process::start(&host.program, Who::Vehicle, &Role::Vehicle(spec), says.clone())
             .await
             .map_err(|error| machine("starting the vehicle process", &error))?;
@@ -119,8 +123,10 @@ where
                 Some(AgentsFolder::new().map_err(|error| machine("making a folder for the agents", &error))?)
             }
         };
-        let agents = if folder.is_some() { addresses.agents.map(endpoint).to_vec() } else { Vec::new() };
-        let watch = Watch::start(cables.desk(), &agents, config.link_lease, host.keep_alive);
+        let spares = host.spares();
+        let agents = if folder.is_some() { &addresses.agents[..usize::from(2 + spares)] } else { &[] };
+        let agents: Vec<String> = agents.iter().copied().map(endpoint).collect();
+        let watch = Watch::start(cables.desk(spares), &agents, config.link_lease, host.keep_alive);
         let watch = watch.map_err(HostError::Machine)?;
         let witness = Witness::new(host.plan.law.clone(), config.period, config.divergence_max);
         let mut run = Self {
@@ -130,9 +136,9 @@ where
             addresses,
             cables,
             vehicle,
-            devices: [None, None],
-            lives: [0, 0],
-            stopped: [false; 2],
+            devices: [const { None }; DEVICES],
+            lives: [0; DEVICES],
+            stopped: [false; DEVICES],
             trouble: LinkTrouble::default(),
             died: Vec::new(),
             watch,
@@ -144,8 +150,8 @@ where
             zero: now(),
             is_driving: false,
             missing: None,
-            agents: [None, None],
-            steps_noted: [0; 2],
+            agents: [const { None }; DEVICES],
+            steps_noted: [0; DEVICES],
             folder,
             fresh_waits: host.plan.standby == Standby::Fresh,
             look_at: now(),
@@ -248,6 +254,7 @@ where
                 return Err(HostError::Interrupted);
             }
         }
+        self.wait_for_spares(until).await?;
         self.zero = now();
         self.is_driving = true;
         if let Some(tape) = self.tape {
@@ -257,18 +264,6 @@ where
         let ready = if hot { "the pair is ready" } else { "the vehicle drives, without a standby" };
         self.operator.line(Some(0.0), ready);
         Ok(())
-    }
-
-    /// Returns whether the standby could take over, or its agent holds the rung below that is wanted.
-    fn is_as_ready_as_wanted(&self) -> bool {
-        let lower = self.host.containers.as_ref().map(|containers| containers.readiness);
-        match lower.filter(|rung| *rung < Readiness::Shadow) {
-            None => self.collector.is_protected(),
-            Some(rung) => {
-                let report = self.agents[Slot::RIGHT.index()].as_ref();
-                report.is_some_and(|report| report.ready && report.holds == rung)
-            }
-        }
     }
 
     /// Follows the run to its end, and does what the agenda and the operator say. Returns when it ended.
@@ -403,7 +398,7 @@ where
         Ok(())
     }
 
-    async fn next(&mut self, until: Instant) -> Next<L::Memory> {
+    pub(super) async fn next(&mut self, until: Instant) -> Next<L::Memory> {
         let wait = until.since(now());
         tokio::select! {
             biased;
@@ -425,7 +420,7 @@ where
         }
     }
 
-    fn on_said(&mut self, said: Said) -> Result<(), HostError> {
+    pub(super) fn on_said(&mut self, said: Said) -> Result<(), HostError> {
         match said.says {
             Some(Says::Happened(at, event)) => self.on_event(at, &event),
             Some(Says::Judged(at, gate, input, answer)) => {
@@ -480,7 +475,7 @@ where
         let (Some(tape), Who::Device(index, life)) = (self.tape, who) else {
             return;
         };
-        let slot = if index == Slot::LEFT.index() { Slot::LEFT } else { Slot::RIGHT };
+        let slot = slot_at(index);
         tape.note(move |recorder| {
             for Step { at, now, input, effects } in steps {
                 recorder.step(at, slot, life, now, &input, &effects);
@@ -488,7 +483,7 @@ where
         });
     }
 
-    fn on_seen(&mut self, seen: Observation<L::Memory>) {
+    pub(super) fn on_seen(&mut self, seen: Observation<L::Memory>) {
         match seen {
             Observation::Sample { at, sample } => {
                 // A sample that was under way when its sender was killed says nothing about now.
@@ -513,38 +508,9 @@ where
         }
     }
 
-    /// Takes in what an agent says of itself.
-    fn on_agent(&mut self, slot: Slot, report: AgentReport) {
-        let index = slot.index();
-        let Some(Some(process)) = self.devices.get_mut(index) else { return };
-        process.has_mission(report.pid);
-        let before = self.agents[index].as_ref();
-        let is_new = |then: Option<&String>| report.problem.as_ref() != then && report.problem.is_some();
-        let t_s = self.is_driving.then(|| now().seconds_after(self.zero));
-        if is_new(before.and_then(|before| before.problem.as_ref())) {
-            let problem = report.problem.clone().unwrap_or_default();
-            self.operator.line(t_s, &format!("{}'s agent: {problem}", device_name(slot)));
-        }
-        if before.is_none_or(|before| before.holds != report.holds) {
-            self.operator.line(t_s, &format!("{}'s agent holds {}", device_name(slot), report.holds));
-        }
-        if report.urged {
-            // It counts anew from the moment at which it noticed that nobody drives.
-            for step in report.steps.iter().skip(self.steps_noted[index]) {
-                self.operator.line(Some(step.at.seconds_after(self.zero)), &step.name);
-            }
-            let steps = report.steps[self.steps_noted[index].min(report.steps.len())..].to_vec();
-            self.steps_noted[index] = report.steps.len();
-            for step in steps {
-                self.on_event(step.at, &Event::Phase { name: step.name });
-            }
-        }
-        self.agents[index] = Some(report);
-    }
-
     /// Notes the end of a device that nobody ended.
     fn on_device_gone(&mut self, index: usize, life: u32) {
-        let slot = if index == Slot::LEFT.index() { Slot::LEFT } else { Slot::RIGHT };
+        let slot = slot_at(index);
         if life == self.lives[index] && self.devices[index].take().is_some() {
             self.on_down(slot);
             self.died.push(format!("the {} device's process ended by itself", device_name(slot)));
@@ -582,6 +548,10 @@ where
         log.events.retain(|(at, _)| *at <= end);
         Ok(Finished { log, zero: self.zero, end, died: self.died })
     }
+}
+
+fn slot_at(index: usize) -> Slot {
+    u8::try_from(index).ok().and_then(Slot::new).unwrap_or(Slot::LEFT)
 }
 
 fn common<L>(host: &HostPlan<L>, addresses: &Addresses, records: bool) -> Common {

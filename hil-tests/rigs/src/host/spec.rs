@@ -94,6 +94,8 @@ pub struct VehicleSpec {
     pub can: Option<String>,
     /// Where left and right take sensor readings, `None` where they are on this machine.
     pub readings_to: Option<[SocketAddr; 2]>,
+    /// How many devices there may be, the pair and its spares.
+    pub devices: u8,
 }
 
 /// What the runner tells a controller process.

@@ -50,7 +50,9 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, Problem> {
 
 fn problem(error: GuestError) -> Problem {
     match error {
-        GuestError::Missing { .. } | GuestError::NoGpio | GuestError::Processor => Problem::machine(format!("{error}; or use --rig host")),
+        GuestError::Missing { .. } | GuestError::NoGpio | GuestError::Processor => {
+            Problem::machine(format!("{error}; or use --rig host"))
+        }
         GuestError::Start(_) | GuestError::Silent { .. } | GuestError::NoVerdict { .. } => {
             Problem::machine(error.to_string())
         }

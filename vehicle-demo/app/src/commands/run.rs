@@ -15,7 +15,7 @@ use twinhelm_hil::run::{Outcome, Plan, Standby, judge_by_default, simulate, simu
 use twinhelm_hil::scenario::{DURATION, SEED, Scenario};
 use twinhelm_hil::world::ORIGIN;
 use twinhelm_linux::clock;
-use twinhelm_rigs::host::{self, Cabling, HostPlan};
+use twinhelm_rigs::host::{self, Cabling, Containers, HostPlan};
 use twinhelm_rigs::tape::{Tape, Written};
 use twinhelm_standby::Readiness;
 use twinhelm_vehicle::course::Course;
@@ -82,7 +82,10 @@ where
             }
             let containers = match args.runtime {
                 Runtime::Process => None,
-                Runtime::Container => Some(containers::find(args.image.as_deref(), args.readiness)?),
+                Runtime::Container => {
+                    let parts = containers::find(args.image.as_deref(), args.readiness)?;
+                    Some(Containers { spares: args.spares, spare_readiness: args.spare_readiness, ..parts })
+                }
             };
             let host = HostPlan { open_ended, containers, ..host_plan(plan.clone(), &settings, cabling, boards)? };
             on_this_machine(args, &host, watched.is_ok(), named)?
@@ -106,6 +109,16 @@ fn refuse_what_has_no_container(args: &RunArgs, standby: Standby) -> Result<(), 
     if args.readiness < Readiness::Shadow && !(in_containers && standby == Standby::Hot) {
         let message = "--readiness is for containers: add --runtime container, with --standby hot";
         return Err(Problem::bad_input(message));
+    }
+    if args.spares > 0 && !(in_containers && standby == Standby::Hot) {
+        let message = "--spares is for containers: add --runtime container, with --standby hot";
+        return Err(Problem::bad_input(message));
+    }
+    if args.spares > 0 && args.record.is_some() {
+        return Err(Problem::bad_input("a recording has no place for spares yet: leave out --record or --spares"));
+    }
+    if args.spare_readiness > Readiness::Pulled {
+        return Err(Problem::bad_input("--spare-readiness is cold or pulled: a spare climbs when it is recruited"));
     }
     Ok(())
 }

@@ -71,7 +71,15 @@ impl Vehicle {
         let mut vehicle = Self { process, input, said };
         let can = can.map(str::to_owned);
         let common = common(config, bus, false);
-        vehicle.tell(&Role::Vehicle(VehicleSpec { common, plant, sensors, seed: 1, can, readings_to: None }));
+        vehicle.tell(&Role::Vehicle(VehicleSpec {
+            common,
+            plant,
+            sensors,
+            seed: 1,
+            can,
+            readings_to: None,
+            devices: 2,
+        }));
         assert!(matches!(vehicle.next(), Says::Ready { .. }));
         vehicle
     }

@@ -1,0 +1,82 @@
+//! What a run has to do with the devices' agents: what they say of themselves, and the spares that wait.
+
+use super::HostError;
+use super::run::{Next, Run};
+use std::time::Duration;
+use twinhelm_control::Controller;
+use twinhelm_hal::term::Slot;
+use twinhelm_hal::time::Instant;
+use twinhelm_linux::clock::now;
+use twinhelm_standby::{AgentReport, Readiness};
+use twinhelm_vehicle::report::device_name;
+use twinhelm_vehicle::report::log::Event;
+use twinhelm_vehicle::signals::{Command, State};
+
+/// How often it is looked whether the spares are ready.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+impl<L> Run<'_, L>
+where
+    L: Controller<State = State, Command = Command> + Clone,
+{
+    /// Returns whether the standby could take over, or its agent holds the rung below that is wanted.
+    pub(super) fn is_as_ready_as_wanted(&self) -> bool {
+        let lower = self.host.containers.as_ref().map(|containers| containers.readiness);
+        match lower.filter(|rung| *rung < Readiness::Shadow) {
+            None => self.collector.is_protected(),
+            Some(rung) => {
+                let report = self.agents[Slot::RIGHT.index()].as_ref();
+                report.is_some_and(|report| report.ready && report.holds == rung)
+            }
+        }
+    }
+
+    /// Starts the spares, and waits until each holds its rung.
+    pub(super) async fn wait_for_spares(&mut self, until: Instant) -> Result<(), HostError> {
+        let spares: Vec<Slot> = (2..2 + self.host.spares()).filter_map(Slot::new).collect();
+        for slot in &spares {
+            self.start_device(*slot).await?;
+        }
+        let waits = |run: &Self| {
+            spares.iter().any(|slot| !run.agents[slot.index()].as_ref().is_some_and(|report| report.ready))
+        };
+        while waits(self) {
+            match self.next(until.min(now() + LOOK_EVERY)).await {
+                Next::Said(said) => self.on_said(said)?,
+                Next::Seen(seen) => self.on_seen(seen),
+                Next::Time if now() < until => {}
+                Next::Time => return Err(HostError::Machine("the spares were not ready in time".to_owned())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in what an agent says of itself.
+    pub(super) fn on_agent(&mut self, slot: Slot, report: AgentReport) {
+        let index = slot.index();
+        let Some(Some(process)) = self.devices.get_mut(index) else { return };
+        process.has_mission(report.pid);
+        let before = self.agents[index].as_ref();
+        let is_new = |then: Option<&String>| report.problem.as_ref() != then && report.problem.is_some();
+        let t_s = self.is_driving.then(|| now().seconds_after(self.zero));
+        if is_new(before.and_then(|before| before.problem.as_ref())) {
+            let problem = report.problem.clone().unwrap_or_default();
+            self.operator.line(t_s, &format!("{}'s agent: {problem}", device_name(slot)));
+        }
+        if before.is_none_or(|before| before.holds != report.holds) {
+            self.operator.line(t_s, &format!("{}'s agent holds {}", device_name(slot), report.holds));
+        }
+        if report.urged {
+            // It counts anew from the moment at which it noticed that nobody drives.
+            for step in report.steps.iter().skip(self.steps_noted[index]) {
+                self.operator.line(Some(step.at.seconds_after(self.zero)), &step.name);
+            }
+            let steps = report.steps[self.steps_noted[index].min(report.steps.len())..].to_vec();
+            self.steps_noted[index] = report.steps.len();
+            for step in steps {
+                self.on_event(step.at, &Event::Phase { name: step.name });
+            }
+        }
+        self.agents[index] = Some(report);
+    }
+}

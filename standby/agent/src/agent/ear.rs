@@ -1,0 +1,109 @@
+//! What an agent hears on the bus of its vehicle: which devices are there, and which term the gates have adopted.
+//!
+//! A thread of ordinary priority empties the seat now and then; what waits there a moment is as true as before.
+
+use crate::config::Config;
+use crate::output::tell;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use twinhelm_hal::bus::Station;
+use twinhelm_hal::frame::{COMMAND_ID, GATES, StatusFrame};
+use twinhelm_hal::ports::Bus as _;
+use twinhelm_hal::term::{SLOTS, Slot, Term};
+use twinhelm_hal::time::{Duration, Instant};
+use twinhelm_linux::bus::Client;
+use twinhelm_linux::clock::{now, sleep_until};
+
+/// The seat is emptied so often.
+const EMPTY_EVERY: Duration = Duration::from_millis(20);
+/// A device that was not heard for so long is not on the bus: a standby's probe comes five times as often at 100 Hz.
+const THERE_FOR: Duration = Duration::from_secs(1);
+/// A bus that is not there is looked for so often.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+#[derive(Clone, Debug)]
+pub(super) struct BusEar {
+    own: Slot,
+    heard: Arc<Mutex<BusHeard>>,
+}
+
+#[derive(Debug, Default)]
+struct BusHeard {
+    is_on: bool,
+    devices: [Option<Instant>; SLOTS as usize],
+    /// When each gate named an adopted term as an open one, and that term's part on the wire.
+    gates: [Option<(Instant, u8)>; GATES as usize],
+}
+
+impl BusEar {
+    /// Starts to listen.
+    pub fn start(config: &Config) -> Self {
+        let heard = Arc::new(Mutex::new(BusHeard::default()));
+        let (own, name, to) = (config.slot, config.bus.clone(), Arc::clone(&heard));
+        let listen = move || {
+            // It ends when the agent does.
+            loop {
+                if let Ok(mut bus) = Client::connect(&name, Station::of_ear(own))
+                    && bus.wait_attached(LOOK_EVERY).is_ok()
+                {
+                    while bus.is_connected() {
+                        hear(&mut bus, &to);
+                        sleep_until(now() + EMPTY_EVERY);
+                    }
+                }
+                locked(&to).is_on = false;
+                sleep_until(now() + LOOK_EVERY);
+            }
+        };
+        if let Err(error) = thread::Builder::new().name("ear".to_owned()).spawn(listen) {
+            tell(format_args!("starting the thread that listens on the bus: {error}"));
+        }
+        Self { own, heard }
+    }
+
+    /// Returns whether this device hears the bus.
+    pub fn is_on_the_bus(&self) -> bool {
+        locked(&self.heard).is_on
+    }
+
+    /// Returns whether the device in `slot` was heard lately.
+    pub fn hears(&self, slot: Slot, at: Instant) -> bool {
+        locked(&self.heard).devices[slot.index()].is_some_and(|heard| at.since(heard) < THERE_FOR)
+    }
+
+    /// Returns how many other devices were.
+    pub fn others(&self, at: Instant) -> usize {
+        let slots = (0..SLOTS).filter_map(Slot::new).filter(|slot| *slot != self.own);
+        slots.filter(|slot| self.hears(*slot, at)).count()
+    }
+
+    /// Returns whether an open gate named `term` within `lease`.
+    pub fn is_adopted(&self, term: Term, at: Instant, lease: Duration) -> bool {
+        let heard = locked(&self.heard);
+        let is_it = |(heard, wire): &(Instant, u8)| {
+            at.since(*heard) < lease.max(2 * EMPTY_EVERY) && *wire == term.to_wire()
+        };
+        heard.gates.iter().flatten().any(is_it)
+    }
+}
+
+fn hear(bus: &mut Client, to: &Mutex<BusHeard>) {
+    let mut heard = locked(to);
+    heard.is_on = true;
+    while let Some(received) = bus.receive() {
+        let frame = &received.frame;
+        let slot =
+            frame.id.checked_sub(COMMAND_ID).and_then(|number| u8::try_from(number).ok()).and_then(Slot::new);
+        if let Some(slot) = slot {
+            heard.devices[slot.index()] = Some(received.at);
+        } else if let Ok(status) = StatusFrame::decode(frame)
+            && let Some(gate) = heard.gates.get_mut(usize::from(status.gate))
+        {
+            *gate = (status.open && status.term_known).then_some((received.at, status.term));
+        }
+    }
+}
+
+fn locked(heard: &Mutex<BusHeard>) -> std::sync::MutexGuard<'_, BusHeard> {
+    heard.lock().unwrap_or_else(PoisonError::into_inner)
+}

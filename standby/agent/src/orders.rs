@@ -1,0 +1,176 @@
+//! `pool`, `events`, `switchover`, `drain`, `fence`, `readmit`: what people ask of a fleet.
+
+use crate::cli::{AskArgs, EventsArgs, OrderArgs, seconds};
+use crate::output::{Problem, print, print_json};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+use twinhelm_standby::fleet::{Ranked, Told, Word};
+use twinhelm_standby::pool::Offer;
+use twinhelm_zenoh::Settings;
+use twinhelm_zenoh::fleet::{FleetLine, Heard};
+
+const LINK_LEASE: Duration = Duration::from_secs(1);
+/// What is not answered is said again so often: a session that connects needs a moment.
+const SAY_EVERY: Duration = Duration::from_millis(300);
+
+/// A line to the fleet, and what is heard by it.
+struct Desk {
+    line: FleetLine,
+    heard: Receiver<Heard>,
+    until: Instant,
+    connect: String,
+}
+
+impl Desk {
+    fn open(args: &AskArgs) -> Result<Self, Problem> {
+        let settings = Settings {
+            vehicle: args.vehicle.clone(),
+            listen: Vec::new(),
+            connect: args.connect.clone(),
+            link_lease: LINK_LEASE,
+            keep_alive: 4,
+        };
+        let (hear, heard) = channel();
+        // Nobody listens any more when the command has ended.
+        let line =
+            FleetLine::open(&format!("desk-{}", std::process::id()), &settings, move |it| drop(hear.send(it)));
+        let line = line.map_err(|error| Problem::bad_input(&error))?;
+        Ok(Self { line, heard, until: Instant::now() + seconds(args.wait)?, connect: args.connect.join(", ") })
+    }
+
+    fn say(&self, to: &str, word: &Word) -> Result<(), Problem> {
+        self.line.say(to, serde_json::to_vec(word).map_err(|error| Problem::machine(&error))?);
+        Ok(())
+    }
+
+    /// Returns what is heard next; none when `until` has come.
+    fn next(&self, until: Instant) -> Option<Heard> {
+        self.heard.recv_timeout(until.saturating_duration_since(Instant::now())).ok()
+    }
+
+    /// Says `word` to `device` again and again, until it answers by something that `take` takes.
+    fn ask<T>(&self, device: &str, word: &Word, take: impl Fn(Word) -> Option<T>) -> Result<T, Problem> {
+        while Instant::now() < self.until {
+            self.say(device, word)?;
+            let again = (Instant::now() + SAY_EVERY).min(self.until);
+            while let Some(heard) = self.next(again) {
+                if let Heard::Word { from, bytes } = heard
+                    && from == device
+                    && let Some(taken) = serde_json::from_slice(&bytes).ok().and_then(&take)
+                {
+                    return Ok(taken);
+                }
+            }
+        }
+        Err(Problem::machine(format_args!("{device} does not answer; is its agent reached from {}?", self.connect)))
+    }
+
+    /// Returns the offers of all, by name.
+    fn offers(&self) -> Vec<Offer> {
+        let mut offers = std::collections::BTreeMap::new();
+        while let Some(heard) = self.next(self.until) {
+            if let Heard::Offer { bytes, .. } = heard
+                && let Ok(offer) = serde_json::from_slice::<Offer>(&bytes)
+            {
+                offers.insert(offer.device.clone(), offer);
+            }
+        }
+        offers.into_values().collect()
+    }
+}
+
+/// `pool`
+pub(crate) fn pool(args: &AskArgs) -> Result<(), Problem> {
+    let desk = Desk::open(args)?;
+    let offers = desk.offers();
+    let member = |offer: &&Offer| offer.busy.as_deref() == Some("a member of the pair");
+    let asked = offers.iter().find(member).or_else(|| offers.first());
+    let Some(asked) = asked else {
+        return Err(Problem::machine(format_args!(
+            "no agent of vehicle {:?} offers anything at {}: does one run there, with [pool] in its configuration?",
+            args.vehicle, desk.connect
+        )));
+    };
+    let desk = Desk { until: Instant::now() + seconds(args.wait)?, ..desk };
+    let take = |word| if let Word::Pool(ranked) = word { Some(ranked) } else { None };
+    let ranked: Vec<Ranked> = desk.ask(&asked.device, &Word::AskPool, take)?;
+    if args.json {
+        return print_json(&ranked);
+    }
+    print(format_args!("as {} ranks it:", asked.device));
+    for (place, Ranked { device, slot, fit, why }) in ranked.iter().enumerate() {
+        let place = if *fit { (place + 1).to_string() } else { "-".to_owned() };
+        let slot = slot.map_or_else(|| "-".to_owned(), |slot| slot.to_string());
+        print(format_args!("{place:>3}  {device:<16} slot {slot}  {why}"));
+    }
+    Ok(())
+}
+
+/// `events`
+pub(crate) fn events(args: &EventsArgs) -> Result<(), Problem> {
+    let desk = Desk::open(&args.ask)?;
+    let mut told: Vec<Told> = Vec::new();
+    while Instant::now() < desk.until && told.is_empty() {
+        let wait = SAY_EVERY.min(desk.until.saturating_duration_since(Instant::now()));
+        let entries = desk.line.events(wait).map_err(|error| Problem::machine(&error))?;
+        told.extend(entries.iter().filter_map(|bytes| serde_json::from_slice(bytes).ok()));
+        if told.is_empty() {
+            // It answers at once when nobody is connected yet.
+            let _ = desk.next(Instant::now() + SAY_EVERY);
+        }
+    }
+    told.sort_by(|one, other| (one.unix_ms, &one.device, one.seq).cmp(&(other.unix_ms, &other.device, other.seq)));
+    told.iter().try_for_each(|entry| show(entry, args.ask.json))?;
+    if !args.follow {
+        return Ok(());
+    }
+    loop {
+        if let Ok(Heard::Event { bytes, .. }) = desk.heard.recv()
+            && let Ok(entry) = serde_json::from_slice(&bytes)
+        {
+            show(&entry, args.ask.json)?;
+        }
+    }
+}
+
+fn show(entry: &Told, json: bool) -> Result<(), Problem> {
+    if json {
+        print(serde_json::to_string(entry).map_err(|error| Problem::machine(&error))?);
+    } else {
+        let seconds = entry.unix_ms / 1_000 % 86_400;
+        let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
+        let ms = entry.unix_ms % 1_000;
+        print(format_args!(
+            "{hours:02}:{minutes:02}:{:02}.{ms:03} UTC  {:<12} {}",
+            seconds % 60,
+            entry.device,
+            entry.what
+        ));
+    }
+    Ok(())
+}
+
+/// `switchover`, `drain`, `fence`, `readmit`
+pub(crate) fn order(args: &OrderArgs, word: &Word) -> Result<(), Problem> {
+    let desk = Desk::open(&args.ask)?;
+    let take = |word| if let Word::Answer(answer) = word { Some(answer) } else { None };
+    let answer = desk.ask(&args.device, word, take)?;
+    if args.ask.json {
+        print_json(
+            &serde_json::json!({ "device": args.device, "done": answer.is_ok(), "said": answer.as_ref().unwrap_or_else(|why| why) }),
+        )?;
+    }
+    match answer {
+        Ok(said) => {
+            if !args.ask.json {
+                print(format_args!("{}: {said}", args.device));
+            }
+            if let Word::Readmit { .. } = word {
+                // Whoever ordered it off forgets it.
+                desk.offers().iter().try_for_each(|offer| desk.say(&offer.device, word))?;
+            }
+            Ok(())
+        }
+        Err(why) => Err(Problem::found(format_args!("{}: {why}", args.device))),
+    }
+}
