@@ -98,6 +98,8 @@ pub enum What {
     Drained,
     /// Two others are on the bus: it stays a spare.
     StaysSpare,
+    /// No controller is left, every gate is in the safe state, and it is the best spare: it resumes the mission.
+    LastResort,
 }
 
 impl fmt::Display for What {
@@ -109,6 +111,7 @@ impl fmt::Display for What {
             Self::Readmitted => f.write_str("may come back"),
             Self::Switchover => f.write_str("was asked to hand the wheel over"),
             Self::Drained => f.write_str("was asked to leave the pair"),
+            Self::LastResort => f.write_str("no controller is left: it resumes the mission"),
             Self::StaysSpare => f.write_str("stays a spare: two others are on the bus"),
         }
     }

@@ -338,6 +338,8 @@ pub struct AgentReport {
     pub busy: Option<Task>,
     /// How much of the image is here, in bytes, while it is pulled: done, and all.
     pub pulled: Option<(u64, u64)>,
+    /// How many bytes of images were fetched since the agent came up.
+    pub fetched_bytes: u64,
     /// The mission's process, as the device counts; `None` when there is none.
     pub pid: Option<u32>,
     /// How often the mission has ended and was made anew.

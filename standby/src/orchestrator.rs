@@ -4,15 +4,32 @@
 //! Pure, as the migration is: what was seen and said goes in, effects come out, `now` is an argument.
 
 use crate::migration::{Effect, End, Event, Migration, News, View};
-use crate::pool::Offer;
+use crate::pool::{Offer, Ranking};
 use core::time::Duration;
 use twinhelm_hal::term::Term;
 use twinhelm_hal::time::Instant;
 
 /// A holder that nobody stands by looks for a spare after so long: a device that restarts comes back sooner.
 pub const ALONE_FOR: Duration = Duration::from_secs(2);
-/// So many ended migrations are remembered.
-const ENDS_MAX: usize = 16;
+
+/// Every gate is in the safe state for so long before a spare resumes the mission: the vehicle is brought to a stop first.
+pub const LAST_RESORT_AFTER: Duration = Duration::from_secs(2);
+
+/// Returns whether the device `own` is the one that resumes a mission that no controller is left of. The caller has heard, on the
+/// bus, that every live gate is in the safe state since `closed_since`, and `others` other devices.
+///
+/// Two that do not hear each other may both; then the bus makes a pair of them, as of any two that boot.
+#[must_use]
+pub fn is_last_resort(
+    now: Instant,
+    closed_since: Option<Instant>,
+    others: usize,
+    own: &str,
+    pool: &Ranking,
+) -> bool {
+    let is_best = pool.fit.first().is_some_and(|candidate| candidate.offer.device == own);
+    is_best && others == 0 && closed_since.is_some_and(|since| now.since(since) >= LAST_RESORT_AFTER)
+}
 
 /// What an agent sees of its vehicle.
 #[derive(Clone, Copy, Debug)]
@@ -36,9 +53,10 @@ pub struct Orchestrator {
     /// The own device held the wheel when it was looked at last.
     holds: bool,
     alone_since: Option<Instant>,
+    /// It was told that nobody stands by, and nobody has since: looking again is no news, nor is finding nobody again.
+    has_told: bool,
     /// Who was ordered off the bus, and not readmitted.
     fenced: Vec<String>,
-    ends: Vec<End>,
 }
 
 impl Orchestrator {
@@ -46,12 +64,6 @@ impl Orchestrator {
     #[must_use]
     pub const fn migration(&self) -> Option<&Migration> {
         self.migration.as_ref()
-    }
-
-    /// Returns how the last migrations ended, the oldest first.
-    #[must_use]
-    pub fn ends(&self) -> &[End] {
-        &self.ends
     }
 
     /// Takes in what has happened by `now`, and what is seen then.
@@ -70,11 +82,13 @@ impl Orchestrator {
             let since = *self.alone_since.get_or_insert(now);
             if now.since(since) >= ALONE_FOR && self.migration.is_none() {
                 let number = self.numbers.filter(|(last, _)| *last == term).map_or(0, |(_, number)| number);
-                effects.push(Effect::Note(Event::Alone { lost: self.peer.clone() }));
+                if !self.has_told {
+                    effects.push(Effect::Note(Event::Alone { lost: self.peer.clone() }));
+                }
                 self.migration = Some(Migration::new(now, self.peer.clone(), term, number));
             }
         } else {
-            self.alone_since = None;
+            (self.alone_since, self.has_told) = (None, false);
         }
         for device in seen.able {
             self.pass(now, &News::Ready(device.clone()), seen.view, &mut effects);
@@ -97,7 +111,12 @@ impl Orchestrator {
 
     fn pass(&mut self, now: Instant, news: &News, view: View<'_>, effects: &mut Vec<Effect>) {
         let Some(migration) = &mut self.migration else { return };
-        let steps = migration.step(now, news, view);
+        let mut steps = migration.step(now, news, view);
+        let found_nobody = Effect::Note(Event::Ended(End::NoCandidate));
+        if self.has_told {
+            steps.retain(|effect| *effect != found_nobody);
+        }
+        self.has_told |= steps.contains(&found_nobody);
         for effect in &steps {
             if let Effect::Fence { device } = effect
                 && !self.fenced.contains(device)
@@ -114,12 +133,48 @@ impl Orchestrator {
                 End::NotNeeded | End::NoCandidate | End::Superseded => migration.lost(),
             };
             self.fenced.retain(|fenced| Some(fenced.as_str()) != may_stay);
-            self.ends.push(end.clone());
-            if self.ends.len() > ENDS_MAX {
-                self.ends.remove(0);
-            }
             self.migration = None;
             self.alone_since = None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::{Needs, rank};
+
+    fn offer(device: &str, slot: u8) -> Offer {
+        Offer {
+            device: device.to_owned(),
+            slot: Some(slot),
+            platform: "linux/amd64".to_owned(),
+            free_bytes: 1 << 30,
+            reaches: Vec::new(),
+            images: Vec::new(),
+            data: Vec::new(),
+            load: 0.0,
+            busy: None,
+            fenced: false,
+        }
+    }
+
+    #[test]
+    fn the_best_spare_resumes_when_nobody_is_left_and_nobody_else() {
+        let now = Instant::from_nanos(100_000_000_000);
+        let needs = Needs {
+            platforms: vec!["linux/amd64".to_owned()],
+            memory_bytes: 0,
+            reaches: Vec::new(),
+            image: String::new(),
+            data: String::new(),
+        };
+        let pool = rank(now, &needs, &[(now, offer("beta", 2)), (now, offer("alpha", 3))]);
+        let since = |seconds| Some(now - Duration::from_secs(seconds));
+        assert!(is_last_resort(now, since(2), 0, "alpha", &pool));
+        assert!(!is_last_resort(now, since(2), 0, "beta", &pool), "it is not the best");
+        assert!(!is_last_resort(now, since(1), 0, "alpha", &pool), "the vehicle is not at rest yet");
+        assert!(!is_last_resort(now, since(2), 1, "alpha", &pool), "somebody is left");
+        assert!(!is_last_resort(now, None, 0, "alpha", &pool), "a gate is open, or none is heard");
     }
 }

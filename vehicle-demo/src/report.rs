@@ -99,6 +99,9 @@ pub struct Report {
     /// Handovers during which the machine itself stalled for more than a millisecond; their figures are also
     /// among the others.
     pub handovers_set_aside: u64,
+    /// Migrations onto a spare that were begun, in order.
+    #[serde(default)]
+    pub migrations: Vec<Migration>,
     /// Frames that the gate dropped, by reason.
     pub dropped: BTreeMap<String, u64>,
     /// The bounds that were broken, in words.
@@ -139,6 +142,22 @@ pub struct Phase {
     pub name: String,
     /// When, in seconds after the start of the run.
     pub t_s: f64,
+}
+
+/// A migration: the redundancy that was lost with a device is brought back on a spare.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Migration {
+    /// Which device was lost, if the one that orchestrated knew.
+    pub from: Option<String>,
+    /// Which spare joined; `None` when it ended otherwise, or not at all.
+    pub to: Option<String>,
+    /// How long each step took, in milliseconds, as its orchestrator's entries of the timeline came in: `detect` (from the loss
+    /// of the device), `notify`, `pull`, `fetch`, `create`, `start`, `join`, `fence`.
+    pub steps: BTreeMap<String, f64>,
+    /// How much of the image was downloaded for it.
+    pub bytes: u64,
+    /// How it ended, in words.
+    pub end: String,
 }
 
 /// A jump of the command at a handover.

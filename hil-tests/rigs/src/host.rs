@@ -16,6 +16,7 @@ mod conclude;
 mod contained;
 pub mod glance;
 mod inject;
+mod migrations;
 mod observe;
 pub mod operator;
 pub mod relay;

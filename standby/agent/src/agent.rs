@@ -25,7 +25,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
-use store::Store;
+use store::{Fetched, Store};
 use twinhelm_hal::time::Instant;
 use twinhelm_linux::clock::now;
 use twinhelm_linux::scheduling::{lower_io_to_idle, lower_to_idle, raise};
@@ -58,8 +58,8 @@ enum Happened {
     Deaf(bool),
     /// How far the image is.
     Pulling(Progress),
-    /// The image was pulled and unpacked, or not; how long each took.
-    Pulled(Result<Box<(Unpacked, [Duration; 2])>, String>),
+    /// The image was pulled and unpacked, or not.
+    Pulled(Result<Box<Fetched>, String>),
     /// Something was heard of the fleet.
     Fleet(twinhelm_zenoh::fleet::Heard),
     /// The power of a device was taken, or why not.
@@ -145,6 +145,7 @@ struct Agent {
     pid: Option<u32>,
     lives: u64,
     pulled: Option<(u64, u64)>,
+    fetched_bytes: u64,
     problem: Option<String>,
     is_deaf: bool,
     steps: Vec<Step>,
@@ -192,6 +193,7 @@ impl Agent {
             pid: None,
             lives: 0,
             pulled: None,
+            fetched_bytes: 0,
             problem: None,
             is_deaf: false,
             steps: Vec::new(),
@@ -269,7 +271,8 @@ impl Agent {
                 News::Look
             }
             Happened::Pulled(Ok(done)) => {
-                let (unpacked, [pull, unpack]) = *done;
+                let Fetched { unpacked, took: [pull, unpack], bytes } = *done;
+                self.fetched_bytes += bytes;
                 let at = now();
                 // A start that was asked for meanwhile begins later than a pull that was in progress.
                 self.note("pulled", Instant::from_nanos(at.as_nanos() - unpack.as_nanos() as u64), pull);
@@ -349,7 +352,7 @@ impl Agent {
 
     /// Starts, freezes or thaws the container that is held.
     fn advance(&mut self, task: Task) -> Result<(), RunnerError> {
-        if (self.keeper.is_urged() || self.is_recruit())
+        if (self.keeper.is_urged() || self.takes_over_a_mission())
             && let Some(state) = self.line.last_state()
         {
             // The mission goes on with it, and does not begin anew.
@@ -477,6 +480,7 @@ impl Agent {
             urged: self.keeper.is_urged(),
             busy: self.keeper.busy(),
             pulled: self.pulled,
+            fetched_bytes: self.fetched_bytes,
             pid: self.pid,
             restarts: self.keeper.restarts(),
             problem: self.problem.clone(),

@@ -19,6 +19,13 @@ use twinhelm_hal::time::{Instant, nanos};
 const TWIN_SILENCE: Duration = Duration::from_secs(1);
 
 impl<R: NodeRules> Node<R> {
+    /// Makes a member of a spare: it claims as the others do (V1). Whoever starts it says so, because the bus has room for it.
+    #[must_use]
+    pub const fn as_member(mut self) -> Self {
+        self.may_claim = true;
+        self
+    }
+
     /// V1: returns the claim that a joining device makes, if it does.
     pub(super) fn claim(&self, now: Instant, since: Instant) -> Option<Sending> {
         let leases = u32::from(self.slot.number()) + 1;

@@ -169,6 +169,18 @@ impl AgentWatch {
         Ok(Self { session, told, vehicle: settings.vehicle.clone(), _reports: subscriber })
     }
 
+    /// Opens a line to the fleet on this session, for somebody who is called `device`: it ends with it.
+    ///
+    /// # Errors
+    /// Zenoh does not take a key.
+    pub fn fleet(
+        &self,
+        device: &str,
+        hear: impl Fn(fleet::Heard) + Clone + Send + Sync + 'static,
+    ) -> Result<FleetLine, OpenError> {
+        FleetLine::on(self.session.clone(), false, device, &self.vehicle, hear)
+    }
+
     /// Returns the next report that an agent tells, `None` when none comes within `wait`.
     #[must_use]
     pub fn next(&self, wait: Duration) -> Option<(Slot, Vec<u8>)> {

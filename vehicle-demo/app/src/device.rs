@@ -96,7 +96,7 @@ where
     let mut pilot = Pilot::new(law, check, config.period);
     // It comes up in its first turn: so its steps, as they are recorded, are all that there is to know of it.
     let mut node = None;
-    let slot = spec.slot;
+    let (slot, is_member) = (spec.slot, spec.is_member);
     let (tell, told) = mpsc::channel();
     listen(&tell, ends_with_input).map_err(|error| Failure::machine(&format!("listening to signals: {error}")))?;
     let ends = Arc::new(AtomicBool::new(false));
@@ -122,7 +122,10 @@ where
             controller.change();
         }
         let local = ports.clock.local(now);
-        let node = node.get_or_insert_with(|| Node::<AsDesigned>::new(local, slot, config));
+        let node = node.get_or_insert_with(|| {
+            let node = Node::<AsDesigned>::new(local, slot, config);
+            if is_member { node.as_member() } else { node }
+        });
         // A law that hangs does not come back from here.
         let next = turn(local, &mut ports, &mut pilot, node);
         Turned::At(ports.clock.at(next))

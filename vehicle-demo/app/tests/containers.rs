@@ -4,7 +4,9 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 use tools::{demo, program, text};
+use twinhelm_rigs::host::addresses::Addresses;
 
 mod tools;
 
@@ -26,7 +28,9 @@ fn assert_nothing_left() {
     let names = groups.flat_map(|entry| fs::read_dir(entry.path()).into_iter().flatten().flatten());
     let left: Vec<String> = names
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter(|name| name.starts_with("twinhelm-left-") || name.starts_with("twinhelm-right-"))
+        .filter(|name| {
+            ["left", "right", "spare"].iter().any(|device| name.starts_with(&format!("twinhelm-{device}-")))
+        })
         .collect();
     assert!(left.is_empty(), "{left:?}");
 }
@@ -120,4 +124,162 @@ fn what_cannot_be_in_a_container_is_refused() {
         assert!(matches!(output.status.code(), Some(2 | 3)), "{arguments:?}: {said}");
         assert!(said.contains(says), "{arguments:?}: {said}");
     }
+}
+
+/// Drives in containers with a spare; returns the report and what was said.
+fn drive_with_a_spare(more: &[&str]) -> (serde_json::Value, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let json = folder.path().join("report.json").display().to_string();
+    let arguments = ["run", "--plain", "--runtime", "container", "--spares", "1", "--json", &json];
+    let output = demo(&[&arguments[..], more].concat());
+    let said = text(&output.stderr);
+    let report = report_of(json.as_ref(), &format!("{said}{}", text(&output.stdout)));
+    assert_nothing_left();
+    for figure in ["stale_accepted", "double_accepted", "wrong_command_cycles"] {
+        assert_eq!(report[figure], 0, "{figure}: {report}");
+    }
+    (report, said)
+}
+
+#[test]
+fn a_spare_is_recruited_for_a_dead_device_and_drives_on_when_the_other_dies_too() {
+    if !may_make_containers() {
+        return;
+    }
+    let faults = ["--duration", "18s", "--fault", "kill@2s:left", "--fault", "kill@14s:right"];
+    let (report, said) = drive_with_a_spare(&faults);
+    let migration = &report["migrations"][0];
+    assert_eq!((&migration["from"], &migration["to"]), (&"left".into(), &"spare-2".into()), "{said}");
+    for step in ["detect", "notify", "pull", "fetch", "create", "start", "join", "fence"] {
+        assert!(migration["steps"][step].as_f64() >= Some(0.0), "{step}: {migration}");
+    }
+    assert_eq!(migration["bytes"], 0, "it had the image: {migration}");
+    assert_eq!(report["handovers"][1]["to"], "spare-2", "{report}");
+}
+
+#[test]
+fn a_spare_without_the_image_pulls_it_first() {
+    if !may_make_containers() {
+        return;
+    }
+    let arguments = ["--duration", "14s", "--spare-readiness", "cold", "--fault", "kill@2s:right"];
+    let (report, said) = drive_with_a_spare(&arguments);
+    let migration = &report["migrations"][0];
+    assert_eq!((&migration["from"], &migration["to"]), (&"right".into(), &"spare-2".into()), "{said}");
+    assert!(migration["bytes"].as_u64() > Some(1 << 20), "{migration}");
+    assert_eq!(report["handovers"], serde_json::json!([]), "the holder drives on: {report}");
+}
+
+#[test]
+fn a_spare_resumes_the_mission_when_no_controller_is_left() {
+    if !may_make_containers() {
+        return;
+    }
+    let faults = ["--duration", "14s", "--fault", "kill@2s:left", "--fault", "kill@2500ms:right"];
+    let (report, said) = drive_with_a_spare(&faults);
+    assert!(said.contains("no controller is left: it resumes the mission"), "{said}");
+    assert!(said.contains("spare-2 is primary"), "{said}");
+    assert!(report["missed_deadlines"].as_u64() > Some(200), "the vehicle stood first: {report}");
+}
+
+/// A run that goes on beside a test, and the agents that are asked meanwhile.
+struct Beside {
+    run: std::process::Child,
+    connect: String,
+}
+
+impl Beside {
+    /// Starts a run with a spare, and waits until all are ready.
+    fn start() -> Self {
+        let arguments = ["run", "--plain", "--runtime", "container", "--spares", "1", "--duration", "120s"];
+        let mut run =
+            program().args(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("a run");
+        let said = BufReader::new(run.stderr.take().expect("a pipe"));
+        let mut lines = said.lines().map_while(Result::ok);
+        assert!(lines.any(|line| line.contains("the pair is ready")));
+        // Read to its end, or the run would wait for somebody who reads.
+        std::thread::spawn(move || lines.for_each(drop));
+        let connect = format!("tcp/{}", Addresses::of(run.id(), 0).agents[0]);
+        Self { run, connect }
+    }
+
+    /// Returns what `twinhelm` says, and its exit code.
+    fn ask(&self, words: &[&str]) -> (serde_json::Value, Option<i32>) {
+        let twinhelm = std::path::Path::new(env!("CARGO_BIN_EXE_vehicle-demo")).with_file_name("twinhelm");
+        let output = std::process::Command::new(twinhelm)
+            .args(words)
+            .args(["--connect", &self.connect, "--json"])
+            .output()
+            .expect("it runs");
+        let lines = text(&output.stdout);
+        // One value, or a line each.
+        let value = serde_json::from_str(&lines).unwrap_or_else(|_| {
+            lines.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()).collect()
+        });
+        (value, output.status.code())
+    }
+
+    /// Asks until the answer is as wanted.
+    fn wait_for(&self, words: &[&str], is_so: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+        let until = Instant::now() + Duration::from_secs(40);
+        loop {
+            let (said, _) = self.ask(words);
+            if is_so(&said) {
+                return said;
+            }
+            assert!(Instant::now() < until, "{words:?}: {said}");
+        }
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        let pid = rustix::process::Pid::from_child(&self.run);
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let _ = self.run.wait();
+    }
+}
+
+#[test]
+fn people_see_the_pool_and_the_timeline_and_their_orders_are_obeyed() {
+    if !may_make_containers() {
+        return;
+    }
+    let beside = Beside::start();
+    let (pool, _) = beside.ask(&["pool"]);
+    let spare = pool.as_array().and_then(|pool| pool.first()).expect("a pool");
+    assert_eq!((&spare["device"], &spare["fit"]), (&"spare-2".into(), &true.into()), "{pool}");
+
+    let (said, code) = beside.ask(&["fence", "right"]);
+    assert_eq!((&said["said"], code), (&"it is off the bus".into(), Some(0)), "{said}");
+    let is_whole = |told: &serde_json::Value| {
+        let ended = |entry: &serde_json::Value| entry["what"]["migration"]["Ended"]["Whole"]["fencing"] == "fenced";
+        told.as_array().is_some_and(|all| all.iter().any(ended))
+    };
+    beside.wait_for(&["events"], is_whole);
+    let part_of = |said: &serde_json::Value, device: &str| {
+        let all = said.as_array().cloned().unwrap_or_default();
+        all.iter().find(|report| report["device"] == device).map(|report| report["part"].clone())
+    };
+    beside.wait_for(&["status", "--wait", "2"], |said| {
+        part_of(said, "right") == Some("fenced".into()) && part_of(said, "spare-2") == Some("member".into())
+    });
+
+    // There are two on the bus: it may come back, as a spare.
+    let (said, code) = beside.ask(&["readmit", "right"]);
+    assert_eq!((&said["said"], code), (&"it may come back".into(), Some(0)), "{said}");
+    beside.wait_for(&["status", "--wait", "2"], |said| part_of(said, "right") == Some("spare".into()));
+
+    let (said, code) = beside.ask(&["drain", "left"]);
+    assert_eq!(code, Some(0), "{said}");
+    beside.wait_for(&["status", "--wait", "2"], |said| part_of(said, "left") == Some("spare".into()));
+    // Left or right, whoever ranks first, is recruited in its place.
+    beside.wait_for(&["status", "--wait", "2"], |said| {
+        ["left", "right"].iter().any(|device| part_of(said, device) == Some("member".into()))
+    });
+
+    let (said, code) = beside.ask(&["switchover", "nobody", "--wait", "1"]);
+    assert_eq!(code, Some(3), "{said}");
+    drop(beside);
+    assert_nothing_left();
 }

@@ -93,6 +93,8 @@ pub fn analyse(log: &Log, setting: &Setting) -> Report {
         handovers_set_aside: handovers.iter().filter(|handover| handover.stalled).count() as u64,
         handovers,
         phases: phases(log, setting),
+        // Who has agents adds them.
+        migrations: Vec::new(),
         ftti_ms: setting.config.ftti.as_secs_f64() * 1e3,
         cross_track_error_max_m: truth.cross_track_max_m,
         course_completed: truth.travelled_m >= setting.course_length_m,

@@ -1,6 +1,6 @@
 //! The report in plain words, for a terminal.
 
-use super::{Report, Verdict};
+use super::{Migration, Report, Verdict};
 use std::fmt::Write as _;
 
 /// Returns the report as people read it.
@@ -83,6 +83,22 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(out, "  course {course}, never more than {:.3} m off", report.cross_track_error_max_m)?;
     let redundancy = if report.redundancy_restored { "a standby is ready again" } else { "no standby at the end" };
     writeln!(out, "  without redundancy for {:.2} s; {redundancy}", report.time_without_redundancy_s)?;
+    for Migration { from, to, steps, bytes, end } in &report.migrations {
+        let from = from.as_deref().unwrap_or("a device");
+        let all = steps.values().sum::<f64>() / 1e3;
+        match to {
+            Some(to) => {
+                let order = ["detect", "notify", "pull", "fetch", "create", "start", "join", "fence"];
+                let steps = order.iter().filter_map(|name| Some(format!("{name} {:.0}", steps.get(*name)?)));
+                let steps = steps.collect::<Vec<_>>().join(", ");
+                writeln!(
+                    out,
+                    "  {to} was recruited for {from} in {all:.2} s: {steps} ms; {bytes} bytes pulled; {end}"
+                )?;
+            }
+            None => writeln!(out, "  nobody was recruited for {from}: {end}")?,
+        }
+    }
     for note in &report.notes {
         writeln!(out, "  ({note})")?;
     }

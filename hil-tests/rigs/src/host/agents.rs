@@ -7,6 +7,7 @@ use twinhelm_control::Controller;
 use twinhelm_hal::term::Slot;
 use twinhelm_hal::time::Instant;
 use twinhelm_linux::clock::now;
+use twinhelm_standby::fleet::Told;
 use twinhelm_standby::{AgentReport, Readiness};
 use twinhelm_vehicle::report::device_name;
 use twinhelm_vehicle::report::log::Event;
@@ -49,6 +50,19 @@ where
             }
         }
         Ok(())
+    }
+
+    /// Takes in an entry of the timeline.
+    pub(super) fn on_told(&mut self, at: Instant, told: &Told) {
+        let agents = &self.agents;
+        let fetched = |device: &str| {
+            let of = agents.iter().flatten().find(|report| report.device == device);
+            of.map_or(0, |report| report.fetched_bytes)
+        };
+        self.migrations.on_told(at, told, fetched);
+        if self.is_driving {
+            self.operator.line(Some(at.seconds_after(self.zero)), &format!("{}: {}", told.device, told.what));
+        }
     }
 
     /// Takes in what an agent says of itself.

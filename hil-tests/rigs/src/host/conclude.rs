@@ -9,7 +9,7 @@ use twinhelm_linux::stalls::Stalls;
 use twinhelm_vehicle::course::Course;
 use twinhelm_vehicle::report::analysis::{Setting, analyse};
 use twinhelm_vehicle::report::log::{Event, Log, Observer as _, Stalled};
-use twinhelm_vehicle::report::{Quantiles, Verdict};
+use twinhelm_vehicle::report::{Migration, Quantiles, Verdict};
 
 /// So many handovers are needed before the share of those that a stall disturbed can make a run invalid.
 const HANDOVERS_MIN: usize = 5;
@@ -22,11 +22,12 @@ pub(super) struct Finished {
     pub zero: Instant,
     pub end: Instant,
     pub died: Vec<String>,
+    pub migrations: Vec<Migration>,
 }
 
 /// Computes the report and looks at the invariants that hold on a real machine too.
 pub(super) fn conclude<L>(host: &HostPlan<L>, finished: Finished, stalls: &Stalls, tape: Option<&Tape>) -> Outcome {
-    let Finished { mut log, zero, end, died } = finished;
+    let Finished { mut log, zero, end, died, migrations } = finished;
     for stall in stalls.stalls() {
         let (at, event) = (stall.to, Event::Stalled { what: Stalled::Machine, since: stall.from });
         log.on(at, &event);
@@ -51,6 +52,7 @@ pub(super) fn conclude<L>(host: &HostPlan<L>, finished: Finished, stalls: &Stall
     };
     let mut report = analyse(&log, &setting);
     report.broken.extend(died);
+    report.migrations = migrations;
     let mut checks = Checks::new(host.plan.config, Promise { gap_max: None, no_false_takeover: false });
     for (at, event) in &log.events {
         checks.on(*at, event);

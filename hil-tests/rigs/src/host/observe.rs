@@ -8,10 +8,13 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use twinhelm_hal::term::Slot;
 use twinhelm_hal::time::Instant;
+use twinhelm_linux::clock::now;
 use twinhelm_linux::network::enter;
+use twinhelm_standby::fleet::Told;
 use twinhelm_standby::{AgentReport, Order, Refusal, Sample};
 use twinhelm_vehicle::signals::State;
 use twinhelm_zenoh::agents::AgentWatch;
+use twinhelm_zenoh::fleet::Heard;
 use twinhelm_zenoh::wire::Carried;
 use twinhelm_zenoh::{Observed, Observer, Settings};
 
@@ -31,6 +34,13 @@ pub enum Observation<M> {
         slot: Slot,
         /// How.
         report: Box<AgentReport>,
+    },
+    /// An entry of the fleet's timeline.
+    Told {
+        /// When it came.
+        at: Instant,
+        /// What.
+        told: Told,
     },
     /// A device refused an order.
     Refused {
@@ -84,9 +94,20 @@ impl<M: Carried> Watch<M> {
                     entered.and_then(|()| Observer::<State, M>::open(&settings).map_err(|error| error.to_string()));
                 let agents =
                     to_agents.map(|settings| AgentWatch::open(&settings).map_err(|error| error.to_string()));
-                let opened_both = observer.and_then(|observer| Ok((observer, agents.transpose()?)));
-                let (observer, agents) = match opened_both {
-                    Ok(both) => both,
+                let opened_all = observer.and_then(|observer| {
+                    let agents = agents.transpose()?;
+                    let (tell, told) = blocking::channel();
+                    let hear = move |heard| {
+                        if let Heard::Event { bytes, .. } = heard {
+                            // Nobody listens any more when the run has ended.
+                            let _ = tell.send((now(), bytes));
+                        }
+                    };
+                    let line = agents.as_ref().map(|agents| agents.fleet("runner", hear)).transpose();
+                    Ok((observer, line.map_err(|error| error.to_string())?, agents, told))
+                });
+                let (observer, _line, agents, told) = match opened_all {
+                    Ok(all) => all,
                     Err(error) => {
                         // Whoever asked has gone: then nobody needs to know.
                         let _ = opened.send(Err(error));
@@ -104,6 +125,12 @@ impl<M: Carried> Watch<M> {
                     while let Some((slot, text)) = agents.as_ref().and_then(|agents| agents.next(Duration::ZERO)) {
                         let Ok(report) = serde_json::from_slice(&text) else { continue };
                         if send.blocking_send(Observation::Agent { slot, report }).is_err() {
+                            return;
+                        }
+                    }
+                    while let Ok((at, bytes)) = told.try_recv() {
+                        let Ok(told) = serde_json::from_slice(&bytes) else { continue };
+                        if send.blocking_send(Observation::Told { at, told }).is_err() {
                             return;
                         }
                     }

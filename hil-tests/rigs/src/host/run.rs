@@ -8,6 +8,7 @@ use super::conclude::Finished;
 use super::contained::AgentsFolder;
 use super::glance::Board;
 use super::inject::{Action, Active, Agenda, check_plan, fallible};
+use super::migrations::Migrations;
 use super::observe::{Observation, Watch};
 use super::operator::{Ask, Operator};
 use super::spec::{Common, DeviceLine, DeviceSpec, LinkTrouble, Role, Says, Step, VehicleLine, VehicleSpec};
@@ -73,6 +74,7 @@ pub(super) struct Run<'a, L: Controller> {
     pub(super) agents: [Option<AgentReport>; DEVICES],
     /// So many steps of an agent that was urged have been noted.
     pub(super) steps_noted: [usize; DEVICES],
+    pub(super) migrations: Migrations,
     /// What the agents of this run need on the disk; gone with it. Behind the devices: it waits for what they leave.
     folder: Option<AgentsFolder>,
     /// The `fresh` baseline has not started its second process yet.
@@ -152,6 +154,7 @@ where
             missing: None,
             agents: [const { None }; DEVICES],
             steps_noted: [0; DEVICES],
+            migrations: Migrations::default(),
             folder,
             fresh_waits: host.plan.standby == Standby::Fresh,
             look_at: now(),
@@ -200,6 +203,8 @@ where
             network,
             can,
             readings_at: self.host.boards.as_ref().map(|boards| boards.of(slot).readings()),
+            // A spare's mission is started when its agent has seen that there is room.
+            is_member: slot > Slot::RIGHT,
             watchdog: self.host.boards.as_ref().and_then(|boards| boards.of(slot).watchdog()),
         };
         let who = Who::Device(index, self.lives[index]);
@@ -343,6 +348,7 @@ where
     pub(super) fn on_down(&mut self, slot: Slot) {
         let at = now();
         self.collector.on_down(slot);
+        self.migrations.on_down(at);
         self.on_event(at, &Event::Down { slot });
     }
 
@@ -501,6 +507,7 @@ where
                 }
             }
             Observation::Agent { slot, report } => self.on_agent(slot, *report),
+            Observation::Told { at, told } => self.on_told(at, &told),
             Observation::Refused { slot, refusal } => {
                 let t_s = now().seconds_after(self.zero);
                 self.operator.line(Some(t_s), &format!("{} refuses: {refusal}", device_name(slot)));
@@ -546,7 +553,7 @@ where
         drop(self.cables);
         let mut log = self.collector.finish();
         log.events.retain(|(at, _)| *at <= end);
-        Ok(Finished { log, zero: self.zero, end, died: self.died })
+        Ok(Finished { log, zero: self.zero, end, died: self.died, migrations: self.migrations.finish() })
     }
 }
 

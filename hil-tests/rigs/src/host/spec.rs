@@ -66,6 +66,9 @@ pub struct DeviceSpec {
     pub can: Option<String>,
     /// Where sensor readings come in over the network, `None` where the vehicle is on this machine.
     pub readings_at: Option<SocketAddr>,
+    /// It is started as a member of the pair, whatever its slot: it may claim.
+    #[serde(default)]
+    pub is_member: bool,
     /// The board's watchdog, which the control loop feeds, `None` where there is none.
     pub watchdog: Option<WatchdogSpec>,
 }

@@ -33,6 +33,8 @@ struct BusHeard {
     devices: [Option<Instant>; SLOTS as usize],
     /// When each gate named an adopted term as an open one, and that term's part on the wire.
     gates: [Option<(Instant, u8)>; GATES as usize],
+    /// Since when every status said that its gate is in the safe state, without a pause of [`THERE_FOR`]; and when the last came.
+    closed: Option<(Instant, Instant)>,
 }
 
 impl BusEar {
@@ -77,6 +79,12 @@ impl BusEar {
         slots.filter(|slot| self.hears(*slot, at)).count()
     }
 
+    /// Returns since when every gate that is heard is in the safe state, and none is stopped by its e-stop.
+    pub fn closed_since(&self, at: Instant) -> Option<Instant> {
+        let closed = locked(&self.heard).closed;
+        closed.filter(|(_, last)| at.since(*last) < THERE_FOR).map(|(since, _)| since)
+    }
+
     /// Returns whether an open gate named `term` within `lease`.
     pub fn is_adopted(&self, term: Term, at: Instant, lease: Duration) -> bool {
         let heard = locked(&self.heard);
@@ -100,6 +108,9 @@ fn hear(bus: &mut Client, to: &Mutex<BusHeard>) {
             && let Some(gate) = heard.gates.get_mut(usize::from(status.gate))
         {
             *gate = (status.open && status.term_known).then_some((received.at, status.term));
+            let at = received.at;
+            let before = heard.closed.filter(|(_, last)| at.since(*last) < THERE_FOR).map(|(since, _)| since);
+            heard.closed = (!status.open && !status.estop).then(|| (before.unwrap_or(at), at));
         }
     }
 }

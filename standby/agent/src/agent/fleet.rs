@@ -21,7 +21,7 @@ use twinhelm_standby::fleet::{What, Word};
 use twinhelm_standby::migration::{
     AsDesigned, BusView, Effect, Fencing, News, Recruit, RecruitEffect, RecruitNews, Step, View,
 };
-use twinhelm_standby::orchestrator::{Orchestrator, Seen};
+use twinhelm_standby::orchestrator::{Orchestrator, Seen, is_last_resort};
 use twinhelm_standby::pool::{Needs, Offer, Ranking, rank};
 use twinhelm_standby::{Header, Order, Readiness, RoleName};
 use twinhelm_zenoh::OpenError;
@@ -135,7 +135,6 @@ impl Fleet {
     }
 
     fn note(&mut self, what: What) {
-        tell(format_args!("{}: {what}", self.timeline.device()));
         if let Some(entry) = self.timeline.note(what) {
             self.line.note(entry);
         }
@@ -212,6 +211,7 @@ impl Agent {
             return;
         }
         self.take_part_or_not(at);
+        self.resume_if_nobody_is_left(at);
         self.leave_when_it_may(at);
         self.tell_how_the_step_went(at);
         self.recruited(at, &RecruitNews::Look, None);
@@ -233,6 +233,26 @@ impl Agent {
         } else {
             fleet.part = Part::Spare;
             fleet.note(What::StaysSpare);
+        }
+    }
+
+    /// The last resort: no controller is left, and the vehicle stands.
+    fn resume_if_nobody_is_left(&mut self, at: Instant) {
+        // A vehicle that nobody drove yet waits for those that are configured to.
+        if self.line.last_state().is_none() {
+            return;
+        }
+        let Some(fleet) = &mut self.fleet else { return };
+        if fleet.part != Part::Spare || fleet.recruit.ticket().is_some() {
+            return;
+        }
+        let offers: Vec<_> = fleet.offers.values().cloned().collect();
+        let pool = rank(at, &fleet.needs, &offers);
+        let (closed, others) = (fleet.ear.closed_since(at), fleet.ear.others(at));
+        if is_last_resort(at, closed, others, fleet.timeline.device(), &pool) {
+            fleet.part = Part::Member;
+            fleet.note(What::LastResort);
+            self.keeper.want(Readiness::Shadow);
         }
     }
 
@@ -371,8 +391,8 @@ impl Agent {
     }
 
     /// Returns whether the mission is started in the place of a lost one, and goes on with what was published last.
-    pub(super) fn is_recruit(&self) -> bool {
-        self.fleet.as_ref().is_some_and(|fleet| fleet.recruit.ticket().is_some())
+    pub(super) fn takes_over_a_mission(&self) -> bool {
+        self.fleet.as_ref().is_some_and(|fleet| fleet.pool.spare && fleet.part() != "fenced")
     }
 
     fn obey_fence(&mut self, from: &str, why: String) {

@@ -13,20 +13,30 @@ pub(super) struct Store {
     roots: PathBuf,
 }
 
+/// An image that is here.
+#[derive(Debug)]
+pub(super) struct Fetched {
+    pub unpacked: Unpacked,
+    /// How long fetching took, and the rest.
+    pub took: [Duration; 2],
+    /// How much was fetched.
+    pub bytes: u64,
+}
+
 impl Store {
     /// Opens the store in `folder`, and keeps other agents out.
     pub fn open(folder: &Path) -> Result<Self, ImageError> {
         Ok(Self { layout: Layout::create(folder)?, roots: folder.join("roots") })
     }
 
-    /// Fetches the assigned image if it is not here, verifies it, and unpacks it; returns how long fetching and the rest took.
+    /// Fetches the assigned image if it is not here, verifies it, and unpacks it.
     pub fn fetch(
         &self,
         config: &Config,
         platform: Platform,
         rate: &Rate,
         tell: &mut dyn FnMut(Progress),
-    ) -> Result<(Unpacked, [Duration; 2]), ImageError> {
+    ) -> Result<Fetched, ImageError> {
         let begun = Instant::now();
         let runs = platform.runs();
         // Whole, it needs no source: a device that comes up alone has its mission.
@@ -34,12 +44,16 @@ impl Store {
         if self.layout.has(&config.image)
             && let Ok(unpacked) = unpack_here()
         {
-            return Ok((unpacked, [Duration::ZERO, begun.elapsed()]));
+            return Ok(Fetched { unpacked, took: [Duration::ZERO, begun.elapsed()], bytes: 0 });
         }
         let request = Request { from: &config.sources, runs, rate, tag: None };
-        pull(&self.layout, &request, tell)?;
+        let mut bytes = 0;
+        pull(&self.layout, &request, &mut |made| {
+            bytes = made.done;
+            tell(made);
+        })?;
         let pulled = begun.elapsed();
         let unpacked = unpack_here()?;
-        Ok((unpacked, [pulled, begun.elapsed() - pulled]))
+        Ok(Fetched { unpacked, took: [pulled, begun.elapsed() - pulled], bytes })
     }
 }

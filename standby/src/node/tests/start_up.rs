@@ -213,6 +213,21 @@ fn a_claimer_goes_on_while_another_live_gate_is_closed() {
 }
 
 #[test]
+fn a_spare_claims_only_as_a_member() {
+    for (member, role) in [(false, RoleName::Joining), (true, RoleName::Claiming)] {
+        let mut flight = Flight::of(2);
+        if member {
+            flight.node = flight.node.as_member();
+        }
+        for n in 0..=10 {
+            flight.gate(n as f64 * 10.0, 0, closed(Some(5), 0));
+            flight.turn(n as f64 * 10.0);
+        }
+        assert_eq!(flight.role(), role, "member: {member}");
+    }
+}
+
+#[test]
 fn a_claimer_waits_for_no_gate_that_is_stopped() {
     let (mut flight, _) = hears_closed(0, Some(5), 30);
     flight.gate(31.0, 1, closed(None, 0));

@@ -128,6 +128,7 @@ pub struct Device {
 /// Returns who a controller is: in `slot`, with the sensors of the vehicle on `bus`, on the CAN interface `can` or on that bus.
 pub fn device(config: Config, bus: &str, slot: Slot, can: Option<&str>) -> DeviceSpec {
     DeviceSpec {
+        is_member: false,
         common: common(config, bus, true),
         slot,
         tuning: Tuning::default(),

@@ -1,0 +1,70 @@
+//! What became of each migration, from the entries that its orchestrator made in the timeline.
+
+use twinhelm_hal::time::Instant;
+use twinhelm_standby::fleet::{Told, What};
+use twinhelm_standby::migration::{End, Event};
+use twinhelm_vehicle::report::Migration;
+
+/// Collects them.
+#[derive(Debug, Default)]
+pub(super) struct Migrations {
+    all: Vec<Migration>,
+    /// When the last device was lost, or the last entry of the migration in progress came.
+    since: Option<Instant>,
+    is_open: bool,
+    /// Who works on it, and how many bytes that device had fetched before.
+    working: Option<(String, u64)>,
+}
+
+impl Migrations {
+    /// Takes note that a device was lost.
+    pub fn on_down(&mut self, at: Instant) {
+        if !self.is_open {
+            self.since = Some(at);
+        }
+    }
+
+    /// Takes in an entry; `fetched` says how many bytes a device has fetched.
+    pub fn on_told(&mut self, at: Instant, told: &Told, fetched: impl Fn(&str) -> u64) {
+        let What::Migration(event) = &told.what else { return };
+        let ms = self.since.map_or(0.0, |since| at.since(since).as_secs_f64() * 1e3);
+        match event {
+            Event::Alone { lost } => {
+                let steps = [("detect".to_owned(), ms)].into();
+                let end = "in progress at the end of the run".to_owned();
+                self.all.push(Migration { from: lost.clone(), steps, end, ..Migration::default() });
+                self.is_open = true;
+            }
+            Event::Chosen { device, .. } => self.working = Some((device.clone(), fetched(device))),
+            Event::Did { step, .. } => self.took(step.name(), ms),
+            Event::GivenUp { .. } => {}
+            Event::Ended(end) => {
+                if let End::Whole { device, .. } = end {
+                    self.took("fence", ms);
+                    if let Some(migration) = self.all.last_mut() {
+                        migration.to = Some(device.clone());
+                    }
+                }
+                if let Some(migration) = self.all.last_mut() {
+                    let fetched_before = self.working.take();
+                    migration.bytes = fetched_before.map_or(0, |(device, before)| fetched(&device) - before);
+                    migration.end = end.to_string();
+                }
+                self.is_open = false;
+            }
+        }
+        self.since = Some(at);
+    }
+
+    /// Returns what was collected.
+    pub fn finish(self) -> Vec<Migration> {
+        self.all
+    }
+
+    fn took(&mut self, step: &str, ms: f64) {
+        if let Some(migration) = self.all.last_mut() {
+            // One that was tried on two devices took both times.
+            *migration.steps.entry(step.to_owned()).or_default() += ms;
+        }
+    }
+}
