@@ -34,7 +34,7 @@ impl Desk {
         // Nobody listens any more when the command has ended.
         let line =
             FleetLine::open(&format!("desk-{}", std::process::id()), &settings, move |it| drop(hear.send(it)));
-        let line = line.map_err(|error| Problem::bad_input(&error))?;
+        let line = line.map_err(|error| Problem::machine(&error))?;
         Ok(Self { line, heard, until: Instant::now() + seconds(args.wait)?, connect: args.connect.join(", ") })
     }
 

@@ -21,7 +21,9 @@ pub(crate) fn status(args: &StatusArgs) -> Result<(), Problem> {
         link_lease: LINK_LEASE,
         keep_alive: 4,
     };
-    let watch = AgentWatch::open(&settings).map_err(|error| Problem::bad_input(&error))?;
+    // Who watches may come before the agents; who asks once wants to hear that nobody is there.
+    let watch = if args.watch { AgentWatch::open(&settings) } else { AgentWatch::open_client(&settings) };
+    let watch = watch.map_err(|error| Problem::machine(&error))?;
     let wait = seconds(args.wait)?;
     let mut reports = BTreeMap::new();
     for _ in 0..QUESTIONS {

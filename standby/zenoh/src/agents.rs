@@ -4,7 +4,7 @@
 
 use crate::fleet::{self, FleetLine};
 use crate::keys::{Kind, key, keys, slot_of};
-use crate::session::{OpenError, open};
+use crate::session::{OpenError, open, open_client};
 use crate::settings::Settings;
 use crate::wire::{BYTES_MAX, VERSION, encode};
 use std::sync::mpsc::{Receiver, channel};
@@ -153,7 +153,18 @@ impl AgentWatch {
     /// # Errors
     /// The settings are wrong, or Zenoh fails.
     pub fn open(settings: &Settings) -> Result<Self, OpenError> {
-        let session = open(settings)?;
+        Self::on(open(settings)?, settings)
+    }
+
+    /// Opens it for somebody who asks one agent, which passes on what the others say.
+    ///
+    /// # Errors
+    /// As [`AgentWatch::open`], and when nobody is there.
+    pub fn open_client(settings: &Settings) -> Result<Self, OpenError> {
+        Self::on(open_client(settings)?, settings)
+    }
+
+    fn on(session: Session, settings: &Settings) -> Result<Self, OpenError> {
         let (tell, told) = channel();
         let reports = keys(&settings.vehicle, Kind::Agent);
         let subscriber = session

@@ -9,7 +9,7 @@
 //!
 //! What is said is bytes here. None of it is in the control path.
 
-use crate::session::{OpenError, open};
+use crate::session::{OpenError, open_client};
 use crate::settings::Settings;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -73,7 +73,7 @@ impl FleetLine {
         settings: &Settings,
         hear: impl Fn(Heard) + Clone + Send + Sync + 'static,
     ) -> Result<Self, OpenError> {
-        let session = open(settings)?;
+        let session = open_client(settings)?;
         Self::on(session, true, device, &settings.vehicle, hear)
     }
 

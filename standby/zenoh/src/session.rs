@@ -38,6 +38,17 @@ pub enum OpenError {
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
+    /// Nobody listens where somebody should.
+    #[error("no agent of vehicle {vehicle:?} answers at {endpoints}: is one running, and does it listen there?")]
+    NobodyThere {
+        /// The vehicle.
+        vehicle: String,
+        /// The endpoints.
+        endpoints: String,
+        /// What Zenoh said.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// Zenoh opens the session, but not a key.
     #[error("declaring {key}")]
     Key {
@@ -65,8 +76,21 @@ pub(crate) fn open(settings: &Settings) -> Result<Session, OpenError> {
     for endpoint in &settings.listen {
         try_listening(endpoint)?;
     }
-    let failed = |source| OpenError::Session { vehicle: settings.vehicle.clone(), source };
-    let config = Config::from_json5(&settings.to_json()).map_err(failed)?;
+    open_as(&settings.to_json(), |source| OpenError::Session { vehicle: settings.vehicle.clone(), source })
+}
+
+/// Opens the session of somebody who asks, and waits until it is connected to one of the endpoints.
+pub(crate) fn open_client(settings: &Settings) -> Result<Session, OpenError> {
+    settings.check()?;
+    open_as(&settings.to_json_of_client(), |source| OpenError::NobodyThere {
+        vehicle: settings.vehicle.clone(),
+        endpoints: settings.connect.join(", "),
+        source,
+    })
+}
+
+fn open_as(json: &str, failed: impl Fn(zenoh::Error) -> OpenError) -> Result<Session, OpenError> {
+    let config = Config::from_json5(json).map_err(&failed)?;
     zenoh::open(config).wait().map_err(failed)
 }
 

@@ -23,6 +23,8 @@ const VEHICLE_BYTES_MAX: usize = 64;
 const OPEN_TIMEOUT_MIN_MS: u64 = 200;
 /// How often a link that is not there is tried.
 const RETRY_PERIOD_MS: u64 = 50;
+/// A client is of use only connected.
+const CLIENT_CONNECTS_WITHIN_MS: i64 = 3_000;
 
 /// How a session of a vehicle is opened. A device and an observer take the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -212,18 +214,27 @@ impl Settings {
 
     /// Returns Zenoh's configuration as JSON. The settings were checked.
     pub(crate) fn to_json(&self) -> String {
+        self.to_json_of("peer", -1)
+    }
+
+    /// The same for somebody who has no part in the fleet: whom it connects to passes on what it says, and what is said to it.
+    pub(crate) fn to_json_of_client(&self) -> String {
+        self.to_json_of("client", CLIENT_CONNECTS_WITHIN_MS)
+    }
+
+    fn to_json_of(&self, mode: &str, connect_timeout_ms: i64) -> String {
         let link_lease_ms = self.link_lease.as_nanos().div_ceil(1_000_000);
         let link_lease_ms = u64::try_from(link_lease_ms).unwrap_or(u64::MAX);
         let open_timeout_ms = OPEN_TIMEOUT_MIN_MS.max(link_lease_ms / 2);
         // Lists of their own for both sides: a peer that is told nothing listens on a port of Zenoh's choice.
         json!({
-            "mode": "peer",
+            "mode": mode,
             "scouting": { "multicast": { "enabled": false }, "gossip": { "enabled": false } },
             "listen": { "endpoints": self.listen, "timeout_ms": 0, "exit_on_failure": true },
             "connect": {
                 "endpoints": self.connect,
-                "timeout_ms": -1,
-                "exit_on_failure": false,
+                "timeout_ms": connect_timeout_ms,
+                "exit_on_failure": mode == "client",
                 "retry": {
                     "period_init_ms": RETRY_PERIOD_MS,
                     "period_max_ms": RETRY_PERIOD_MS,
