@@ -32,6 +32,7 @@
 pub mod agents;
 mod counters;
 pub mod fleet;
+mod hub;
 mod intake;
 mod keys;
 mod link;
@@ -42,6 +43,7 @@ mod settings;
 pub mod wire;
 
 pub use counters::Counters;
+pub use hub::Hub;
 pub use link::{Link, LinkPort, ORDERS_MAX, REFUSALS_MAX};
 pub use observer::{OBSERVED_MAX, Observed, Observer, OrderError};
 pub use session::OpenError;

@@ -91,15 +91,17 @@ impl<S: Carried, M: Carried> Observer<S, M> {
     /// # Errors
     /// The settings are wrong, a listening endpoint is in use or not this machine's, or Zenoh fails.
     pub fn open(settings: &Settings) -> Result<Self, OpenError> {
-        let session = open(settings)?;
-        let vehicle = &settings.vehicle;
+        Self::on(open(settings)?, &settings.vehicle)
+    }
+
+    pub(crate) fn on(session: Session, vehicle: &str) -> Result<Self, OpenError> {
         let tally = Arc::new(Tally::default());
         let (sink, observed) = sync_channel(OBSERVED_MAX);
         let sink = Sink { intake: Intake::new(&tally), tally: Arc::clone(&tally), to: sink };
         let states = sink.clone().hear_states(&session, vehicle)?;
         let refusals = sink.hear_refusals(&session, vehicle)?;
         let orders = slots().map(|slot| declare_orders(&session, vehicle, slot)).collect::<Result<_, _>>()?;
-        Ok(Self { vehicle: vehicle.clone(), tally, observed, orders, session, _subscribers: [states, refusals] })
+        Ok(Self { vehicle: vehicle.to_owned(), tally, observed, orders, session, _subscribers: [states, refusals] })
     }
 
     /// Returns what was heard next, in the order of arrival; `None` when nothing comes within `wait`.

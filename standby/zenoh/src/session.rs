@@ -79,6 +79,18 @@ pub(crate) fn open(settings: &Settings) -> Result<Session, OpenError> {
     open_as(&settings.to_json(), |source| OpenError::Session { vehicle: settings.vehicle.clone(), source })
 }
 
+/// Opens a session that passes on what others say. Does not wait for them.
+pub(crate) fn open_router(settings: &Settings) -> Result<Session, OpenError> {
+    settings.check()?;
+    for endpoint in &settings.listen {
+        try_listening(endpoint)?;
+    }
+    open_as(&settings.to_json_of_router(), |source| OpenError::Session {
+        vehicle: settings.vehicle.clone(),
+        source,
+    })
+}
+
 /// Opens the session of somebody who asks, and waits until it is connected to one of the endpoints.
 pub(crate) fn open_client(settings: &Settings) -> Result<Session, OpenError> {
     settings.check()?;

@@ -217,6 +217,11 @@ impl Settings {
         self.to_json_of("peer", -1)
     }
 
+    /// The same for whom others meet at.
+    pub(crate) fn to_json_of_router(&self) -> String {
+        self.to_json_of("router", -1)
+    }
+
     /// The same for somebody who has no part in the fleet: whom it connects to passes on what it says, and what is said to it.
     pub(crate) fn to_json_of_client(&self) -> String {
         self.to_json_of("client", CLIENT_CONNECTS_WITHIN_MS)

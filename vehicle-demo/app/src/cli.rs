@@ -64,6 +64,9 @@ enum What {
     },
     /// Is the gate in front of this board's own pins: CAN in, servo pulses out, status back
     Gate(GateArgs),
+    /// Is the cloud application: hears the fleet, keeps its timeline, and shows all that on a page
+    #[command(after_help = CLOUD_AFTER)]
+    Cloud(CloudArgs),
     /// Lists the built-in scenarios
     Scenarios {
         /// As JSON
@@ -102,6 +105,9 @@ pub(crate) struct RunArgs {
     /// In containers: how many spares wait beside the pair, to be recruited when it is down to one
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2), value_name = "NUMBER")]
     pub(crate) spares: u8,
+    /// With spares: runs the cloud application beside them, and prints where its page is
+    #[arg(long)]
+    pub(crate) cloud: bool,
     /// How far they are prepared until then; cold or pulled
     #[arg(long, default_value = "pulled", value_name = "RUNG")]
     pub(crate) spare_readiness: Readiness,
@@ -210,6 +216,39 @@ pub(crate) struct GateArgs {
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+/// What the cloud application is told.
+#[derive(Debug, Args)]
+pub(crate) struct CloudArgs {
+    /// Where its router listens for agents and devices; may be repeated
+    #[arg(long, default_value = "tcp/127.0.0.1:7450", value_name = "ENDPOINT")]
+    pub(crate) listen: Vec<String>,
+    /// Where agents and devices listen, which it connects to; may be repeated
+    #[arg(long, value_name = "ENDPOINT")]
+    pub(crate) connect: Vec<String>,
+    /// Where the page is; port 0 is one that is free
+    #[arg(long, default_value = "127.0.0.1:7480", value_name = "ADDRESS")]
+    pub(crate) page: std::net::SocketAddr,
+    /// Where it keeps its timeline
+    #[arg(long, default_value = "twinhelm-cloud", value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// The vehicle
+    #[arg(long, default_value = "demo")]
+    pub(crate) vehicle: String,
+    /// The vehicle's configuration, for what it tolerates [default: built in]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// A built-in configuration instead of a file: 100hz, 1khz or 25hz
+    #[arg(long, value_name = "NAME", conflicts_with = "config")]
+    pub(crate) profile: Option<String>,
+}
+
+const CLOUD_AFTER: &str =
+    "It is in nobody's control path: without it the agents do all that they do. Nothing is asked of whoever
+opens the page, and orders have no key yet: keep both on loopback, or on a network of your own.
+
+Try:
+  vehicle-demo cloud --connect tcp/127.0.0.1:7449      beside an agent that listens there";
 
 const GATE_AFTER: &str =
     "Signals: SIGTERM and SIGINT bring the vehicle to rest and end it, SIGUSR1 resets the e-stop.
@@ -339,6 +378,7 @@ where
         What::Link(args) => commands::link(&args, factory),
         What::Check { config, period, profile } => commands::check(config.as_deref(), period, profile.as_deref()),
         What::Gate(args) => commands::gate(&args),
+        What::Cloud(args) => commands::cloud::<L::Memory>(&args),
         What::Scenarios { json } => commands::scenarios(json),
     };
     match done {

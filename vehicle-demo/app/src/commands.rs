@@ -1,5 +1,6 @@
 //! What the subcommands do.
 
+mod cloud;
 mod containers;
 mod failover;
 mod gate;
@@ -10,6 +11,7 @@ mod replay;
 mod report;
 mod run;
 
+pub(crate) use cloud::cloud;
 pub(crate) use failover::failover;
 pub(crate) use gate::gate;
 pub(crate) use ladder::ladder;

@@ -13,6 +13,7 @@
 //! This room wires doors to decisions and presents results; it has no protocol logic.
 
 mod cli;
+mod cloud;
 mod commands;
 mod device;
 mod fed;

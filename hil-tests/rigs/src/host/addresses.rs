@@ -24,19 +24,24 @@ pub struct Addresses {
     pub spares: [SocketAddr; 2],
     /// Where the devices' agents listen by slot, when there are any.
     pub agents: [SocketAddr; 4],
+    /// Where the page of the cloud application is, when there is one.
+    pub page: SocketAddr,
+    /// Where its router listens.
+    pub cloud: SocketAddr,
 }
 
 impl Addresses {
     /// Returns the addresses of the run of process `pid`; `port` 0 means ports of its own, any other number the
-    /// first of nine consecutive ports on 127.0.0.1.
+    /// first of eleven consecutive ports on 127.0.0.1.
     #[must_use]
     pub fn of(pid: u32, port: u16) -> Self {
         let [low, middle, high, _] = pid.to_le_bytes();
         let own = |last: u8| SocketAddr::from((Ipv4Addr::new(127, middle, low, last), 7_447 + u16::from(high)));
         let fixed = |offset: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port.saturating_add(offset)));
-        let all =
-            if port == 0 { [1, 2, 3, 4, 5, 6, 7, 8, 9].map(own) } else { [0, 1, 2, 3, 4, 5, 6, 7, 8].map(fixed) };
-        let [left, right, relay, left_agent, right_agent, second, third, second_agent, third_agent] = all;
+        let numbers: [u8; 11] = std::array::from_fn(|index| index as u8);
+        let all = numbers.map(|number| if port == 0 { own(number + 1) } else { fixed(number.into()) });
+        let [left, right, relay, left_agent, right_agent, second, third, second_agent, third_agent, page, cloud] =
+            all;
         Self {
             bus: format!("twinhelm-{pid}-bus"),
             readings: format!("twinhelm-{pid}-readings"),
@@ -45,6 +50,8 @@ impl Addresses {
             relay,
             spares: [second, third],
             agents: [left_agent, right_agent, second_agent, third_agent],
+            page,
+            cloud,
         }
     }
 

@@ -1,7 +1,8 @@
 //! What a run has to do with the devices' agents: what they say of themselves, and the spares that wait.
 
-use super::HostError;
+use super::contained::start_cloud;
 use super::run::{Next, Run};
+use super::{HostError, machine};
 use std::time::Duration;
 use twinhelm_control::Controller;
 use twinhelm_hal::term::Slot;
@@ -30,6 +31,18 @@ where
                 report.is_some_and(|report| report.ready && report.holds == rung)
             }
         }
+    }
+
+    /// Starts the cloud application, where there is to be one.
+    pub(super) fn start_cloud(&mut self) -> Result<(), HostError> {
+        if let (Some(containers), Some(folder)) = (&self.host.containers, &self.folder)
+            && containers.cloud
+        {
+            let started = start_cloud(&self.host.program, folder.path(), &self.addresses, containers.spares);
+            self.cloud = Some(started.map_err(|error| machine("starting the cloud application", &error))?);
+            self.operator.line(None, &format!("the page: http://{}/", self.addresses.page));
+        }
+        Ok(())
     }
 
     /// Starts the spares, and waits until each holds its rung.

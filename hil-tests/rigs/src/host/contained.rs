@@ -10,8 +10,10 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use tokio::process::{Child, Command};
 use twinhelm_hal::term::{SLOTS, Slot};
 use twinhelm_standby::Readiness;
 use twinhelm_vehicle::report::device_name;
@@ -31,6 +33,22 @@ pub struct Containers {
     pub spares: u8,
     /// Which rung they hold until then: cold or pulled.
     pub spare_readiness: Readiness,
+    /// The cloud application runs beside them, with a page.
+    pub cloud: bool,
+}
+
+/// Starts the cloud application of `program`: it connects to all devices and agents, and keeps its timeline in `folder`. It is
+/// killed when it is dropped.
+pub(super) fn start_cloud(program: &Path, folder: &Path, addresses: &Addresses, spares: u8) -> io::Result<Child> {
+    let mut command = Command::new(program);
+    command.arg("cloud").arg("--data").arg(folder.join("cloud"));
+    command.arg("--page").arg(addresses.page.to_string()).arg("--listen").arg(endpoint(addresses.cloud));
+    for slot in (0..2 + spares).filter_map(Slot::new) {
+        command.arg("--connect").arg(endpoint(addresses.agents[slot.index()]));
+        command.arg("--connect").arg(endpoint(addresses.session(slot)));
+    }
+    // Ctrl-C on the terminal is for the runner alone.
+    command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true).process_group(0).spawn()
 }
 
 /// Writes what the agent of `spec`'s device is told into `folder`, and returns its configuration's path.

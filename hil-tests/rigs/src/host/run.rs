@@ -15,6 +15,7 @@ use super::spec::{Common, DeviceLine, DeviceSpec, LinkTrouble, Role, Says, Step,
 use super::{HostError, HostPlan, contained, machine};
 use crate::tape::Tape;
 use std::time::Duration;
+use tokio::process::Child;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use twinhelm_control::Controller;
@@ -47,7 +48,7 @@ pub(super) struct Run<'a, L: Controller> {
     pub(super) host: &'a HostPlan<L>,
     pub(super) operator: &'a mut dyn Operator,
     tape: Option<&'a Tape>,
-    addresses: Addresses,
+    pub(super) addresses: Addresses,
     pub(super) cables: Cables,
     pub(super) vehicle: Process,
     pub(super) devices: [Option<Process>; DEVICES],
@@ -75,8 +76,9 @@ pub(super) struct Run<'a, L: Controller> {
     /// So many steps of an agent that was urged have been noted.
     pub(super) steps_noted: [usize; DEVICES],
     pub(super) migrations: Migrations,
+    pub(super) cloud: Option<Child>,
     /// What the agents of this run need on the disk; gone with it. Behind the devices: it waits for what they leave.
-    folder: Option<AgentsFolder>,
+    pub(super) folder: Option<AgentsFolder>,
     /// The `fresh` baseline has not started its second process yet.
     fresh_waits: bool,
     look_at: Instant,
@@ -155,12 +157,14 @@ where
             agents: [const { None }; DEVICES],
             steps_noted: [0; DEVICES],
             migrations: Migrations::default(),
+            cloud: None,
             folder,
             fresh_waits: host.plan.standby == Standby::Fresh,
             look_at: now(),
             tape_has_ended: false,
         };
         run.wait_for_vehicle().await?;
+        run.start_cloud()?;
         run.start_device(Slot::LEFT).await?;
         Ok(run)
     }

@@ -86,9 +86,9 @@ impl Fleet {
         let ear = BusEar::start(config);
         let heard = move |heard| drop(happen.send(Happened::Fleet(heard)));
         let line = line.fleet(&config.device, &config.link.vehicle, heard)?;
-        let timeline = Timeline::open(&config.store, &config.device);
-        for entry in timeline.kept() {
-            line.keep(entry);
+        let (timeline, kept) = Timeline::open(&config.store, &config.device);
+        for entry in kept {
+            line.keep(entry.into_bytes());
         }
         let needs = Needs {
             // Of whoever drives it: the image runs there, and on what is like it.
@@ -136,7 +136,7 @@ impl Fleet {
 
     fn note(&mut self, what: What) {
         if let Some(entry) = self.timeline.note(what) {
-            self.line.note(entry);
+            self.line.note(entry.into_bytes());
         }
     }
 

@@ -43,5 +43,13 @@ pub(crate) fn find(images: Option<&Path>, readiness: Readiness) -> Result<Contai
     let image = image
         .ok_or_else(|| Problem::machine(format!("{} has no image called {TAG:?}; {remedy}", images.display())))?;
     let images: PathBuf = images.canonicalize().map_err(|error| Problem::machine(format!("{error}")))?;
-    Ok(Containers { agent: beside, images, image, readiness, spares: 0, spare_readiness: Readiness::Pulled })
+    Ok(Containers {
+        agent: beside,
+        images,
+        image,
+        readiness,
+        spares: 0,
+        spare_readiness: Readiness::Pulled,
+        cloud: false,
+    })
 }

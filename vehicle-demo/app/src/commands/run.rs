@@ -84,7 +84,8 @@ where
                 Runtime::Process => None,
                 Runtime::Container => {
                     let parts = containers::find(args.image.as_deref(), args.readiness)?;
-                    Some(Containers { spares: args.spares, spare_readiness: args.spare_readiness, ..parts })
+                    let (spares, spare_readiness, cloud) = (args.spares, args.spare_readiness, args.cloud);
+                    Some(Containers { spares, spare_readiness, cloud, ..parts })
                 }
             };
             let host = HostPlan { open_ended, containers, ..host_plan(plan.clone(), &settings, cabling, boards)? };
@@ -112,6 +113,10 @@ fn refuse_what_has_no_container(args: &RunArgs, standby: Standby) -> Result<(), 
     }
     if args.spares > 0 && !(in_containers && standby == Standby::Hot) {
         let message = "--spares is for containers: add --runtime container, with --standby hot";
+        return Err(Problem::bad_input(message));
+    }
+    if args.cloud && args.spares == 0 {
+        let message = "--cloud is for a fleet: add --spares 1 --runtime container";
         return Err(Problem::bad_input(message));
     }
     if args.spares > 0 && args.record.is_some() {

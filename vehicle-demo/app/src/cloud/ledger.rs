@@ -1,0 +1,360 @@
+//! What the cloud application knows, and decides: pure, with the time as an argument.
+
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use twinhelm_hal::term::Slot;
+use twinhelm_hal::time::{Duration, Instant};
+use twinhelm_standby::fleet::{Told, What};
+use twinhelm_standby::migration::{End, Event, Step};
+use twinhelm_standby::pool::Offer;
+use twinhelm_standby::{Header, RoleName};
+use twinhelm_vehicle::report::device_name;
+
+/// A device whose samples are older is not heard.
+const HEARD_WITHIN: Duration = Duration::from_millis(500);
+/// An order that is not confirmed is given again so often.
+const ORDER_EVERY: Duration = Duration::from_secs(2);
+/// What an order has come to is unknown after so long.
+const UNKNOWN_AFTER: Duration = Duration::from_secs(6);
+/// So much of the vehicle's way is shown, and so many handovers and migrations.
+const TRACK_MAX: usize = 600;
+const SHOWN_MAX: usize = 20;
+
+/// One device.
+#[derive(Default)]
+struct Device {
+    offer: Option<Offer>,
+    header: Option<(Instant, Header)>,
+}
+
+/// An order to stay off the bus.
+struct Order {
+    since: Instant,
+    said_at: Option<Instant>,
+    is_confirmed: bool,
+}
+
+/// A change of who drives, as it was heard.
+#[derive(Clone, Serialize)]
+struct Handover {
+    from: String,
+    to: String,
+    /// From the last command of the one to the first of the other, by the arrival of what they publish.
+    gap_ms: f64,
+    within_ftti: bool,
+}
+
+/// A migration, and how far it is.
+#[derive(Clone, Serialize)]
+struct Migration {
+    from: Option<String>,
+    to: Option<String>,
+    done: Vec<&'static str>,
+    end: Option<String>,
+}
+
+/// All of it.
+pub(super) struct Ledger {
+    ftti: Duration,
+    devices: BTreeMap<String, Device>,
+    timeline: Vec<Told>,
+    seen: BTreeSet<(String, u64)>,
+    orders: BTreeMap<String, Order>,
+    migrations: Vec<Migration>,
+    handovers: Vec<Handover>,
+    drove: Option<(Slot, Instant)>,
+    track: VecDeque<[f64; 2]>,
+}
+
+impl Ledger {
+    pub(super) fn new(ftti: Duration) -> Self {
+        Self {
+            ftti,
+            devices: BTreeMap::new(),
+            timeline: Vec::new(),
+            seen: BTreeSet::new(),
+            orders: BTreeMap::new(),
+            migrations: Vec::new(),
+            handovers: Vec::new(),
+            drove: None,
+            track: VecDeque::new(),
+        }
+    }
+
+    /// Takes in an entry of the timeline; returns whether it is new. One that comes from the disk orders nothing.
+    pub(super) fn on_told(&mut self, at: Instant, told: &Told, is_live: bool) -> bool {
+        if !self.seen.insert((told.device.clone(), told.seq)) {
+            return false;
+        }
+        self.timeline.push(told.clone());
+        match &told.what {
+            What::Migration(event) => self.on_migration(at, event, is_live),
+            What::Readmitted => drop(self.orders.remove(&told.device)),
+            What::Up
+            | What::Fenced { .. }
+            | What::Switchover
+            | What::Drained
+            | What::StaysSpare
+            | What::LastResort => {}
+        }
+        true
+    }
+
+    fn on_migration(&mut self, at: Instant, event: &Event, is_live: bool) {
+        if let Event::Alone { lost } = event {
+            self.migrations.push(Migration { from: lost.clone(), to: None, done: vec!["detect"], end: None });
+            return;
+        }
+        let Some(migration) = self.migrations.last_mut() else { return };
+        match event {
+            Event::Alone { .. } | Event::GivenUp { .. } => {}
+            Event::Chosen { device, .. } => {
+                (migration.to, migration.end) = (Some(device.clone()), None);
+                migration.done.truncate(1);
+            }
+            Event::Did { step, .. } => {
+                migration.done.push(step.name());
+                // The decision: whoever was replaced stays off the bus.
+                if let Some(lost) = migration.from.clone().filter(|_| *step == Step::Join && is_live) {
+                    self.orders.insert(lost, Order { since: at, said_at: None, is_confirmed: false });
+                }
+            }
+            Event::Ended(end) => {
+                if let End::Whole { .. } = end {
+                    migration.done.push("fence");
+                }
+                migration.end = Some(end.to_string());
+            }
+        }
+    }
+
+    pub(super) fn on_offer(&mut self, offer: Offer) {
+        if let Some(order) = self.orders.get_mut(&offer.device) {
+            order.is_confirmed = offer.fenced;
+        }
+        let device = offer.device.clone();
+        self.devices.entry(device).or_default().offer = Some(offer);
+    }
+
+    /// Takes in what a device published: its header, and where it believes the vehicle to be.
+    pub(super) fn on_sample(&mut self, at: Instant, header: Header, place: Option<[f64; 2]>) {
+        let named = self.devices.values().find_map(|device| {
+            let offer = device.offer.as_ref().filter(|offer| offer.slot == Some(header.slot.number()))?;
+            Some(offer.device.clone())
+        });
+        let name = named.unwrap_or_else(|| device_name(header.slot).to_owned());
+        self.devices.entry(name).or_default().header = Some((at, header));
+        if !header.sent {
+            return;
+        }
+        if let Some((before, last)) = self.drove
+            && before != header.slot
+            && header.role == RoleName::Primary
+        {
+            let gap = at.since(last);
+            let (from, to) = (self.name_of(before), self.name_of(header.slot));
+            let gap_ms = gap.as_secs_f64() * 1e3;
+            self.handovers.push(Handover { from, to, gap_ms, within_ftti: gap <= self.ftti });
+        }
+        if header.role == RoleName::Primary {
+            self.drove = Some((header.slot, at));
+            if let Some(place) = place {
+                self.track.push_back(place);
+                if self.track.len() > TRACK_MAX {
+                    self.track.pop_front();
+                }
+            }
+        }
+    }
+
+    fn name_of(&self, slot: Slot) -> String {
+        let of = |device: &&Device| device.header.is_some_and(|(_, header)| header.slot == slot);
+        let named = self.devices.iter().find(|(_, device)| of(device)).map(|(name, _)| name.clone());
+        named.unwrap_or_else(|| device_name(slot).to_owned())
+    }
+
+    /// Returns who is to be ordered off the bus now, and notes that it was.
+    pub(super) fn orders_due(&mut self, now: Instant) -> Vec<String> {
+        let is_due =
+            |order: &Order| !order.is_confirmed && order.said_at.is_none_or(|said| now.since(said) >= ORDER_EVERY);
+        let mut due = Vec::new();
+        for (device, order) in self.orders.iter_mut().filter(|(_, order)| is_due(order)) {
+            order.said_at = Some(now);
+            due.push(device.clone());
+        }
+        due
+    }
+
+    /// Returns whether a device could take the wheel over right now.
+    pub(super) fn is_protected(&self, now: Instant) -> bool {
+        let fresh = |device: &Device| device.header.filter(|(at, _)| now.since(*at) < HEARD_WITHIN);
+        let headers = || self.devices.values().filter_map(fresh).map(|(_, header)| header);
+        headers().any(|header| header.role == RoleName::Primary) && headers().any(|header| header.ready.is_ok())
+    }
+
+    /// Returns all that the page shows.
+    pub(super) fn shown(&self, now: Instant) -> serde_json::Value {
+        let devices = self.devices.iter().map(|(name, device)| {
+            let header = device.header.filter(|(at, _)| now.since(*at) < 10 * HEARD_WITHIN);
+            let age_ms = header.map(|(at, _)| now.since(at).as_secs_f64() * 1e3);
+            let is_fresh = header.filter(|(at, _)| now.since(*at) < HEARD_WITHIN).map(|(_, header)| header);
+            let fencing = self.orders.get(name).map(|order| match order {
+                Order { is_confirmed: true, .. } => "fenced",
+                Order { since, .. } if now.since(*since) > UNKNOWN_AFTER => "unknown",
+                Order { .. } => "ordered",
+            });
+            let offer = device.offer.as_ref();
+            serde_json::json!({
+                "device": name,
+                "slot": offer.and_then(|offer| offer.slot).or(header.map(|(_, header)| header.slot.number())),
+                "role": is_fresh.map(|header| header.role.to_string()),
+                "ready": is_fresh.map(|header| match header.ready {
+                    Ok(()) => "ready".to_owned(),
+                    Err(why) => why.to_string(),
+                }),
+                "term": is_fresh.and_then(|header| header.term).map(|term| term.number()),
+                "heartbeat_age_ms": age_ms,
+                "doing": offer.map(|offer| match (&offer.busy, offer.fenced) {
+                    (_, true) => "fenced".to_owned(),
+                    (Some(busy), false) => busy.clone(),
+                    (None, false) => "waits in the pool".to_owned(),
+                }),
+                "fencing": fencing,
+            })
+        });
+        let last = |count: usize| count.saturating_sub(SHOWN_MAX);
+        let timeline = self.timeline.iter().rev().take(10 * SHOWN_MAX).map(|told| {
+            serde_json::json!({ "device": told.device, "unix_ms": told.unix_ms, "what": told.what.to_string() })
+        });
+        let timeline = timeline.collect::<Vec<_>>();
+        serde_json::json!({
+            "protected": self.is_protected(now),
+            "devices": devices.collect::<Vec<_>>(),
+            "ftti_ms": self.ftti.as_secs_f64() * 1e3,
+            "handovers": &self.handovers[last(self.handovers.len())..],
+            "migrations": &self.migrations[last(self.migrations.len())..],
+            "timeline": timeline,
+            "track": self.track,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use twinhelm_hal::cycle::Cycle;
+    use twinhelm_hal::term::Term;
+    use twinhelm_standby::NotReady;
+    use twinhelm_standby::migration::{Fencing, Ticket};
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_nanos(1_000_000_000 + ms * 1_000_000)
+    }
+
+    fn header(slot: Slot, role: RoleName, ready: Result<(), NotReady>) -> Header {
+        Header {
+            slot,
+            cycle: Cycle::default(),
+            term: Some(Term::new(4)),
+            role,
+            ready,
+            sent: role == RoleName::Primary,
+            checked: true,
+            divergence: None,
+            disputes: false,
+            digest: 0,
+            relayed: [None; 4],
+        }
+    }
+
+    fn offer(device: &str, slot: u8, fenced: bool) -> Offer {
+        Offer {
+            device: device.to_owned(),
+            slot: Some(slot),
+            platform: "linux/amd64".to_owned(),
+            free_bytes: 1 << 30,
+            reaches: Vec::new(),
+            images: Vec::new(),
+            data: Vec::new(),
+            load: 0.0,
+            busy: None,
+            fenced,
+        }
+    }
+
+    fn told(seq: u64, event: Event) -> Told {
+        Told { device: "right".to_owned(), seq, unix_ms: 0, what: What::Migration(event) }
+    }
+
+    /// The entries of a migration up to where the spare has joined.
+    fn until_joined() -> Vec<Told> {
+        let ticket = Ticket { term: Term::new(5), number: 0 };
+        let spare = || "spare".to_owned();
+        let did = |step| Event::Did { device: spare(), step };
+        let events = [Event::Alone { lost: Some("left".to_owned()) }, Event::Chosen { device: spare(), ticket }];
+        let events = events.into_iter().chain(Step::ALL.map(did));
+        events.zip(0..).map(|(event, seq)| told(seq, event)).collect()
+    }
+
+    #[test]
+    fn a_replaced_device_is_ordered_off_until_it_confirms_and_again_when_it_has_forgotten() {
+        let mut ledger = Ledger::new(Duration::from_millis(100));
+        ledger.on_offer(offer("left", 0, false));
+        let entries = until_joined();
+        for entry in &entries[..entries.len() - 1] {
+            assert!(ledger.on_told(at(0), entry, true));
+            assert!(ledger.orders_due(at(0)).is_empty(), "nobody has joined yet");
+        }
+        assert!(ledger.on_told(at(0), &entries[entries.len() - 1], true));
+        assert_eq!(ledger.orders_due(at(0)), ["left"]);
+        assert!(ledger.orders_due(at(1_999)).is_empty());
+        assert_eq!(ledger.orders_due(at(2_000)), ["left"], "it has not confirmed");
+        assert_eq!(ledger.shown(at(7_000))["devices"][0]["fencing"], "unknown");
+        ledger.on_offer(offer("left", 0, true));
+        assert!(ledger.orders_due(at(9_000)).is_empty());
+        assert_eq!(ledger.shown(at(9_000))["devices"][0]["fencing"], "fenced");
+        ledger.on_offer(offer("left", 0, false));
+        assert_eq!(ledger.orders_due(at(10_000)), ["left"], "it came back without knowing of it");
+        ledger.on_told(
+            at(10_000),
+            &Told { device: "left".to_owned(), ..told(0, Event::Ended(End::NotNeeded)) },
+            true,
+        );
+        let readmitted = Told { device: "left".to_owned(), seq: 1, unix_ms: 0, what: What::Readmitted };
+        ledger.on_told(at(10_000), &readmitted, true);
+        assert!(ledger.orders_due(at(20_000)).is_empty());
+    }
+
+    #[test]
+    fn what_comes_twice_or_from_the_disk_orders_nothing() {
+        let mut ledger = Ledger::new(Duration::from_millis(100));
+        for entry in until_joined() {
+            assert!(ledger.on_told(at(0), &entry, false));
+            assert!(!ledger.on_told(at(0), &entry, true), "it is known");
+        }
+        assert!(ledger.orders_due(at(0)).is_empty());
+        let end = End::Whole { device: "spare".to_owned(), fencing: Fencing::Fenced };
+        ledger.on_told(at(0), &told(99, Event::Ended(end)), true);
+        let shown = ledger.shown(at(0));
+        let done: Vec<_> = shown["migrations"][0]["done"].as_array().into_iter().flatten().cloned().collect();
+        assert_eq!(done.len(), 8, "{shown}");
+    }
+
+    #[test]
+    fn protected_is_what_was_heard_just_now() {
+        let mut ledger = Ledger::new(Duration::from_millis(100));
+        let not_yet = Err(NotReady::Role);
+        ledger.on_sample(at(0), header(Slot::LEFT, RoleName::Primary, not_yet), Some([1.0, 2.0]));
+        assert!(!ledger.is_protected(at(0)));
+        ledger.on_sample(at(0), header(Slot::RIGHT, RoleName::Standby, Ok(())), None);
+        assert!(ledger.is_protected(at(0)) && ledger.is_protected(at(499)));
+        assert!(!ledger.is_protected(at(500)), "nobody was heard for half a second");
+        ledger.on_sample(at(512), header(Slot::RIGHT, RoleName::Primary, not_yet), Some([1.1, 2.0]));
+        let shown = ledger.shown(at(512));
+        assert_eq!(
+            (&shown["handovers"][0]["gap_ms"], &shown["handovers"][0]["within_ftti"]),
+            (&512.0.into(), &false.into())
+        );
+        assert_eq!(shown["track"].as_array().map(Vec::len), Some(2));
+    }
+}
