@@ -93,7 +93,7 @@ pub(crate) fn run<M: Carried>(setup: &CloudSetup<'_>) -> Result<Exit, Problem> {
             match heard {
                 Heard::Offer { bytes, .. } => {
                     if let Ok(offer) = serde_json::from_slice(&bytes) {
-                        locked(&ledger).on_offer(offer);
+                        locked(&ledger).on_offer(at, offer);
                     }
                 }
                 Heard::Event { bytes, .. } => note(&ledger, &mut journal, &bytes),

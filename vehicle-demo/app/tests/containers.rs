@@ -186,12 +186,14 @@ fn a_spare_resumes_the_mission_when_no_controller_is_left() {
 struct Beside {
     run: std::process::Child,
     connect: String,
+    page: String,
 }
 
 impl Beside {
     /// Starts a run with a spare, and waits until all are ready.
     fn start() -> Self {
-        let arguments = ["run", "--plain", "--runtime", "container", "--spares", "1", "--duration", "120s"];
+        let arguments =
+            ["run", "--plain", "--runtime", "container", "--spares", "1", "--duration", "120s", "--cloud"];
         let mut run =
             program().args(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("a run");
         let said = BufReader::new(run.stderr.take().expect("a pipe"));
@@ -199,8 +201,9 @@ impl Beside {
         assert!(lines.any(|line| line.contains("the pair is ready")));
         // Read to its end, or the run would wait for somebody who reads.
         std::thread::spawn(move || lines.for_each(drop));
-        let connect = format!("tcp/{}", Addresses::of(run.id(), 0).agents[0]);
-        Self { run, connect }
+        let addresses = Addresses::of(run.id(), 0);
+        let (connect, page) = (format!("tcp/{}", addresses.agents[0]), addresses.page.to_string());
+        Self { run, connect, page }
     }
 
     /// Returns what `twinhelm` says, and its exit code.
@@ -240,12 +243,45 @@ impl Drop for Beside {
     }
 }
 
+/// Asserts that the page says that the vehicle is protected, and shows where it is and who stands by.
+fn is_shown_in_a_browser(beside: &Beside) {
+    let until = Instant::now() + Duration::from_secs(10);
+    while serde_json::from_str::<serde_json::Value>(&tools::get(&beside.page, "/api/state")).expect("JSON")["protected"]
+        != true
+    {
+        assert!(Instant::now() < until, "it hears the devices");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let picture = folder.path().join("page.png");
+    let browse = |what: &str| {
+        let output = std::process::Command::new("chromium")
+            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
+            .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+            .args(["--window-size=1280,900", "--virtual-time-budget=3000", what])
+            .arg(format!("--user-data-dir={}", folder.path().join("profile").display()))
+            .arg(format!("http://{}/", beside.page))
+            .output();
+        text(&output.expect("a browser: ./dev setup installs it").stdout)
+    };
+    let shown = browse("--dump-dom");
+    for words in ["Protected: a standby could take the wheel now", "id=\"vehicle\"", "spare-2", "waits in the pool"]
+    {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    browse(&format!("--screenshot={}", picture.display()));
+    // Whoever wants to look at it finds it there.
+    let kept = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("page.png");
+    let bytes = fs::copy(&picture, kept).expect("a picture");
+    assert!(bytes > 20_000, "{bytes} bytes show nothing");
+}
+
 #[test]
 fn people_see_the_pool_and_the_timeline_and_their_orders_are_obeyed() {
     if !may_make_containers() {
         return;
     }
     let beside = Beside::start();
+    is_shown_in_a_browser(&beside);
     let (pool, _) = beside.ask(&["pool"]);
     let spare = pool.as_array().and_then(|pool| pool.first()).expect("a pool");
     assert_eq!((&spare["device"], &spare["fit"]), (&"spare-2".into(), &true.into()), "{pool}");

@@ -6,7 +6,7 @@ use twinhelm_hal::term::Slot;
 use twinhelm_hal::time::{Duration, Instant};
 use twinhelm_standby::fleet::{Told, What};
 use twinhelm_standby::migration::{End, Event, Step};
-use twinhelm_standby::pool::Offer;
+use twinhelm_standby::pool::{Offer, SILENT_AFTER};
 use twinhelm_standby::{Header, RoleName};
 use twinhelm_vehicle::report::device_name;
 
@@ -23,7 +23,7 @@ const SHOWN_MAX: usize = 20;
 /// One device.
 #[derive(Default)]
 struct Device {
-    offer: Option<Offer>,
+    offer: Option<(Instant, Offer)>,
     header: Option<(Instant, Header)>,
 }
 
@@ -128,18 +128,18 @@ impl Ledger {
         }
     }
 
-    pub(super) fn on_offer(&mut self, offer: Offer) {
+    pub(super) fn on_offer(&mut self, at: Instant, offer: Offer) {
         if let Some(order) = self.orders.get_mut(&offer.device) {
             order.is_confirmed = offer.fenced;
         }
         let device = offer.device.clone();
-        self.devices.entry(device).or_default().offer = Some(offer);
+        self.devices.entry(device).or_default().offer = Some((at, offer));
     }
 
     /// Takes in what a device published: its header, and where it believes the vehicle to be.
     pub(super) fn on_sample(&mut self, at: Instant, header: Header, place: Option<[f64; 2]>) {
         let named = self.devices.values().find_map(|device| {
-            let offer = device.offer.as_ref().filter(|offer| offer.slot == Some(header.slot.number()))?;
+            let (_, offer) = device.offer.as_ref().filter(|(_, offer)| offer.slot == Some(header.slot.number()))?;
             Some(offer.device.clone())
         });
         let name = named.unwrap_or_else(|| device_name(header.slot).to_owned());
@@ -203,7 +203,8 @@ impl Ledger {
                 Order { since, .. } if now.since(*since) > UNKNOWN_AFTER => "unknown",
                 Order { .. } => "ordered",
             });
-            let offer = device.offer.as_ref();
+            let offer = device.offer.as_ref().map(|(_, offer)| offer);
+            let is_silent = device.offer.as_ref().is_none_or(|(at, _)| now.since(*at) > SILENT_AFTER);
             serde_json::json!({
                 "device": name,
                 "slot": offer.and_then(|offer| offer.slot).or(header.map(|(_, header)| header.slot.number())),
@@ -215,6 +216,7 @@ impl Ledger {
                 "term": is_fresh.and_then(|header| header.term).map(|term| term.number()),
                 "heartbeat_age_ms": age_ms,
                 "doing": offer.map(|offer| match (&offer.busy, offer.fenced) {
+                    _ if is_silent => "its agent is silent".to_owned(),
                     (_, true) => "fenced".to_owned(),
                     (Some(busy), false) => busy.clone(),
                     (None, false) => "waits in the pool".to_owned(),
@@ -299,7 +301,7 @@ mod tests {
     #[test]
     fn a_replaced_device_is_ordered_off_until_it_confirms_and_again_when_it_has_forgotten() {
         let mut ledger = Ledger::new(Duration::from_millis(100));
-        ledger.on_offer(offer("left", 0, false));
+        ledger.on_offer(at(0), offer("left", 0, false));
         let entries = until_joined();
         for entry in &entries[..entries.len() - 1] {
             assert!(ledger.on_told(at(0), entry, true));
@@ -310,10 +312,12 @@ mod tests {
         assert!(ledger.orders_due(at(1_999)).is_empty());
         assert_eq!(ledger.orders_due(at(2_000)), ["left"], "it has not confirmed");
         assert_eq!(ledger.shown(at(7_000))["devices"][0]["fencing"], "unknown");
-        ledger.on_offer(offer("left", 0, true));
+        ledger.on_offer(at(0), offer("left", 0, true));
         assert!(ledger.orders_due(at(9_000)).is_empty());
-        assert_eq!(ledger.shown(at(9_000))["devices"][0]["fencing"], "fenced");
-        ledger.on_offer(offer("left", 0, false));
+        let shown = ledger.shown(at(9_000));
+        let left = &shown["devices"][0];
+        assert_eq!((&left["fencing"], &left["doing"]), (&"fenced".into(), &"its agent is silent".into()));
+        ledger.on_offer(at(0), offer("left", 0, false));
         assert_eq!(ledger.orders_due(at(10_000)), ["left"], "it came back without knowing of it");
         ledger.on_told(
             at(10_000),
