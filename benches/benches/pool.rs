@@ -10,16 +10,15 @@ const NOW: Instant = Instant::from_nanos(100_000_000_000);
 /// A device like others: some have the image, some are busy, two have a number on the bus.
 fn offer(number: u32) -> Offer {
     Offer {
-        device: format!("device-{number:04}"),
         slot: u8::try_from(number + 2).ok().filter(|slot| *slot < 4),
         platform: "linux/arm/v7".to_owned(),
         free_bytes: u64::from(1 + number % 7) << 28,
         reaches: vec!["can0".to_owned()],
-        images: (number % 3 == 0).then(|| "sha256:1".to_owned()).into_iter().collect(),
+        images: number.is_multiple_of(3).then(|| "sha256:1".to_owned()).into_iter().collect(),
         data: vec!["1".to_owned()],
         load: 0.1 * (number % 5) as f32,
         busy: (number % 11 == 5).then(|| "another mission".to_owned()),
-        fenced: false,
+        ..Offer::of(&format!("device-{number:04}"), 0)
     }
 }
 

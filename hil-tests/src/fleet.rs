@@ -1,6 +1,6 @@
 //! A fleet in virtual time: a pair, spares, their agents and the messages between these, which are late, lost, or cut.
 //!
-//! The agents' decisions are the real ones ([`rank`], [`Migration`], [`Recruit`]). The pair is a model: who holds the wheel, who is a
+//! The agents' decisions are the real ones ([`rank`], [`Orchestrator`], [`Recruit`]). The pair is a model: who holds the wheel, who is a
 //! ready standby, and which term the gates have adopted; what the pair itself does is the `World`'s business.
 //!
 //! Checked in every moment of every run:
@@ -541,16 +541,11 @@ impl<R: RecruitRules> Device<R> {
     fn offer(&self) -> Offer {
         let busy = self.member_since.is_some().then(|| "a member of the pair".to_owned());
         Offer {
-            device: self.name.to_owned(),
-            slot: Some(self.slot.number()),
-            platform: "linux/amd64".to_owned(),
-            free_bytes: 1 << 30,
             reaches: vec!["can0".to_owned()],
             images: if self.has_image { vec!["mission".to_owned()] } else { Vec::new() },
-            data: Vec::new(),
-            load: 0.0,
             busy,
             fenced: self.fenced,
+            ..Offer::of(self.name, self.slot.number())
         }
     }
 }

@@ -144,21 +144,6 @@ mod tests {
     use super::*;
     use crate::pool::{Needs, rank};
 
-    fn offer(device: &str, slot: u8) -> Offer {
-        Offer {
-            device: device.to_owned(),
-            slot: Some(slot),
-            platform: "linux/amd64".to_owned(),
-            free_bytes: 1 << 30,
-            reaches: Vec::new(),
-            images: Vec::new(),
-            data: Vec::new(),
-            load: 0.0,
-            busy: None,
-            fenced: false,
-        }
-    }
-
     #[test]
     fn the_best_spare_resumes_when_nobody_is_left_and_nobody_else() {
         let now = Instant::from_nanos(100_000_000_000);
@@ -169,7 +154,7 @@ mod tests {
             image: String::new(),
             data: String::new(),
         };
-        let pool = rank(now, &needs, &[(now, offer("beta", 2)), (now, offer("alpha", 3))]);
+        let pool = rank(now, &needs, &[(now, Offer::of("beta", 2)), (now, Offer::of("alpha", 3))]);
         let since = |seconds| Some(now - Duration::from_secs(seconds));
         assert!(is_last_resort(now, since(2), 0, "alpha", &pool));
         assert!(!is_last_resort(now, since(2), 0, "beta", &pool), "it is not the best");

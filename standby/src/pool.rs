@@ -51,6 +51,25 @@ pub struct Offer {
     pub fenced: bool,
 }
 
+impl Offer {
+    /// Returns the offer of a device that is idle, has 1 GiB of memory free, and nothing else yet.
+    #[must_use]
+    pub fn of(device: &str, slot: u8) -> Self {
+        Self {
+            device: device.to_owned(),
+            slot: Some(slot),
+            platform: "linux/amd64".to_owned(),
+            free_bytes: 1 << 30,
+            reaches: Vec::new(),
+            images: Vec::new(),
+            data: Vec::new(),
+            load: 0.0,
+            busy: None,
+            fenced: false,
+        }
+    }
+}
+
 /// What a mission needs of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Needs {
@@ -235,18 +254,9 @@ mod tests {
     }
 
     fn offer(device: &str, slot: u8) -> Offer {
-        Offer {
-            device: device.to_owned(),
-            slot: Some(slot),
-            platform: "linux/amd64".to_owned(),
-            free_bytes: 1 << 30,
-            reaches: vec!["can0".to_owned()],
-            images: vec!["sha256:1".to_owned()],
-            data: vec!["plan-3".to_owned()],
-            load: 0.0,
-            busy: None,
-            fenced: false,
-        }
+        let (reaches, images, data) =
+            (vec!["can0".to_owned()], vec!["sha256:1".to_owned()], vec!["plan-3".to_owned()]);
+        Offer { reaches, images, data, ..Offer::of(device, slot) }
     }
 
     fn ranked(offers: &[Offer]) -> Ranking {

@@ -12,18 +12,7 @@ fn at(ms: u64) -> Instant {
 
 fn pool(names: &[&str]) -> Ranking {
     let candidate = |name: &&str| Candidate {
-        offer: Offer {
-            device: (*name).to_owned(),
-            slot: Some(2),
-            platform: "linux/amd64".to_owned(),
-            free_bytes: 1 << 30,
-            reaches: Vec::new(),
-            images: Vec::new(),
-            data: Vec::new(),
-            load: 0.0,
-            busy: None,
-            fenced: false,
-        },
+        offer: Offer::of(name, 2),
         slot: Slot::new(2).unwrap(),
         has_image: false,
         has_data: false,

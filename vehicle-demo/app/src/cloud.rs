@@ -66,7 +66,7 @@ pub(crate) fn run<M: Carried>(setup: &CloudSetup<'_>) -> Result<Exit, Problem> {
     for told in kept.iter().filter_map(|line| read(line)) {
         locked(&ledger).on_told(now(), &told, false);
     }
-    let failed = |error: twinhelm_zenoh::OpenError| Problem::machine(chain(&error));
+    let failed = |error: twinhelm_zenoh::OpenError| Problem::caused(&error);
     let hub = Hub::open(&setup.settings).map_err(failed)?;
     let (hear, heard) = mpsc::channel();
     // Nobody listens any more when it ends.
@@ -142,15 +142,4 @@ fn serve(setup: &CloudSetup<'_>, ledger: Shared) -> Result<SocketAddr, Problem> 
 
 fn locked(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
     ledger.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Returns an error with all its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -74,6 +74,17 @@ impl Problem {
     pub(crate) fn machine(message: impl std::fmt::Display) -> Self {
         Self { message: message.to_string(), is_bad_input: false }
     }
+
+    /// What this machine cannot, with each of the causes.
+    pub(crate) fn caused(error: &dyn std::error::Error) -> Self {
+        let mut message = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            message += &format!(": {error}");
+            cause = error.source();
+        }
+        Self::machine(message)
+    }
 }
 
 impl From<HostError> for Problem {

@@ -270,18 +270,7 @@ mod tests {
     }
 
     fn offer(device: &str, slot: u8, fenced: bool) -> Offer {
-        Offer {
-            device: device.to_owned(),
-            slot: Some(slot),
-            platform: "linux/amd64".to_owned(),
-            free_bytes: 1 << 30,
-            reaches: Vec::new(),
-            images: Vec::new(),
-            data: Vec::new(),
-            load: 0.0,
-            busy: None,
-            fenced,
-        }
+        Offer { fenced, ..Offer::of(device, slot) }
     }
 
     fn told(seq: u64, event: Event) -> Told {

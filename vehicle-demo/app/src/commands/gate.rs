@@ -8,7 +8,6 @@ use crate::output;
 use crate::role::WRITE_EVERY;
 use crate::signals::{self, Told};
 use rtrb::{Consumer, RingBuffer};
-use std::error::Error;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -65,7 +64,7 @@ pub(crate) fn gate(args: &GateArgs) -> Result<Exit, Problem> {
     if args.rest {
         return match pins.failure() {
             None => Ok(Exit::Holds),
-            Some(error) => Err(opening(error)),
+            Some(error) => Err(Problem::caused(error)),
         };
     }
     run(&board, &config, (pins, latch), args.json)
@@ -103,7 +102,7 @@ fn run(
     let watchdog = board.watchdog.as_ref().map(|Watchdog { path, timeout_ms }| {
         (Path::new(path.as_str()), Duration::from_millis((*timeout_ms).into()))
     });
-    let thread = fed::spawn("gate", Priority::VEHICLE, watchdog, turn).map_err(|error| opening(&error))?;
+    let thread = fed::spawn("gate", Priority::VEHICLE, watchdog, turn).map_err(|error| Problem::caused(&error))?;
     if !thread.rights().are_complete() {
         output::tell(thread.rights());
     }
@@ -130,11 +129,11 @@ fn open_doors(
 ) -> Result<Doors<CanBus, InputLine, impl FnMut(Instant) -> Option<i16> + Send + use<>>, Problem> {
     let interface = &board.can.interface;
     let bus = CanBus::open(interface, Wants::Gate(board.gate), QUEUE, config.period, false);
-    let bus = bus.map_err(|error| opening(&error))?;
-    let found = Interface::find(interface).map_err(|error| opening(&error))?;
-    keep(found, |error| output::tell(error)).map_err(|error| opening(&error))?;
+    let bus = bus.map_err(|error| Problem::caused(&error))?;
+    let found = Interface::find(interface).map_err(|error| Problem::caused(&error))?;
+    keep(found, |error| output::tell(error)).map_err(|error| Problem::caused(&error))?;
     let estop = board.estop.as_ref().map(|line| InputLine::open(board.backend, &at(line))).transpose();
-    let estop = estop.map_err(|error| opening(&error))?;
+    let estop = estop.map_err(|error| Problem::caused(&error))?;
     let mut encoder = open_encoder(board)?;
     let speed_mm_s = move |now: Instant| match &mut encoder {
         None => Some(0),
@@ -145,11 +144,12 @@ fn open_doors(
 }
 
 fn open_pins(board: &BoardConfig, gate: Gate) -> Result<Pins, Problem> {
-    let enable = OutputLine::open(board.backend, &at(&board.output_enable)).map_err(|error| opening(&error))?;
-    let i2c = I2cBus::open(board.backend, board.servos.i2c_bus).map_err(|error| opening(&error))?;
+    let enable =
+        OutputLine::open(board.backend, &at(&board.output_enable)).map_err(|error| Problem::caused(&error))?;
+    let i2c = I2cBus::open(board.backend, board.servos.i2c_bus).map_err(|error| Problem::caused(&error))?;
     let ServoChip { address, steering, drive, rate_hz, .. } = board.servos;
     let outputs = ServoBoard::new(i2c, Wiring { address, steering, drive, rate_hz }, enable);
-    let outputs = outputs.map_err(|error| opening(&error))?;
+    let outputs = outputs.map_err(|error| Problem::caused(&error))?;
     Ok(GuardedPins::new(gate, board.setup, outputs))
 }
 
@@ -157,7 +157,7 @@ fn open_encoder(board: &BoardConfig) -> Result<Option<EncoderLines>, Problem> {
     let Some(Encoder { chip, a, b, metres_per_tick, silence_ms }) = &board.encoder else { return Ok(None) };
     let metres = Metres::new(*metres_per_tick).unwrap_or(Metres::ZERO);
     let silence = Duration::from_millis((*silence_ms).into());
-    EncoderLines::open(Path::new(chip), *a, *b, metres, silence).map(Some).map_err(|error| opening(&error))
+    EncoderLines::open(Path::new(chip), *a, *b, metres, silence).map(Some).map_err(|error| Problem::caused(&error))
 }
 
 fn at(line: &Line) -> LineAt {
@@ -169,12 +169,12 @@ fn at(line: &Line) -> LineAt {
 /// before the gate's, or behind them: docs/hardware.md.
 fn start_battery(board: &BoardConfig, json: bool) -> Result<(), Problem> {
     let Some(battery) = &board.battery else { return Ok(()) };
-    let i2c = I2cBus::open(board.backend, battery.i2c_bus).map_err(|error| opening(&error))?;
+    let i2c = I2cBus::open(board.backend, battery.i2c_bus).map_err(|error| Problem::caused(&error))?;
     let volts = |volts| Volts::new(volts).unwrap_or(Volts::ZERO);
     let plausible =
         Plausible { voltage_min: volts(battery.voltage_min_v), voltage_max: volts(battery.voltage_max_v) };
-    let mut monitor =
-        BatteryMonitor::new(i2c, battery.address, battery.shunt_ohm, plausible).map_err(|error| opening(&error))?;
+    let mut monitor = BatteryMonitor::new(i2c, battery.address, battery.shunt_ohm, plausible)
+        .map_err(|error| Problem::caused(&error))?;
     let watch = move || {
         let (mut last, mut looks) = (None, 0);
         loop {
@@ -188,7 +188,11 @@ fn start_battery(board: &BoardConfig, json: bool) -> Result<(), Problem> {
             looks += 1;
         }
     };
-    thread::Builder::new().name("battery".to_owned()).spawn(watch).map(drop).map_err(|error| opening(&error))
+    thread::Builder::new()
+        .name("battery".to_owned())
+        .spawn(watch)
+        .map(drop)
+        .map_err(|error| Problem::caused(&error))
 }
 
 fn show_battery(read: &Result<Battery, BatteryError>, json: bool) {
@@ -222,15 +226,4 @@ fn show(mut told: Consumer<(Instant, Standing)>, gate: &RealTimeThread, json: bo
         }
         thread::sleep(WRITE_EVERY);
     }
-}
-
-/// Says why something did not open, with each of its causes.
-fn opening(error: &dyn Error) -> Problem {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    Problem::machine(text)
 }
