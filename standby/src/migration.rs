@@ -348,6 +348,8 @@ impl Migration {
     fn choose(&mut self, now: Instant, device: String, effects: &mut Vec<Effect>) {
         let ticket = self.next;
         self.next.number += 1;
+        // It is in the pool again: it takes its own place, and is nobody's faulty device any more.
+        self.lost = self.lost.take().filter(|lost| *lost != device);
         let step = Step::Notify;
         effects.push(Effect::Note(Event::Chosen { device: device.clone(), ticket }));
         effects.push(Effect::Order { device: device.clone(), ticket, step });

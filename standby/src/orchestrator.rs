@@ -6,7 +6,7 @@
 use crate::migration::{Effect, End, Event, Migration, News, View};
 use crate::pool::{Offer, Ranking};
 use core::time::Duration;
-use twinhelm_hal::term::Term;
+use twinhelm_hal::term::{Slot, Term};
 use twinhelm_hal::time::Instant;
 
 /// A holder that nobody stands by looks for a spare after so long: a device that restarts comes back sooner.
@@ -29,6 +29,14 @@ pub fn is_last_resort(
 ) -> bool {
     let is_best = pool.fit.first().is_some_and(|candidate| candidate.offer.device == own);
     is_best && others == 0 && closed_since.is_some_and(|since| now.since(since) >= LAST_RESORT_AFTER)
+}
+
+/// M9, when it was broken all the same (two decided at one moment): returns whether the device in `own` is the one that leaves. It is the
+/// one in the highest slot that does not hold the wheel; `heard` are the slots of the others on the bus.
+#[must_use]
+pub fn leaves_a_crowd(own: Slot, heard: &[Slot], holder: Option<Slot>) -> bool {
+    let highest = heard.iter().copied().chain([own]).filter(|slot| Some(*slot) != holder).max();
+    heard.len() >= 2 && highest == Some(own)
 }
 
 /// What an agent sees of its vehicle.
@@ -82,10 +90,12 @@ impl Orchestrator {
             let since = *self.alone_since.get_or_insert(now);
             if now.since(since) >= ALONE_FOR && self.migration.is_none() {
                 let number = self.numbers.filter(|(last, _)| *last == term).map_or(0, |(_, number)| number);
+                // Who is on the bus, and not able to drive for so long, is what is lost, if nobody else is known to be.
+                let lost = self.peer.clone().or_else(|| seen.view.on_bus.first().cloned());
                 if !self.has_told {
-                    effects.push(Effect::Note(Event::Alone { lost: self.peer.clone() }));
+                    effects.push(Effect::Note(Event::Alone { lost: lost.clone() }));
                 }
-                self.migration = Some(Migration::new(now, self.peer.clone(), term, number));
+                self.migration = Some(Migration::new(now, lost, term, number));
             }
         } else {
             (self.alone_since, self.has_told) = (None, false);
@@ -143,6 +153,20 @@ impl Orchestrator {
 mod tests {
     use super::*;
     use crate::pool::{Needs, rank};
+
+    #[test]
+    fn of_three_on_the_bus_one_leaves_and_never_the_holder() {
+        let slots: Vec<Slot> = (0..3).filter_map(Slot::new).collect();
+        for holder in [None, Some(slots[0]), Some(slots[1]), Some(slots[2])] {
+            let leaves = |own: &&Slot| {
+                let heard: Vec<Slot> = slots.iter().copied().filter(|slot| slot != *own).collect();
+                leaves_a_crowd(**own, &heard, holder)
+            };
+            let who: Vec<_> = slots.iter().filter(leaves).collect();
+            assert!(who.len() == 1 && Some(*who[0]) != holder, "{who:?}, {holder:?}");
+        }
+        assert!(!leaves_a_crowd(slots[2], &slots[..1], None), "two are no crowd");
+    }
 
     #[test]
     fn the_best_spare_resumes_when_nobody_is_left_and_nobody_else() {

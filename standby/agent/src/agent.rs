@@ -248,6 +248,9 @@ impl Agent {
     fn take_in(&mut self, happened: Happened) -> News {
         match happened {
             Happened::Up => News::Up,
+            Happened::NobodyDrives(_) if self.fleet.as_ref().is_some_and(|fleet| fleet.part() != "member") => {
+                News::Look
+            }
             Happened::NobodyDrives(at) => {
                 self.rate.lift();
                 if let Some(thread) = self.puller.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -314,6 +317,9 @@ impl Agent {
 
     /// Does what is to be done. `None`: its end will be told.
     fn carry_out(&mut self, task: Task) -> Option<News> {
+        if self.would_crowd_the_bus(task) {
+            return Some(self.failed("two others are on the bus".to_owned()));
+        }
         let begun = now();
         let done = match task {
             Task::Pull => return self.pull(),

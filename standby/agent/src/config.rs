@@ -261,6 +261,11 @@ impl Config {
             keep_alive: link.keep_alive,
         };
         link.check().map_err(|error| bad(format!("link: {error}")))?;
+        if readiness < Readiness::Shadow && pool.as_ref().is_some_and(|pool| !pool.spare) {
+            let message =
+                "a member of a fleet stands by: write mission.readiness = \"shadow\", or pool.spare = true";
+            return Err(bad(message.to_owned()));
+        }
         if readiness > Readiness::Pulled && pool.as_ref().is_some_and(|pool| pool.spare) {
             return Err(bad(
                 "pool.spare with readiness above pulled: write cold or pulled; it climbs when recruited".to_owned(),

@@ -152,6 +152,9 @@ fn show(entry: &Told, json: bool) -> Result<(), Problem> {
 
 /// `switchover`, `drain`, `fence`, `readmit`
 pub(crate) fn order(args: &OrderArgs, word: &Word) -> Result<(), Problem> {
+    // It is a part of a key, where some characters mean many.
+    mission_wire::ContainerId::new(&args.device)
+        .map_err(|error| Problem::bad_input(format_args!("no device is called {:?}: {error}", args.device)))?;
     let desk = Desk::open(&args.ask)?;
     let take = |word| if let Word::Answer(answer) = word { Some(answer) } else { None };
     let answer = desk.ask(&args.device, word, take)?;

@@ -87,6 +87,10 @@ fn show(args: &StatusArgs, reports: Vec<&AgentReport>) -> Result<(), Problem> {
             (None, None) if report.ready => "ready".to_owned(),
             (None, None) => "waits".to_owned(),
         };
+        let doing = match report.part.as_deref() {
+            None | Some("member") => doing,
+            Some(part) => format!("{part}, {doing}"),
+        };
         let pid = report.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string());
         print(format_args!(
             "{:<12} {:>4}  {:<8} {:<8} {:<18} {:>8} {:>8} {:>10}  {}",

@@ -143,6 +143,22 @@ fn a_recruit_that_is_fenced_gives_up_what_it_has_and_says_so() {
 }
 
 #[test]
+fn a_device_that_takes_its_own_place_again_is_not_fenced() {
+    // It was recruited, restarted, and is in the pool once more.
+    let (mut migration, pool) = (migration(), pool(&["right"]));
+    let heard = ["right".to_owned()];
+    let on_bus = View { pool: &pool, on_bus: &heard };
+    let mut effects = migration.step(at(0), &News::Look, view(&pool));
+    for step in [Step::Notify, Step::Pull, Step::Fetch, Step::Create, Step::Start, Step::Join] {
+        effects.extend(migration.step(at(10), &said("right", 0, Outcome::Done(step)), on_bus));
+    }
+    effects.extend(migration.step(at(700), &News::Look, on_bus));
+    effects.extend(migration.step(at(800), &News::Ready("right".to_owned()), on_bus));
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Fence { .. })), "{effects:?}");
+    assert!(matches!(migration.end(), Some(End::Whole { .. })));
+}
+
+#[test]
 fn a_spare_that_has_something_already_goes_on_from_there() {
     let mut migration = working_at(Step::Pull);
     let effects = migration.step(at(2), &said("spare", 0, Outcome::Done(Step::Create)), view(&pool(&["spare"])));

@@ -164,7 +164,7 @@ impl AgentWatch {
         Self::on(open_client(settings)?, settings)
     }
 
-    pub(crate) fn on(session: Session, settings: &Settings) -> Result<Self, OpenError> {
+    fn on(session: Session, settings: &Settings) -> Result<Self, OpenError> {
         let (tell, told) = channel();
         let reports = keys(&settings.vehicle, Kind::Agent);
         let subscriber = session

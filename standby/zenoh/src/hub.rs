@@ -1,6 +1,5 @@
 //! A session that others meet at: a Zenoh router inside this process, and all that is heard by it.
 
-use crate::agents::AgentWatch;
 use crate::fleet::{FleetLine, Heard};
 use crate::observer::Observer;
 use crate::session::{OpenError, open_router};
@@ -30,14 +29,6 @@ impl Hub {
     /// Zenoh does not take a key.
     pub fn observer<S: Carried, M: Carried>(&self) -> Result<Observer<S, M>, OpenError> {
         Observer::on(self.session.clone(), &self.settings.vehicle)
-    }
-
-    /// Returns a watch of the vehicle's agents.
-    ///
-    /// # Errors
-    /// Zenoh does not take a key.
-    pub fn agents(&self) -> Result<AgentWatch, OpenError> {
-        AgentWatch::on(self.session.clone(), &self.settings)
     }
 
     /// Returns a line to the fleet, for somebody who is called `name`.

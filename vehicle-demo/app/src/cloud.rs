@@ -87,7 +87,7 @@ pub(crate) fn run<M: Carried>(setup: &CloudSetup<'_>) -> Result<Exit, Problem> {
             caught_up_at = Some(at);
             // What was told while it was away, or on the way of which something was lost.
             let missed = line.events(CATCH_UP_WITHIN).unwrap_or_default();
-            missed.iter().for_each(|bytes| note(&ledger, &mut journal, bytes));
+            missed.iter().for_each(|bytes| note(&ledger, &mut journal, bytes, false));
         }
         while let Ok(heard) = heard.try_recv() {
             match heard {
@@ -96,7 +96,7 @@ pub(crate) fn run<M: Carried>(setup: &CloudSetup<'_>) -> Result<Exit, Problem> {
                         locked(&ledger).on_offer(at, offer);
                     }
                 }
-                Heard::Event { bytes, .. } => note(&ledger, &mut journal, &bytes),
+                Heard::Event { bytes, .. } => note(&ledger, &mut journal, &bytes, true),
                 Heard::Word { .. } => {}
             }
         }
@@ -111,10 +111,10 @@ pub(crate) fn run<M: Carried>(setup: &CloudSetup<'_>) -> Result<Exit, Problem> {
     Ok(Exit::Holds)
 }
 
-/// Takes in an entry, on the disk first if it is new.
-fn note(ledger: &Shared, journal: &mut Journal, bytes: &[u8]) {
+/// Takes in an entry, and keeps it on the disk if it is new. What was caught up orders nothing: it may be of yesterday.
+fn note(ledger: &Shared, journal: &mut Journal, bytes: &[u8], is_live: bool) {
     let Ok(told) = serde_json::from_slice::<Told>(bytes) else { return };
-    if locked(ledger).on_told(now(), &told, true)
+    if locked(ledger).on_told(now(), &told, is_live)
         && let Ok(line) = serde_json::to_string(&told)
         && let Err(error) = journal.add(&line)
     {

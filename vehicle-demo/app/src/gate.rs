@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use twinhelm_hal::gate::Verdict;
 use twinhelm_hal::pins::{GuardedPins, Outputs};
 use twinhelm_hal::ports::{Bus, Confinement};
 use twinhelm_hal::term::Term;
@@ -175,7 +176,11 @@ where
         }
         for _ in 0..FRAMES_A_TURN_MAX {
             let Some(received) = self.doors.bus.receive() else { break };
-            let _verdict = self.pins.on_frame(now, &received.frame);
+            if let (Verdict::EStopped { .. }, Some(end)) =
+                (self.pins.on_frame(now, &received.frame), &mut self.ends)
+            {
+                end.was_latched = true;
+            }
         }
         let _timed_out = self.pins.on_tick(now);
         let speed_mm_s = (self.doors.speed_mm_s)(now);
@@ -207,7 +212,7 @@ where
     const fn is_latched(&self) -> bool {
         match self.ends {
             None => self.pins.gate().is_stopped(),
-            Some(end) => end.was_latched,
+            Some(end) => end.was_latched || self.pins.failure().is_some(),
         }
     }
 

@@ -286,6 +286,12 @@ fn people_see_the_pool_and_the_timeline_and_their_orders_are_obeyed() {
     let spare = pool.as_array().and_then(|pool| pool.first()).expect("a pool");
     assert_eq!((&spare["device"], &spare["fit"]), (&"spare-2".into(), &true.into()), "{pool}");
 
+    // Whoever orders that does not know yet who has the wheel.
+    let (said, code) = beside.ask(&["fence", "left"]);
+    assert!(code == Some(1) && said["said"].as_str().is_some_and(|said| said.starts_with("it drives")), "{said}");
+    let (said, code) = beside.ask(&["fence", "le/**"]);
+    assert_eq!(code, Some(2), "{said}");
+
     let (said, code) = beside.ask(&["fence", "right"]);
     assert_eq!((&said["said"], code), (&"it is off the bus".into(), Some(0)), "{said}");
     let is_whole = |told: &serde_json::Value| {

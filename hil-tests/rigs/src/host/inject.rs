@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use std::sync::Arc;
 use twinhelm_control::Controller;
 use twinhelm_hal::ports::Confinement;
-use twinhelm_hal::term::Slot;
+use twinhelm_hal::term::{SLOTS, Slot};
 use twinhelm_hal::time::{Duration, Instant};
 use twinhelm_hil::fault::{Cut, Fault, Kind, Target};
 use twinhelm_hil::law_faults::LawFault;
@@ -288,7 +288,7 @@ where
     /// The link is one: both devices hear what has become of it.
     async fn tell_trouble(&mut self) {
         let line = DeviceLine::Link(self.trouble);
-        for slot in [Slot::LEFT, Slot::RIGHT] {
+        for slot in (0..SLOTS).filter_map(Slot::new) {
             self.tell_device(slot, &line).await;
         }
     }

@@ -47,7 +47,8 @@ impl Migrations {
                 }
                 if let Some(migration) = self.all.last_mut() {
                     let fetched_before = self.working.take();
-                    migration.bytes = fetched_before.map_or(0, |(device, before)| fetched(&device) - before);
+                    migration.bytes =
+                        fetched_before.map_or(0, |(device, before)| fetched(&device).saturating_sub(before));
                     migration.end = end.to_string();
                 }
                 self.is_open = false;

@@ -75,8 +75,22 @@ impl BusEar {
 
     /// Returns how many other devices were.
     pub fn others(&self, at: Instant) -> usize {
+        self.others_heard(at).len()
+    }
+
+    /// Returns the slots of the other devices that were heard lately.
+    pub fn others_heard(&self, at: Instant) -> Vec<Slot> {
         let slots = (0..SLOTS).filter_map(Slot::new).filter(|slot| *slot != self.own);
-        slots.filter(|slot| self.hears(*slot, at)).count()
+        slots.filter(|slot| self.hears(*slot, at)).collect()
+    }
+
+    /// Returns the slot of the term that an open gate named lately.
+    pub fn holder(&self, at: Instant) -> Option<Slot> {
+        let heard = locked(&self.heard);
+        let fresh = |(heard, _): &&(Instant, u8)| at.since(*heard) < THERE_FOR;
+        let newest = heard.gates.iter().flatten().filter(fresh).max_by_key(|(heard, _)| *heard);
+        // The slot is the term's lowest bits, on the wire as in full.
+        newest.and_then(|(_, wire)| Slot::new(wire % SLOTS))
     }
 
     /// Returns since when every gate that is heard is in the safe state, and none is stopped by its e-stop.

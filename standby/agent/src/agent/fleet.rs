@@ -4,6 +4,8 @@
 //! What is decided is decided by `standby`: [`Orchestrator`], [`Recruit`], [`rank`]. Here is what they see, and what becomes of
 //! what they say.
 
+mod membership;
+
 use super::ear::BusEar;
 use super::timeline::Timeline;
 use super::{Agent, Happened};
@@ -13,17 +15,17 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::Sender;
-use twinhelm_hal::term::{Slot, Term};
+use twinhelm_hal::term::{SLOTS, Slot, Term};
 use twinhelm_hal::time::{Duration, Instant};
 use twinhelm_linux::clock::now;
 use twinhelm_mission::image::Platform;
 use twinhelm_standby::fleet::{What, Word};
 use twinhelm_standby::migration::{
-    AsDesigned, BusView, Effect, Fencing, News, Recruit, RecruitEffect, RecruitNews, Step, View,
+    AsDesigned, BusView, Effect, Event, Fencing, News, Recruit, RecruitEffect, RecruitNews, Step, View,
 };
 use twinhelm_standby::orchestrator::{Orchestrator, Seen, is_last_resort};
 use twinhelm_standby::pool::{Needs, Offer, Ranking, rank};
-use twinhelm_standby::{Header, Order, Readiness, RoleName};
+use twinhelm_standby::{Header, Readiness, RoleName};
 use twinhelm_zenoh::OpenError;
 use twinhelm_zenoh::agents::AgentLine;
 use twinhelm_zenoh::fleet::{FleetLine, Heard};
@@ -34,11 +36,16 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_millis(200);
 const OFFER_EVERY: Duration = Duration::from_secs(1);
 /// A device whose samples are older is not heard: five of the slowest profile's.
 const HEARD_WITHIN: Duration = Duration::from_millis(500);
+/// Three are on the bus for so long before one leaves.
+const CROWDED_FOR: Duration = Duration::from_secs(3);
+/// An order to stay off the bus counts as another one after so long.
+const FENCE_WITHIN: Duration = Duration::from_secs(2);
 /// A device that boots listens on the bus for so long before it takes part (M9): several of a standby's probes.
 const LISTENS_FOR: Duration = Duration::from_millis(1_200);
 
 /// What an agent's part in its fleet is made of.
 pub(super) struct Fleet {
+    slot: Slot,
     line: FleetLine,
     ear: BusEar,
     timeline: Timeline,
@@ -52,11 +59,15 @@ pub(super) struct Fleet {
     /// Who has to be told that it is off the bus.
     tells: Vec<String>,
     /// How often each device was asked to stay off the bus.
-    asked: BTreeMap<String, u32>,
+    asked: BTreeMap<String, (u32, Option<Instant>)>,
     offered_at: Option<Instant>,
     /// Until then it listens; `None`: it takes part, or is a spare.
     listens_until: Option<Instant>,
     part: Part,
+    /// It is a member because nobody was left: its mission is the one that they had.
+    resumes: bool,
+    /// Since when more than one other was heard on the bus without a pause.
+    crowded_since: Option<Instant>,
 }
 
 /// What a device is.
@@ -106,6 +117,7 @@ impl Fleet {
         };
         let listens_until = (part == Part::Member).then(|| now() + LISTENS_FOR);
         let mut fleet = Self {
+            slot: config.slot,
             line,
             ear,
             timeline,
@@ -120,6 +132,8 @@ impl Fleet {
             offered_at: None,
             listens_until,
             part,
+            resumes: false,
+            crowded_since: None,
         };
         fleet.note(What::Up);
         Ok(fleet)
@@ -150,9 +164,14 @@ impl Fleet {
     /// Returns the names of the devices whose `is_so` holds, from what they say of their slots.
     fn names(&self, is_so: impl Fn(Slot) -> bool) -> Vec<String> {
         let own = self.timeline.device();
-        let others = self.offers.values().filter(|(_, offer)| offer.device != own);
-        let named = others.filter(|(_, offer)| offer.slot.and_then(Slot::new).is_some_and(&is_so));
-        named.map(|(_, offer)| offer.device.clone()).collect()
+        let others = (0..SLOTS).filter_map(Slot::new).filter(|slot| *slot != self.slot && is_so(*slot));
+        let named = |slot: Slot| {
+            let of = |(_, offer): &&(Instant, Offer)| offer.device != own && offer.slot == Some(slot.number());
+            // One whose agent was never heard is there all the same.
+            let name = self.offers.values().filter(of).max_by_key(|(heard, _)| *heard);
+            name.map_or_else(|| format!("slot-{slot}"), |(_, offer)| offer.device.clone())
+        };
+        others.map(named).collect()
     }
 }
 
@@ -191,8 +210,13 @@ impl Agent {
                 let news = News::Reported { device: from.to_owned(), ticket, outcome };
                 self.orchestrate(at, &news);
             }
-            Word::Fence { why } => self.obey_fence(from, why),
-            Word::Fenced(fencing) => self.orchestrate(at, &News::Fence { device: from.to_owned(), fencing }),
+            Word::Fence { why } => self.obey_fence(at, from, why),
+            Word::Fenced(fencing) => {
+                if let Some(fleet) = &mut self.fleet {
+                    fleet.asked.remove(from);
+                }
+                self.orchestrate(at, &News::Fence { device: from.to_owned(), fencing });
+            }
             Word::Readmit { device } => self.readmit(from, &device),
             Word::Switchover => self.hand_over(from),
             Word::Drain => self.drain(at, from),
@@ -213,6 +237,7 @@ impl Agent {
         self.take_part_or_not(at);
         self.resume_if_nobody_is_left(at);
         self.leave_when_it_may(at);
+        self.leave_a_crowd(at);
         self.tell_how_the_step_went(at);
         self.recruited(at, &RecruitNews::Look, None);
         self.orchestrate(at, &News::Look);
@@ -224,12 +249,18 @@ impl Agent {
     fn take_part_or_not(&mut self, at: Instant) {
         let wanted = self.config.readiness;
         let Some(fleet) = &mut self.fleet else { return };
+        if fleet.listens_until.is_some() && !fleet.ear.is_on_the_bus() {
+            // It begins to count when it hears the bus.
+            fleet.listens_until = Some(at + LISTENS_FOR);
+        }
         if fleet.listens_until.is_none_or(|until| at < until) {
             return;
         }
         fleet.listens_until = None;
         if fleet.ear.others(at) < 2 {
-            self.keeper.want(wanted);
+            if !self.keeper.is_urged() {
+                self.keeper.want(wanted);
+            }
         } else {
             fleet.part = Part::Spare;
             fleet.note(What::StaysSpare);
@@ -250,7 +281,7 @@ impl Agent {
         let pool = rank(at, &fleet.needs, &offers);
         let (closed, others) = (fleet.ear.closed_since(at), fleet.ear.others(at));
         if is_last_resort(at, closed, others, fleet.timeline.device(), &pool) {
-            fleet.part = Part::Member;
+            (fleet.part, fleet.resumes) = (Part::Member, true);
             fleet.note(What::LastResort);
             self.keeper.want(Readiness::Shadow);
         }
@@ -280,7 +311,12 @@ impl Agent {
                 Effect::Order { device, ticket, step } => fleet.say(&device, &Word::Order { ticket, step }),
                 Effect::Release { device, ticket } => fleet.say(&device, &Word::Release { ticket }),
                 Effect::Fence { device } => self.ask_off(device),
-                Effect::Note(event) => fleet.note(What::Migration(event)),
+                Effect::Note(event) => {
+                    if let Event::Ended(_) = event {
+                        fleet.asked.clear();
+                    }
+                    fleet.note(What::Migration(event));
+                }
             }
         }
     }
@@ -291,8 +327,12 @@ impl Agent {
         let happen = self.happen.clone();
         let Some(fleet) = &mut self.fleet else { return };
         fleet.say(&device, &Word::Fence { why: "it was replaced".to_owned() });
-        let asked = fleet.asked.entry(device.clone()).or_default();
-        *asked += 1;
+        let at = now();
+        let (asked, last) = fleet.asked.entry(device.clone()).or_insert((0, None));
+        if last.is_some_and(|last| at.since(last) < FENCE_WITHIN) {
+            return;
+        }
+        (*asked, *last) = (*asked + 1, Some(at));
         let Some(words) = fleet.pool.power_off.get(&device).filter(|words| *asked == 2 && !words.is_empty()) else {
             return;
         };
@@ -392,107 +432,7 @@ impl Agent {
 
     /// Returns whether the mission is started in the place of a lost one, and goes on with what was published last.
     pub(super) fn takes_over_a_mission(&self) -> bool {
-        self.fleet.as_ref().is_some_and(|fleet| fleet.pool.spare && fleet.part() != "fenced")
-    }
-
-    fn obey_fence(&mut self, from: &str, why: String) {
-        let Some(fleet) = &mut self.fleet else { return };
-        if !fleet.tells.iter().any(|teller| teller == from) {
-            fleet.tells.push(from.to_owned());
-        }
-        if fleet.part == Part::Fenced {
-            return;
-        }
-        // First the disk: whatever happens next, the order stands.
-        if let Err(error) = std::fs::write(fence_file(&self.config), format!("{from}: {why}\n")) {
-            tell(format_args!("keeping the order to stay off the bus: {error}; it holds until this agent ends"));
-        }
-        fleet.part = Part::Fenced;
-        fleet.listens_until = None;
-        fleet.note(What::Fenced { why });
-        let effects = fleet.recruit.fence();
-        self.carry_out_steps(effects);
-        self.keeper.want(self.config.readiness.min(Readiness::Pulled));
-    }
-
-    /// Tells those who ordered it that the device is off the bus, once it is.
-    fn answer_fences(&mut self) {
-        let is_off = self.held.is_none();
-        let Some(fleet) = &mut self.fleet else { return };
-        if is_off && fleet.part == Part::Fenced {
-            for teller in std::mem::take(&mut fleet.tells) {
-                fleet.say(&teller, &Word::Fenced(Fencing::Fenced));
-                fleet.say(&teller, &Word::Answer(Ok("it is off the bus".to_owned())));
-            }
-        }
-    }
-
-    fn readmit(&mut self, from: &str, device: &str) {
-        let Some(fleet) = &mut self.fleet else { return };
-        fleet.orchestrator.readmit(device);
-        if device != self.config.device {
-            return;
-        }
-        if fleet.part != Part::Fenced {
-            fleet.say(from, &Word::Answer(Err("it is not fenced".to_owned())));
-            return;
-        }
-        if let Err(error) = std::fs::remove_file(fence_file(&self.config)) {
-            fleet.say(from, &Word::Answer(Err(format!("forgetting the order: {error}"))));
-            return;
-        }
-        fleet.part = if fleet.pool.spare { Part::Spare } else { Part::Member };
-        fleet.listens_until = (fleet.part == Part::Member).then(|| now() + LISTENS_FOR);
-        fleet.note(What::Readmitted);
-        fleet.say(from, &Word::Answer(Ok("it may come back".to_owned())));
-    }
-
-    fn hand_over(&mut self, from: &str) {
-        let answer = self.order_switchover();
-        let Some(fleet) = &mut self.fleet else { return };
-        if answer.is_ok() {
-            fleet.note(What::Switchover);
-        }
-        fleet.say(from, &Word::Answer(answer));
-    }
-
-    fn order_switchover(&self) -> Result<String, String> {
-        let ordered = self.line.order(&self.config.link.vehicle, self.config.slot, Order::Switchover);
-        ordered.map(|()| "it was asked to hand the wheel over".to_owned()).map_err(|error| error.to_string())
-    }
-
-    fn drain(&mut self, at: Instant, from: &str) {
-        let ordered = if self.drives(at) { self.order_switchover().map(drop) } else { Ok(()) };
-        let Some(fleet) = &mut self.fleet else { return };
-        let answer = match ordered {
-            Ok(()) if fleet.part == Part::Member || fleet.recruit.has_joined() => {
-                fleet.part = Part::Leaving { since: at };
-                fleet.note(What::Drained);
-                Ok("it leaves the pair as soon as it does not drive".to_owned())
-            }
-            Ok(()) => Err("it is no member of the pair".to_owned()),
-            Err(error) => Err(error),
-        };
-        fleet.say(from, &Word::Answer(answer));
-    }
-
-    fn drives(&self, at: Instant) -> bool {
-        let header = self.line.headers()[self.config.slot.index()];
-        header.is_some_and(|(heard, header)| at.since(heard) < HEARD_WITHIN && header.role == RoleName::Primary)
-    }
-
-    fn leave_when_it_may(&mut self, at: Instant) {
-        let drives = self.drives(at);
-        let Some(fleet) = &mut self.fleet else { return };
-        let Part::Leaving { since } = fleet.part else { return };
-        if !drives {
-            fleet.part = Part::Spare;
-            fleet.recruit = Recruit::default();
-            self.keeper.want(self.config.readiness.min(Readiness::Pulled));
-        } else if at.since(since) > DRAINS_WITHIN {
-            // Nobody took the wheel: it keeps it.
-            fleet.part = if fleet.pool.spare { Part::Spare } else { Part::Member };
-        }
+        self.fleet.as_ref().is_some_and(|fleet| fleet.resumes || fleet.recruit.ticket().is_some())
     }
 
     fn offer(&mut self, at: Instant) {

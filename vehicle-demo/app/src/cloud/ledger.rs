@@ -47,6 +47,8 @@ struct Handover {
 /// A migration, and how far it is.
 #[derive(Clone, Serialize)]
 struct Migration {
+    /// Who leads it.
+    by: String,
     from: Option<String>,
     to: Option<String>,
     done: Vec<&'static str>,
@@ -58,7 +60,8 @@ pub(super) struct Ledger {
     ftti: Duration,
     devices: BTreeMap<String, Device>,
     timeline: Vec<Told>,
-    seen: BTreeSet<(String, u64)>,
+    /// By device, count and time: a device that lost its disk counts anew.
+    seen: BTreeSet<(String, u64, u64)>,
     orders: BTreeMap<String, Order>,
     migrations: Vec<Migration>,
     handovers: Vec<Handover>,
@@ -83,12 +86,12 @@ impl Ledger {
 
     /// Takes in an entry of the timeline; returns whether it is new. One that comes from the disk orders nothing.
     pub(super) fn on_told(&mut self, at: Instant, told: &Told, is_live: bool) -> bool {
-        if !self.seen.insert((told.device.clone(), told.seq)) {
+        if !self.seen.insert((told.device.clone(), told.seq, told.unix_ms)) {
             return false;
         }
         self.timeline.push(told.clone());
         match &told.what {
-            What::Migration(event) => self.on_migration(at, event, is_live),
+            What::Migration(event) => self.on_migration(at, &told.device, event, is_live),
             What::Readmitted => drop(self.orders.remove(&told.device)),
             What::Up
             | What::Fenced { .. }
@@ -100,12 +103,13 @@ impl Ledger {
         true
     }
 
-    fn on_migration(&mut self, at: Instant, event: &Event, is_live: bool) {
+    fn on_migration(&mut self, at: Instant, by: &str, event: &Event, is_live: bool) {
         if let Event::Alone { lost } = event {
-            self.migrations.push(Migration { from: lost.clone(), to: None, done: vec!["detect"], end: None });
+            let by = by.to_owned();
+            self.migrations.push(Migration { by, from: lost.clone(), to: None, done: vec!["detect"], end: None });
             return;
         }
-        let Some(migration) = self.migrations.last_mut() else { return };
+        let Some(migration) = self.migrations.iter_mut().rev().find(|migration| migration.by == by) else { return };
         match event {
             Event::Alone { .. } | Event::GivenUp { .. } => {}
             Event::Chosen { device, .. } => {
@@ -115,7 +119,10 @@ impl Ledger {
             Event::Did { step, .. } => {
                 migration.done.push(step.name());
                 // The decision: whoever was replaced stays off the bus.
-                if let Some(lost) = migration.from.clone().filter(|_| *step == Step::Join && is_live) {
+                let is_another = |lost: &String| migration.to.as_ref() != Some(lost);
+                if let Some(lost) =
+                    migration.from.clone().filter(is_another).filter(|_| *step == Step::Join && is_live)
+                {
                     self.orders.insert(lost, Order { since: at, said_at: None, is_confirmed: false });
                 }
             }

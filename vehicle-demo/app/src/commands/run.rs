@@ -115,6 +115,9 @@ fn refuse_what_has_no_container(args: &RunArgs, standby: Standby) -> Result<(), 
         let message = "--spares is for containers: add --runtime container, with --standby hot";
         return Err(Problem::bad_input(message));
     }
+    if args.spares > 0 && args.readiness < Readiness::Shadow {
+        return Err(Problem::bad_input("with --spares both devices stand by: leave out --readiness"));
+    }
     if args.cloud && args.spares == 0 {
         let message = "--cloud is for a fleet: add --spares 1 --runtime container";
         return Err(Problem::bad_input(message));

@@ -1,0 +1,183 @@
+//! Whether the device takes part: room on the bus, orders to stay off it, and leaving the pair.
+
+use super::{CROWDED_FOR, DRAINS_WITHIN, HEARD_WITHIN, LISTENS_FOR, Part, fence_file};
+use crate::agent::Agent;
+use crate::output::tell;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::Path;
+use twinhelm_hal::time::Instant;
+use twinhelm_linux::clock::now;
+use twinhelm_standby::fleet::{What, Word};
+use twinhelm_standby::ladder::Task;
+use twinhelm_standby::migration::{Fencing, Recruit};
+use twinhelm_standby::orchestrator::leaves_a_crowd;
+use twinhelm_standby::{Order, Readiness, RoleName};
+
+impl Agent {
+    /// M9: returns whether `task` would bring a third device onto the bus. Then this one is a spare.
+    pub(in crate::agent) fn would_crowd_the_bus(&mut self, task: Task) -> bool {
+        let begins = matches!(task, Task::Start | Task::Resume) && self.keeper.target() == Readiness::Shadow;
+        let Some(fleet) = self.fleet.as_mut().filter(|_| begins) else { return false };
+        if fleet.ear.others(now()) < 2 {
+            return false;
+        }
+        self.make_way();
+        true
+    }
+
+    /// Leaves when there are three: two may have begun at one moment.
+    pub(super) fn leave_a_crowd(&mut self, at: Instant) {
+        let runs = self.keeper.holds() == Readiness::Shadow;
+        let slot = self.config.slot;
+        let Some(fleet) = &mut self.fleet else { return };
+        let heard = fleet.ear.others_heard(at);
+        if !runs || !leaves_a_crowd(slot, &heard, fleet.ear.holder(at)) {
+            fleet.crowded_since = None;
+            return;
+        }
+        // One that died is heard for a second more.
+        let since = *fleet.crowded_since.get_or_insert(at);
+        if at.since(since) >= CROWDED_FOR {
+            self.make_way();
+        }
+    }
+
+    pub(super) fn make_way(&mut self) {
+        let Some(fleet) = &mut self.fleet else { return };
+        (fleet.part, fleet.resumes, fleet.doing) = (Part::Spare, false, None);
+        fleet.recruit = Recruit::default();
+        fleet.note(What::StaysSpare);
+        self.keeper.want(self.config.readiness.min(Readiness::Pulled));
+    }
+
+    pub(super) fn obey_fence(&mut self, at: Instant, from: &str, why: String) {
+        let drives = self.drives(at) == Some(true);
+        let slot = self.config.slot;
+        let Some(fleet) = &mut self.fleet else { return };
+        let drives = drives || fleet.ear.holder(at) == Some(slot);
+        // The gate says that it is no faulty device: whoever orders this does not know yet who has the wheel.
+        if drives && fleet.part != Part::Fenced {
+            fleet.say(from, &Word::Fenced(Fencing::Refused));
+            let why = "it drives: `twinhelm drain` has it hand the wheel over, and leave".to_owned();
+            fleet.say(from, &Word::Answer(Err(why)));
+            return;
+        }
+        if !fleet.tells.iter().any(|teller| teller == from) {
+            fleet.tells.push(from.to_owned());
+        }
+        if fleet.part == Part::Fenced {
+            return;
+        }
+        // First the disk: whatever happens next, the order stands.
+        if let Err(error) = write_through(&fence_file(&self.config), &format!("{from}: {why}\n")) {
+            tell(format_args!("keeping the order to stay off the bus: {error}; it holds until this agent ends"));
+        }
+        fleet.part = Part::Fenced;
+        fleet.listens_until = None;
+        fleet.note(What::Fenced { why });
+        let effects = fleet.recruit.fence();
+        self.carry_out_steps(effects);
+        self.keeper.want(self.config.readiness.min(Readiness::Pulled));
+    }
+
+    /// Tells those who ordered it that the device is off the bus, once it is.
+    pub(super) fn answer_fences(&mut self) {
+        let is_off = self.held.is_none();
+        let Some(fleet) = &mut self.fleet else { return };
+        if is_off && fleet.part == Part::Fenced {
+            for teller in std::mem::take(&mut fleet.tells) {
+                fleet.say(&teller, &Word::Fenced(Fencing::Fenced));
+                fleet.say(&teller, &Word::Answer(Ok("it is off the bus".to_owned())));
+            }
+        }
+    }
+
+    pub(super) fn readmit(&mut self, from: &str, device: &str) {
+        let Some(fleet) = &mut self.fleet else { return };
+        fleet.orchestrator.readmit(device);
+        fleet.asked.remove(device);
+        if device != self.config.device {
+            return;
+        }
+        // Whoever ordered it off has to forget that before it says that it is back.
+        let word = Word::Readmit { device: device.to_owned() };
+        let others: Vec<_> = fleet.offers.keys().filter(|other| *other != device).cloned().collect();
+        others.iter().for_each(|other| fleet.say(other, &word));
+        if fleet.part != Part::Fenced {
+            fleet.say(from, &Word::Answer(Err("it is not fenced".to_owned())));
+            return;
+        }
+        if let Err(error) = std::fs::remove_file(fence_file(&self.config)) {
+            fleet.say(from, &Word::Answer(Err(format!("forgetting the order: {error}"))));
+            return;
+        }
+        fleet.part = if fleet.pool.spare { Part::Spare } else { Part::Member };
+        fleet.listens_until = (fleet.part == Part::Member).then(|| now() + LISTENS_FOR);
+        fleet.note(What::Readmitted);
+        fleet.say(from, &Word::Answer(Ok("it may come back".to_owned())));
+    }
+
+    pub(super) fn hand_over(&mut self, from: &str) {
+        let answer = match self.drives(now()) {
+            Some(false) => Err("it does not drive".to_owned()),
+            Some(true) | None => self.order_switchover(),
+        };
+        let Some(fleet) = &mut self.fleet else { return };
+        if answer.is_ok() {
+            fleet.note(What::Switchover);
+        }
+        fleet.say(from, &Word::Answer(answer));
+    }
+
+    pub(super) fn order_switchover(&self) -> Result<String, String> {
+        let ordered = self.line.order(&self.config.link.vehicle, self.config.slot, Order::Switchover);
+        ordered.map(|()| "it was asked to hand the wheel over".to_owned()).map_err(|error| error.to_string())
+    }
+
+    pub(super) fn drain(&mut self, at: Instant, from: &str) {
+        let ordered = if self.drives(at) == Some(true) { self.order_switchover().map(drop) } else { Ok(()) };
+        let Some(fleet) = &mut self.fleet else { return };
+        let answer = match ordered {
+            Ok(()) if fleet.part == Part::Member || fleet.recruit.has_joined() => {
+                fleet.part = Part::Leaving { since: at };
+                fleet.note(What::Drained);
+                Ok("it leaves the pair as soon as it does not drive".to_owned())
+            }
+            Ok(()) => Err("it is no member of the pair".to_owned()),
+            Err(error) => Err(error),
+        };
+        fleet.say(from, &Word::Answer(answer));
+    }
+
+    /// Returns whether the own device holds the wheel; `None` when it was not heard just now.
+    pub(super) fn drives(&self, at: Instant) -> Option<bool> {
+        let header = self.line.headers()[self.config.slot.index()];
+        header
+            .filter(|(heard, _)| at.since(*heard) < HEARD_WITHIN)
+            .map(|(_, header)| header.role == RoleName::Primary)
+    }
+
+    pub(super) fn leave_when_it_may(&mut self, at: Instant) {
+        let drives = self.drives(at);
+        let Some(fleet) = &mut self.fleet else { return };
+        let Part::Leaving { since } = fleet.part else { return };
+        // A device that is not heard may be driving.
+        if drives == Some(false) {
+            fleet.part = Part::Spare;
+            fleet.recruit = Recruit::default();
+            self.keeper.want(self.config.readiness.min(Readiness::Pulled));
+        } else if at.since(since) > DRAINS_WITHIN {
+            // Nobody took the wheel: it keeps it, and is a member as before.
+            fleet.part = Part::Member;
+        }
+    }
+}
+
+/// Writes a file, and returns when it is on the disk: its power may go next.
+fn write_through(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
