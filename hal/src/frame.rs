@@ -17,6 +17,12 @@ pub const COUNTERS_ID: u16 = 0x120;
 /// How many gates one vehicle can have: the status carries two bits of gate number.
 pub const GATES: u8 = 4;
 
+/// Returns whose commands have the identifier `id`; `None` when it is none of a command.
+#[must_use]
+pub fn commanding_slot(id: u16) -> Option<Slot> {
+    id.checked_sub(COMMAND_ID).and_then(|number| u8::try_from(number).ok()).and_then(Slot::new)
+}
+
 const CRC: Crc<u8, Table<16>> = Crc::<u8, Table<16>>::new(&CRC_8_SAE_J1850);
 
 /// A frame as the bus carries it: an 11-bit identifier and up to 8 bytes.

@@ -248,9 +248,7 @@ impl Agent {
     fn take_in(&mut self, happened: Happened) -> News {
         match happened {
             Happened::Up => News::Up,
-            Happened::NobodyDrives(_) if self.fleet.as_ref().is_some_and(|fleet| fleet.part() != "member") => {
-                News::Look
-            }
+            Happened::NobodyDrives(_) if self.fleet.as_ref().is_some_and(|fleet| !fleet.is_member()) => News::Look,
             Happened::NobodyDrives(at) => {
                 self.rate.lift();
                 if let Some(thread) = self.puller.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -377,7 +375,9 @@ impl Agent {
     fn pull(&mut self) -> Option<News> {
         let (config, store, rate, happen) =
             (self.config.clone(), self.store.clone(), self.rate.clone(), self.happen.clone());
-        let (platform, is_urged, puller) = (self.platform, self.keeper.is_urged(), self.puller.clone());
+        // A recruit's pull is waited for, too: the pair has no standby until then.
+        let is_urged = self.keeper.is_urged() || self.takes_over_a_mission();
+        let (platform, puller) = (self.platform, self.puller.clone());
         let work = move || {
             if !is_urged {
                 *puller.lock().unwrap_or_else(PoisonError::into_inner) = Some(gettid());
@@ -526,8 +526,13 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 const STEPS_MAX: usize = 64;
 
 fn resident_bytes() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    bytes_of("/proc/self/status", "VmRSS:")
+}
+
+/// Returns a size that the kernel tells in kB, in bytes; 0 where it does not.
+fn bytes_of(path: &str, field: &str) -> u64 {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(field));
     let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
     kib.unwrap_or_default() * 1024
 }

@@ -13,6 +13,12 @@ const LINK_LEASE: Duration = Duration::from_secs(1);
 /// What is not answered is said again so often: a session that connects needs a moment.
 const SAY_EVERY: Duration = Duration::from_millis(300);
 
+/// Returns the settings of somebody who asks agents that listen at `connect`.
+pub(crate) fn settings_of(vehicle: &str, connect: &[String]) -> Settings {
+    let vehicle = vehicle.to_owned();
+    Settings { vehicle, listen: Vec::new(), connect: connect.to_vec(), link_lease: LINK_LEASE, keep_alive: 4 }
+}
+
 /// A line to the fleet, and what is heard by it.
 struct Desk {
     line: FleetLine,
@@ -23,13 +29,7 @@ struct Desk {
 
 impl Desk {
     fn open(args: &AskArgs) -> Result<Self, Problem> {
-        let settings = Settings {
-            vehicle: args.vehicle.clone(),
-            listen: Vec::new(),
-            connect: args.connect.clone(),
-            link_lease: LINK_LEASE,
-            keep_alive: 4,
-        };
+        let settings = settings_of(&args.vehicle, &args.connect);
         let (hear, heard) = channel();
         // Nobody listens any more when the command has ended.
         let line =

@@ -1,26 +1,19 @@
 //! `status`: what the agents say of themselves.
 
 use crate::cli::{StatusArgs, seconds};
+use crate::orders::settings_of;
 use crate::output::{Problem, bytes, print, print_json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use twinhelm_standby::AgentReport;
-use twinhelm_zenoh::Settings;
 use twinhelm_zenoh::agents::AgentWatch;
 
-const LINK_LEASE: Duration = Duration::from_secs(1);
 /// Sessions that connect need a moment; the first question may find nobody.
 const QUESTIONS: u32 = 5;
 
 /// `status`
 pub(crate) fn status(args: &StatusArgs) -> Result<(), Problem> {
-    let settings = Settings {
-        vehicle: args.vehicle.clone(),
-        listen: Vec::new(),
-        connect: args.connect.clone(),
-        link_lease: LINK_LEASE,
-        keep_alive: 4,
-    };
+    let settings = settings_of(&args.vehicle, &args.connect);
     // Who watches may come before the agents; who asks once wants to hear that nobody is there.
     let watch = if args.watch { AgentWatch::open(&settings) } else { AgentWatch::open_client(&settings) };
     let watch = watch.map_err(|error| Problem::machine(&error))?;

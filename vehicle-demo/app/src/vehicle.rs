@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use twinhelm_hal::bus::{Cable, Delivery, Station};
-use twinhelm_hal::frame::{COMMAND_ID, Frame, StatusFrame};
+use twinhelm_hal::frame::{Frame, StatusFrame, commanding_slot};
 use twinhelm_hal::ports::Bus as _;
 use twinhelm_hal::term::{SLOTS, Slot};
 use twinhelm_hal::time::Instant;
@@ -201,11 +201,6 @@ impl bus::Losses for Lossy {
             delivery.lose_at(Station::of_gate(0));
         }
     }
-}
-
-/// Returns whose commands have this identifier.
-fn commanding_slot(id: u16) -> Option<Slot> {
-    id.checked_sub(COMMAND_ID).and_then(|number| u8::try_from(number).ok()).and_then(Slot::new)
 }
 
 /// What the real-time thread owns.

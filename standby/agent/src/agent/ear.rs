@@ -7,7 +7,7 @@ use crate::output::tell;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use twinhelm_hal::bus::Station;
-use twinhelm_hal::frame::{COMMAND_ID, GATES, StatusFrame};
+use twinhelm_hal::frame::{GATES, StatusFrame, commanding_slot};
 use twinhelm_hal::ports::Bus as _;
 use twinhelm_hal::term::{SLOTS, Slot, Term};
 use twinhelm_hal::time::{Duration, Instant};
@@ -114,9 +114,7 @@ fn hear(bus: &mut Client, to: &Mutex<BusHeard>) {
     heard.is_on = true;
     while let Some(received) = bus.receive() {
         let frame = &received.frame;
-        let slot =
-            frame.id.checked_sub(COMMAND_ID).and_then(|number| u8::try_from(number).ok()).and_then(Slot::new);
-        if let Some(slot) = slot {
+        if let Some(slot) = commanding_slot(frame.id) {
             heard.devices[slot.index()] = Some(received.at);
         } else if let Ok(status) = StatusFrame::decode(frame)
             && let Some(gate) = heard.gates.get_mut(usize::from(status.gate))

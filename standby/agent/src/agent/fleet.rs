@@ -8,7 +8,7 @@ mod membership;
 
 use super::ear::BusEar;
 use super::timeline::Timeline;
-use super::{Agent, Happened};
+use super::{Agent, Happened, bytes_of};
 use crate::config::{Config, Pool};
 use crate::output::tell;
 use std::collections::BTreeMap;
@@ -142,9 +142,8 @@ impl Fleet {
     /// Returns the rung that the device holds when it comes up.
     pub(super) fn first_rung(&self, wanted: Readiness) -> Readiness {
         match self.part {
-            Part::Member | Part::Leaving { .. } => wanted.min(Readiness::Pulled),
             Part::Spare => wanted,
-            Part::Fenced => wanted.min(Readiness::Pulled),
+            Part::Member | Part::Leaving { .. } | Part::Fenced => wanted.min(Readiness::Pulled),
         }
     }
 
@@ -387,7 +386,7 @@ impl Agent {
                 }
                 RecruitEffect::Undo => {
                     fleet.doing = None;
-                    self.keeper.want(self.config.readiness.min(Readiness::Pulled));
+                    self.go_back_to_the_pool();
                 }
                 RecruitEffect::Report(ticket, outcome) => {
                     // Whoever has the ticket listens; the others' migrations have other ones.
@@ -459,7 +458,7 @@ impl Agent {
             device: self.config.device.clone(),
             slot: (!fleet.pool.no_slot).then(|| slot.number()),
             platform,
-            free_bytes: free_bytes(),
+            free_bytes: bytes_of("/proc/meminfo", "MemAvailable:"),
             reaches,
             images: has_image.then(|| self.config.image.to_string()).into_iter().collect(),
             data: vec![fleet.pool.plan.clone()],
@@ -476,12 +475,16 @@ impl Agent {
 }
 
 impl Fleet {
+    /// Returns whether the device is a member of the pair, or about to be one.
+    pub(super) fn is_member(&self) -> bool {
+        self.part == Part::Member || self.part == Part::Spare && self.recruit.has_joined()
+    }
+
     /// Returns what the device is, in a word.
     pub(super) fn part(&self) -> &'static str {
         match self.part {
-            Part::Member => "member",
-            Part::Spare if self.recruit.has_joined() => "member",
-            Part::Spare => "spare",
+            _ if self.is_member() => "member",
+            Part::Member | Part::Spare => "spare",
             Part::Leaving { .. } => "leaving",
             Part::Fenced => "fenced",
         }
@@ -504,14 +507,6 @@ const fn rung_of(step: Step) -> Option<Readiness> {
         Step::Start => Some(Readiness::Paused),
         Step::Join => Some(Readiness::Shadow),
     }
-}
-
-/// Returns the machine's memory that is free for a mission.
-fn free_bytes() -> u64 {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
-    kib.unwrap_or_default() * 1024
 }
 
 /// Returns the tasks that want to run, for each core, as the last minute had it.

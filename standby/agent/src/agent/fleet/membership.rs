@@ -43,12 +43,17 @@ impl Agent {
         }
     }
 
+    /// Has the keeper hold no more than the image.
+    pub(super) fn go_back_to_the_pool(&mut self) {
+        self.keeper.want(self.config.readiness.min(Readiness::Pulled));
+    }
+
     pub(super) fn make_way(&mut self) {
         let Some(fleet) = &mut self.fleet else { return };
         (fleet.part, fleet.resumes, fleet.doing) = (Part::Spare, false, None);
         fleet.recruit = Recruit::default();
         fleet.note(What::StaysSpare);
-        self.keeper.want(self.config.readiness.min(Readiness::Pulled));
+        self.go_back_to_the_pool();
     }
 
     pub(super) fn obey_fence(&mut self, at: Instant, from: &str, why: String) {
@@ -78,7 +83,7 @@ impl Agent {
         fleet.note(What::Fenced { why });
         let effects = fleet.recruit.fence();
         self.carry_out_steps(effects);
-        self.keeper.want(self.config.readiness.min(Readiness::Pulled));
+        self.go_back_to_the_pool();
     }
 
     /// Tells those who ordered it that the device is off the bus, once it is.
@@ -166,7 +171,7 @@ impl Agent {
         if drives == Some(false) {
             fleet.part = Part::Spare;
             fleet.recruit = Recruit::default();
-            self.keeper.want(self.config.readiness.min(Readiness::Pulled));
+            self.go_back_to_the_pool();
         } else if at.since(since) > DRAINS_WITHIN {
             // Nobody took the wheel: it keeps it, and is a member as before.
             fleet.part = Part::Member;
