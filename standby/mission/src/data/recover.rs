@@ -1,0 +1,122 @@
+//! What object storage gives back: a mission to go on with, and whether all is there that was acknowledged.
+
+use super::plan::Plan;
+use super::snapshot::Snapshot;
+use super::storage::{Storage, StorageError};
+use super::upload::{key_of, newest_manifest, page_key};
+use twinhelm_standby::data::{Amount, Kind, Manifest, Piece, Position};
+
+/// What a mission goes on with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// The newest plan.
+    pub plan: Option<Plan>,
+    /// The newest snapshot that is whole.
+    pub snapshot: Option<Snapshot>,
+    /// What was passed over, and why, in words.
+    pub refused: Vec<String>,
+}
+
+/// Looks for the newest plan, and the newest snapshot that is whole and that `fits`.
+///
+/// # Errors
+/// The storage cannot be reached, or does not let us.
+pub async fn recover(
+    storage: &Storage,
+    vehicle: &str,
+    fits: impl Fn(Position) -> bool,
+) -> Result<Recovered, StorageError> {
+    let mut recovered = Recovered::default();
+    let mut snapshots = Vec::new();
+    let mut plans = Vec::new();
+    for (device, manifest) in manifests(storage, vehicle).await? {
+        plans.extend(manifest.plan);
+        snapshots.extend(manifest.pieces.into_iter().filter_map(|(spool, piece)| match piece.kind {
+            Kind::Snapshot(position) if fits(position) => Some((position, device.clone(), spool, piece)),
+            Kind::Snapshot(_) | Kind::Segment => None,
+        }));
+    }
+    plans.sort();
+    while let Some((version, sha256)) = plans.pop() {
+        let key = format!("{vehicle}/plan/{version}-{}.json", &sha256[..sha256.len().min(12)]);
+        let read = storage.get_whole(&key, &sha256).await;
+        let read = read
+            .map_err(|error| error.to_string())
+            .and_then(|bytes| Plan::parse(bytes).map_err(|error| format!("{}: {key}: {error}", storage.name())));
+        match read {
+            Ok(plan) => {
+                recovered.plan = Some(plan);
+                break;
+            }
+            Err(error) => recovered.refused.push(error),
+        }
+    }
+    snapshots.sort_by_key(|(position, ..)| *position);
+    while let Some((_, device, spool, piece)) = snapshots.pop() {
+        let key = key_of(vehicle, &device, &spool, &piece);
+        let read = storage.get_whole(&key, &piece.sha256).await.map_err(|error| error.to_string());
+        let read = read.and_then(|bytes| {
+            Snapshot::decode(&bytes).map_err(|error| format!("{}: {key}: {error}", storage.name()))
+        });
+        match read {
+            Ok(snapshot) => {
+                recovered.snapshot = Some(snapshot);
+                break;
+            }
+            Err(error) => recovered.refused.push(error),
+        }
+    }
+    Ok(recovered)
+}
+
+async fn manifests(storage: &Storage, vehicle: &str) -> Result<Vec<(String, Manifest)>, StorageError> {
+    let (devices, _) = storage.list(vehicle).await?;
+    let mut manifests = Vec::new();
+    for device in devices {
+        if let Some(manifest) = newest_manifest(storage, vehicle, &device).await? {
+            manifests.push((device, manifest));
+        }
+    }
+    Ok(manifests)
+}
+
+/// What object storage has of one device, and whether it is whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// The device.
+    pub device: String,
+    /// What its manifest says.
+    pub manifest: Manifest,
+    /// All pieces that are listed, on older pages and on the manifest, with the disk that they came from.
+    pub pieces: Vec<(String, Piece)>,
+    /// What of it was read, and has its digest. Without a check by reading: nothing.
+    pub whole: Amount,
+    /// What is missing or damaged, in words.
+    pub lost: Vec<String>,
+}
+
+/// Lists what there is of each device of `vehicle`; `reads` each piece and compares its digest.
+///
+/// # Errors
+/// The storage cannot be reached, or does not let us.
+pub async fn check(storage: &Storage, vehicle: &str, reads: bool) -> Result<Vec<Checked>, StorageError> {
+    let mut all = Vec::new();
+    for (device, manifest) in manifests(storage, vehicle).await? {
+        let (mut whole, mut lost, mut pieces) = (Amount::default(), Vec::new(), Vec::new());
+        for page in 0..manifest.pages {
+            match storage.document::<Vec<(String, Piece)>>(&page_key(vehicle, &device, page)).await {
+                Ok(page) => pieces.extend(page),
+                Err(error) => lost.push(error.to_string()),
+            }
+        }
+        pieces.extend(manifest.pieces.iter().cloned());
+        for (spool, piece) in pieces.iter().filter(|_| reads) {
+            match storage.get_whole(&key_of(vehicle, &device, spool, piece), &piece.sha256).await {
+                Ok(_) => whole.add(piece),
+                Err(error) => lost.push(error.to_string()),
+            }
+        }
+        all.push(Checked { device, manifest, pieces, whole, lost });
+    }
+    Ok(all)
+}
