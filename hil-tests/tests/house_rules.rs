@@ -16,7 +16,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("control", &["hal"]),
     ("standby", &["hal", "control"]),
     ("standby/zenoh", &["hal", "hal/linux", "control", "standby"]),
-    ("standby/mission", &["hal/linux", "standby/mission/wire"]),
+    ("standby/mission", &["hal", "hal/linux", "standby", "standby/mission/wire"]),
     ("standby/mission/wire", &[]),
     ("standby/mission/libcrun-sys", &[]),
     ("standby/mission/runner", &["standby/mission/wire", "standby/mission/libcrun-sys"]),
@@ -26,7 +26,17 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("hil-tests/rigs", &["hal", "hal/linux", "control", "standby", "standby/zenoh", "vehicle-demo", "hil-tests"]),
     (
         "vehicle-demo/app",
-        &["hal", "hal/linux", "control", "standby", "standby/zenoh", "vehicle-demo", "hil-tests", "hil-tests/rigs"],
+        &[
+            "hal",
+            "hal/linux",
+            "control",
+            "standby",
+            "standby/zenoh",
+            "standby/mission",
+            "vehicle-demo",
+            "hil-tests",
+            "hil-tests/rigs",
+        ],
     ),
     ("benches", &["hal", "hal/linux", "control", "standby", "vehicle-demo", "hil-tests"]),
 ];
@@ -219,11 +229,12 @@ fn only_the_zenoh_door_names_zenoh() {
 }
 
 #[test]
-fn only_the_mission_door_names_containers() {
+fn only_the_mission_door_names_containers_and_object_storage() {
     const DOOR: &str = "standby/mission";
     let mut broken = Vec::new();
     for folder in members().iter().filter(|folder| !folder.starts_with(DOOR)) {
-        let names_them = |name: &&String| name.starts_with("oci") || name.contains("crun");
+        let names_them =
+            |name: &&String| name.starts_with("oci") || name.contains("crun") || *name == "object_store";
         for name in dependencies(folder).iter().filter(names_them) {
             broken.push(format!("{folder}/Cargo.toml: `{name}` belongs to {DOOR}; call what that door offers"));
         }

@@ -127,6 +127,16 @@ impl Manifest {
         self.spool == spool && self.last.is_some_and(|last| seq <= last)
     }
 
+    /// Returns the newest state that it acknowledges.
+    #[must_use]
+    pub fn newest_state(&self) -> Option<Position> {
+        let state = |(_, piece): &(String, Piece)| match piece.kind {
+            Kind::Snapshot(position) => Some(position),
+            Kind::Segment => None,
+        };
+        self.pieces.iter().rev().find_map(state)
+    }
+
     /// Returns the next version, with these pieces of the disk `spool`, which are numbered upwards; and what is to be done for it.
     #[must_use]
     pub fn with(&self, spool: &str, pieces: &[Piece]) -> (Self, Chores) {

@@ -98,6 +98,11 @@ pub enum What {
     Drained,
     /// Two others are on the bus: it stays a spare.
     StaysSpare,
+    /// It has what the mission goes on with.
+    Fetched {
+        /// From where, and what, in words.
+        what: String,
+    },
     /// No controller is left, every gate is in the safe state, and it is the best spare: it resumes the mission.
     LastResort,
 }
@@ -111,6 +116,7 @@ impl fmt::Display for What {
             Self::Readmitted => f.write_str("may come back"),
             Self::Switchover => f.write_str("was asked to hand the wheel over"),
             Self::Drained => f.write_str("was asked to leave the pair"),
+            Self::Fetched { what } => write!(f, "fetched {what}"),
             Self::LastResort => f.write_str("no controller is left: it resumes the mission"),
             Self::StaysSpare => f.write_str("stays a spare: two others are on the bus"),
         }

@@ -10,6 +10,7 @@
 //! [`Keeper`] decides, and does nothing itself: news in, at most one [`Task`] out. Whoever carries a task out tells how it
 //! went, and gets the next.
 
+use crate::data::DataReport;
 use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
@@ -348,6 +349,8 @@ pub struct AgentReport {
     pub problem: Option<String>,
     /// What it is in its fleet: `member`, `spare`, `leaving` or `fenced`; `None` without a fleet.
     pub part: Option<String>,
+    /// How its mission data stands; `None` where it keeps none.
+    pub data: Option<DataReport>,
     /// What was done since the last start was asked for, oldest first.
     pub steps: Vec<Step>,
     /// The agent's resident memory in bytes.

@@ -11,6 +11,7 @@
 //!
 //! A device that is unfit is listed with the reason, and never chosen.
 
+use crate::data::Position;
 use crate::fleet::Ranked;
 use core::cmp::Ordering;
 use core::fmt;
@@ -41,8 +42,10 @@ pub struct Offer {
     pub reaches: Vec<String>,
     /// The digests of the images that it has, verified and unpacked.
     pub images: Vec<String>,
-    /// The versions of mission data that it has.
+    /// The plans that it has, by version and digest.
     pub data: Vec<String>,
+    /// The newest state on its disk.
+    pub state: Option<Position>,
     /// Tasks that want to run, for each of its cores.
     pub load: f32,
     /// What it does already; `None` when it is free.
@@ -63,6 +66,7 @@ impl Offer {
             reaches: Vec::new(),
             images: Vec::new(),
             data: Vec::new(),
+            state: None,
             load: 0.0,
             busy: None,
             fenced: false,
@@ -81,7 +85,7 @@ pub struct Needs {
     pub reaches: Vec<String>,
     /// The image's digest.
     pub image: String,
-    /// The version of its data.
+    /// Its plan, by version and digest.
     pub data: String,
 }
 

@@ -13,6 +13,7 @@ pub mod course;
 pub mod dbc;
 pub mod file_error;
 pub mod law;
+pub mod plan;
 pub mod plant;
 pub mod plot;
 pub mod ranges;

@@ -102,6 +102,10 @@ pub struct Report {
     /// Migrations onto a spare that were begun, in order.
     #[serde(default)]
     pub migrations: Vec<Migration>,
+    /// Of the mission data that was acknowledged, what neither object storage nor a device that lived to the end has; `None` where
+    /// none was kept, or object storage could not be read.
+    #[serde(default)]
+    pub mission_data_lost_bytes: Option<u64>,
     /// Frames that the gate dropped, by reason.
     pub dropped: BTreeMap<String, u64>,
     /// The bounds that were broken, in words.

@@ -14,6 +14,7 @@ pub mod child;
 pub mod collect;
 mod conclude;
 mod contained;
+mod data;
 pub mod glance;
 mod inject;
 mod migrations;

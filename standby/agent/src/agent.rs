@@ -4,6 +4,7 @@
 //! mission says, what the watch on the bus has seen. It is never in the control path: a mission that runs needs no agent,
 //! until it has to be started.
 
+mod data;
 mod ear;
 mod fleet;
 mod mailbox;
@@ -13,7 +14,9 @@ mod watching;
 
 use crate::config::Config;
 use crate::output::{Problem, tell};
+use data::{Data, Found, Purpose};
 use fleet::Fleet;
+pub(crate) use fleet::MEMBER;
 use mailbox::Mailbox;
 use mission_wire::{ContainerId, Signal};
 use rustix::process::Pid;
@@ -31,6 +34,7 @@ use twinhelm_linux::clock::now;
 use twinhelm_linux::scheduling::{lower_io_to_idle, lower_to_idle, raise};
 use twinhelm_mission::bundle::{Bundle, Recipe};
 use twinhelm_mission::container::{Container, Created, Failed, Paused, Running};
+use twinhelm_mission::data::Snapshot;
 use twinhelm_mission::image::Platform;
 use twinhelm_mission::image::error::chain;
 use twinhelm_mission::image::pull::{Progress, Rate};
@@ -64,6 +68,8 @@ enum Happened {
     Fleet(twinhelm_zenoh::fleet::Heard),
     /// The power of a device was taken, or why not.
     PowerIsOff(String, Result<(), String>),
+    /// What the mission goes on with was found, or not.
+    Fetched(Purpose, Result<Box<Found>, String>),
     /// Somebody wants the agent to end.
     Stop,
 }
@@ -151,6 +157,9 @@ struct Agent {
     steps: Vec<Step>,
     libcrun: String,
     fleet: Option<Fleet>,
+    data: Option<Data>,
+    /// What was fetched for the mission to go on with.
+    fetched: Option<Snapshot>,
 }
 
 impl Agent {
@@ -173,6 +182,7 @@ impl Agent {
         let mailbox =
             mailbox.map_err(|error| Problem::machine(format_args!("{}: {error}", config.run.display())))?;
         let line = AgentLine::open(config.slot, &config.link).map_err(|error| Problem::bad_input(chain(&error)))?;
+        let data = config.data_kept.as_ref().map(|data| Data::open(&config, data, &line)).transpose()?;
         let fleet = config.pool.clone().map(|pool| Fleet::open(&config, pool, platform, &line, happen.clone()));
         let fleet = fleet.transpose().map_err(|error| Problem::machine(chain(&error)))?;
         let first_rung = fleet.as_ref().map_or(config.readiness, |fleet| fleet.first_rung(config.readiness));
@@ -199,6 +209,8 @@ impl Agent {
             steps: Vec::new(),
             libcrun: String::new(),
             fleet,
+            data,
+            fetched: None,
             config: Arc::new(config),
         };
         // Now, so that a machine that cannot have containers is told of it, and not when nobody drives.
@@ -308,6 +320,10 @@ impl Agent {
                 self.on_power_off(&device, done);
                 News::Look
             }
+            Happened::Fetched(purpose, found) => {
+                self.on_fetched(now(), purpose, found);
+                News::Look
+            }
             // `serve` has looked for it.
             Happened::Stop => News::Look,
         }
@@ -357,7 +373,7 @@ impl Agent {
     /// Starts, freezes or thaws the container that is held.
     fn advance(&mut self, task: Task) -> Result<(), RunnerError> {
         if (self.keeper.is_urged() || self.takes_over_a_mission())
-            && let Some(state) = self.line.last_state()
+            && let Some(state) = self.state_to_go_on_with()
         {
             // The mission goes on with it, and does not begin anew.
             self.mailbox.hand(&state);
@@ -436,6 +452,9 @@ impl Agent {
             data: self.config.data.as_deref(),
             allowance: &self.config.allowance,
         };
+        let plan = self.data.as_ref().and_then(Data::plan);
+        let put = self.mailbox.put_plan(plan.as_ref().map(|plan| plan.bytes()));
+        put.map_err(|error| refused(&id, format!("handing the plan over: {error}")))?;
         let bundle = Bundle::write(&self.config.run.join("bundle"), &recipe);
         let bundle = bundle.map_err(|error| refused(&id, error.to_string()))?;
         self.mailbox.clear();
@@ -491,6 +510,7 @@ impl Agent {
             restarts: self.keeper.restarts(),
             problem: self.problem.clone(),
             part: self.fleet.as_ref().map(|fleet| fleet.part().to_owned()),
+            data: self.data.as_ref().map(Data::report),
             steps: self.steps.clone(),
             resident_bytes: resident_bytes(),
             libcrun: self.libcrun.clone(),
@@ -501,7 +521,8 @@ impl Agent {
         }
     }
 
-    fn stop(self) {
+    fn stop(mut self) {
+        let data = self.data.take();
         let wants_to_end = self.unpacked.as_ref().and_then(|unpacked| unpacked.verified.config.config().as_ref());
         let signal = wants_to_end.and_then(|config| config.stop_signal().clone());
         if let Some(Held::Running(container)) = &self.held
@@ -515,6 +536,9 @@ impl Agent {
         }
         if let Some(Err(error)) = self.held.map(Held::remove) {
             tell(format_args!("removing the container: {error}; mission-runner tries again"));
+        }
+        if let Some(data) = data {
+            data.stop();
         }
     }
 }

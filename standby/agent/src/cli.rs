@@ -2,12 +2,13 @@
 
 use crate::config::{Config, EXAMPLE};
 use crate::output::{Problem, print, tell};
-use crate::{agent, doctor, image, jitter, orders, status};
+use crate::{agent, data, doctor, image, jitter, orders, status};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use twinhelm_linux::process::die_with_parent;
+use twinhelm_mission::data::Address;
 use twinhelm_mission::image::{Platform, Reference};
 use twinhelm_standby::Readiness;
 use twinhelm_standby::fleet::Word;
@@ -26,6 +27,7 @@ const AFTER: &str = "Try:
   twinhelm agent --example > agent.toml && twinhelm agent --config agent.toml
   twinhelm status --connect tcp/127.0.0.1:7449 --watch
   twinhelm pool; twinhelm events --follow; twinhelm switchover left; twinhelm readmit left
+  twinhelm data check --storage s3://missions/fleet
   twinhelm doctor; twinhelm jitter --seconds 60
 
 Images are named as skopeo names them: oci:FOLDER[:TAG][@sha256:…], docker://HOST/REPOSITORY[:TAG][@sha256:…].
@@ -54,6 +56,9 @@ enum What {
     Doctor(DoctorArgs),
     /// Measures how late this machine wakes its most urgent thread, and the shortest period that it can hold
     Jitter(JitterArgs),
+    /// Looks at the mission data that object storage has
+    #[command(subcommand)]
+    Data(DataWhat),
     /// Builds, moves and looks at images
     #[command(subcommand)]
     Image(ImageWhat),
@@ -129,6 +134,42 @@ pub(crate) struct OrderArgs {
     pub device: String,
     #[command(flatten)]
     pub ask: AskArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataWhat {
+    /// Lists what there is of each device: plan, state, recording
+    Ls(DataArgs),
+    /// Reads all of it, and says what is missing or damaged; then the exit code is 1
+    Check(DataArgs),
+    /// Downloads plan, state and recording; each part of that is an MCAP file
+    Get(GetArgs),
+}
+
+/// Which mission data.
+#[derive(Debug, Args)]
+pub(crate) struct DataArgs {
+    /// Where it is: dir:/PATH, or s3://BUCKET/PREFIX with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment
+    #[arg(long, value_name = "ADDRESS")]
+    pub storage: Address,
+    /// An S3 that is not Amazon's, as https://HOST:PORT
+    #[arg(long, value_name = "URL")]
+    pub endpoint: Option<String>,
+    /// The vehicle
+    #[arg(long, default_value = "demo")]
+    pub vehicle: String,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GetArgs {
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// The folder to write it to
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -279,6 +320,7 @@ pub(crate) fn main() -> ExitCode {
         }
         What::Doctor(args) => doctor::doctor(&args).map(|()| ExitCode::SUCCESS),
         What::Jitter(args) => jitter::jitter(&args).map(|()| ExitCode::SUCCESS),
+        What::Data(what) => data::data(&what).map(|()| ExitCode::SUCCESS),
         What::Image(what) => on_images(what).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|problem| {

@@ -1,6 +1,10 @@
 //! An agent's configuration: one TOML file.
 
+mod data;
+
 use crate::output::Problem;
+pub(crate) use data::Data;
+use data::DataTable;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -33,6 +37,8 @@ pub(crate) struct Config {
     pub link: Settings,
     /// Its fleet, if it has one.
     pub pool: Option<Pool>,
+    /// Its mission data, if it keeps any.
+    pub data_kept: Option<Data>,
 }
 
 /// What a device is in its fleet.
@@ -48,16 +54,9 @@ pub(crate) struct Pool {
     /// Buses and ports that it reaches, besides the vehicle's bus.
     #[serde(default)]
     pub reaches: Vec<String>,
-    /// The version of the mission's plan that it has.
-    #[serde(default = "first_plan")]
-    pub plan: String,
     /// What takes the power of a device whose agent does not answer.
     #[serde(default)]
     pub power_off: BTreeMap<String, Vec<String>>,
-}
-
-fn first_plan() -> String {
-    "1".to_owned()
 }
 
 /// An example, for `--help` and to start from.
@@ -98,8 +97,16 @@ keep_alive = 4
 [pool]                              # the fleet that finds a spare when nobody stands by; left out, there is none
 spare = false                       # true: it holds `readiness`, pulled at most, until it is recruited
 reaches = []                        # what else it reaches, as "can1"; the vehicle's bus is looked at
-plan = "1"                          # the version of the mission's data that it has
 # power_off.left = ["usbrelay", "RELAY_1=0"]   # what shuts a device down whose agent does not answer
+
+[data]                              # mission data: plan, state, recording; left out, none is kept
+storage = "s3://missions/fleet"     # object storage, keys by AWS_*; or a directory, as "dir:/srv/missions"
+# endpoint = "https://10.0.0.9:9000"   # an S3 that is not Amazon's
+plan = "/etc/twinhelm/plan.json"    # what the mission is to do: JSON with a "version"; a spare fetches it
+snapshot_ms = 1000                  # so often the state is kept
+segment_ms = 10000                  # so long is a part of the recording
+upload_ms = 2000                    # so often what is new is uploaded
+disk_mib = 256                      # so much of the disk at most, while the network is away
 "#;
 
 #[derive(Deserialize)]
@@ -116,6 +123,7 @@ struct File {
     bus: Bus,
     link: Link,
     pool: Option<Pool>,
+    data: Option<DataTable>,
 }
 
 #[derive(Deserialize)]
@@ -204,7 +212,7 @@ impl Config {
         let bad = |what: String| Problem::bad_input(format_args!("{name}: {what}"));
         // Its message has line and column, and shows the place.
         let file: File = toml::from_str(text).map_err(|error| bad(error.to_string().trim_end().to_owned()))?;
-        let File { device, vehicle, slot, store, run, mission, limits, bus, link, pool } = file;
+        let File { device, vehicle, slot, store, run, mission, limits, bus, link, pool, data } = file;
         mission_wire::ContainerId::new(&device).map_err(|error| bad(format!("device: {error}")))?;
         let slot = Slot::new(slot).ok_or_else(|| bad(format!("slot = {slot} cannot be: write 0 to 3")))?;
         for (key, path) in [("store", &store), ("run", &run)] {
@@ -271,6 +279,7 @@ impl Config {
                 "pool.spare with readiness above pulled: write cold or pulled; it climbs when recruited".to_owned(),
             ));
         }
+        let data_kept = data.map(|table| table.check(&store)).transpose().map_err(bad)?;
         Ok(Self {
             device,
             slot,
@@ -291,6 +300,7 @@ impl Config {
             gate_lease: Duration::from_secs_f64(bus.gate_lease_ms / 1e3),
             link,
             pool,
+            data_kept,
         })
     }
 
@@ -334,6 +344,13 @@ mod tests {
             ("\"right\" ", "\"../right\" ", "device: \"../right\" cannot name a container"),
             ("pids = 128", "pidz = 128", "unknown field `pidz`"),
             ("keep_alive = 4", "keep_alive = 1", "link: keep_alive is 1"),
+            (
+                "\"s3://missions/fleet\"",
+                "\"missions\"",
+                "data.storage: \"missions\" is no object storage: write dir:/PATH",
+            ),
+            ("snapshot_ms = 1000", "snapshot_ms = 0", "data.snapshot_ms = 0 cannot be: write 100"),
+            ("\"/etc/twinhelm/plan.json\"", "\"plan.json\"", "data.plan = \"plan.json\" is relative"),
             ("spare = false", "spare = true", "pool.spare with readiness above pulled: write cold or pulled"),
         ] {
             let error = refused(from, to);

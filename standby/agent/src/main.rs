@@ -5,6 +5,7 @@
 mod agent;
 mod cli;
 mod config;
+mod data;
 mod doctor;
 mod image;
 mod jitter;

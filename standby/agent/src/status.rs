@@ -6,6 +6,7 @@ use crate::output::{Problem, bytes, print, print_json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use twinhelm_standby::AgentReport;
+use twinhelm_standby::data::DataReport;
 use twinhelm_zenoh::agents::AgentWatch;
 
 /// Sessions that connect need a moment; the first question may find nobody.
@@ -56,6 +57,20 @@ pub(crate) fn status(args: &StatusArgs) -> Result<(), Problem> {
     }
 }
 
+/// Says in a line how mission data stands.
+fn words_of(data: &DataReport) -> String {
+    let DataReport { plan, acknowledged_snapshot, acknowledged, waiting, dropped, problem, .. } = data;
+    let plan = plan.map_or_else(|| "no plan".to_owned(), |plan| format!("plan {plan}"));
+    let state = acknowledged_snapshot.map_or_else(|| "no state".to_owned(), |state| format!("state of {state}"));
+    let lost = match dropped.pieces {
+        0 => String::new(),
+        pieces => format!(", {pieces} parts given up"),
+    };
+    let problem = problem.as_ref().map_or_else(String::new, |problem| format!("; {problem}"));
+    let (safe, waits) = (bytes(acknowledged.bytes), bytes(waiting.bytes));
+    format!("data: {plan}, {state} is safe, {safe} uploaded, {waits} wait{lost}{problem}")
+}
+
 fn read(text: &[u8]) -> Option<AgentReport> {
     serde_json::from_slice(text).ok()
 }
@@ -99,6 +114,9 @@ fn show(args: &StatusArgs, reports: Vec<&AgentReport>) -> Result<(), Problem> {
         ));
         if let Some(problem) = &report.problem {
             print(format_args!("             {problem}"));
+        }
+        if let Some(data) = &report.data {
+            print(format_args!("             {}", words_of(data)));
         }
     }
     Ok(())

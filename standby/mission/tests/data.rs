@@ -31,11 +31,15 @@ fn spool(folder: &Path) -> Arc<Mutex<Spool>> {
 }
 
 fn keep(spool: &Mutex<Spool>, snapshot: &Snapshot) {
-    spool.lock().unwrap().add(Kind::Snapshot(snapshot.position), &snapshot.encode()).expect("the disk takes it");
+    spool
+        .lock()
+        .expect("no panic")
+        .add(Kind::Snapshot(snapshot.position), &snapshot.encode())
+        .expect("the disk takes it");
 }
 
 fn record(spool: &Mutex<Spool>, bytes: &[u8]) {
-    spool.lock().unwrap().add(Kind::Segment, bytes).expect("the disk takes it");
+    spool.lock().expect("no panic").add(Kind::Segment, bytes).expect("the disk takes it");
 }
 
 fn directory(folder: &Path) -> Storage {
@@ -69,7 +73,7 @@ async fn assert_nothing_is_lost(storage: &Storage) {
 async fn upload_and_recover(storage: &Storage, folder: &Path) {
     let disk = spool(folder);
     let mut uploader = Uploader::new(storage.clone(), "demo", "left", Arc::clone(&disk));
-    uploader.set_plan(Plan::parse(br#"{"version":1,"course":"harbour"}"#.to_vec()).unwrap());
+    uploader.set_plan(Plan::parse(br#"{"version":1,"course":"harbour"}"#.to_vec()).expect("a plan"));
     for round in 0..5 {
         record(&disk, &vec![round; 10_000]);
         keep(&disk, &snapshot(u64::from(round)));
@@ -107,7 +111,7 @@ fn a_mission_is_uploaded_and_comes_back_from_s3() {
 
 /// Two processes that believe to be one device: neither's acknowledged data is lost.
 async fn two_of_one_name(storage: &Storage) {
-    let folders = [TempDir::new().unwrap(), TempDir::new().unwrap()];
+    let folders = [TempDir::new().expect("it is there"), TempDir::new().expect("it is there")];
     let disks = folders.each_ref().map(|folder| spool(folder.path()));
     let mut uploaders =
         disks.each_ref().map(|disk| Uploader::new(storage.clone(), "demo", "left", Arc::clone(disk)));
@@ -122,7 +126,7 @@ async fn two_of_one_name(storage: &Storage) {
     assert_eq!(error.problem, Problem::Conflict, "{error}");
     assert_eq!(pass_all(&mut uploaders[1]).await, 0, "it has looked again");
     assert_nothing_is_lost(storage).await;
-    let held = check(storage, "demo", false).await.unwrap();
+    let held = check(storage, "demo", false).await.expect("it is there");
     assert_eq!(held[0].manifest.acknowledged.pieces, 2);
 }
 

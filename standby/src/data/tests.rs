@@ -1,3 +1,5 @@
+//! What is decided about mission data, case by case.
+
 use super::*;
 
 fn position(term: u32, cycle: u64) -> Position {

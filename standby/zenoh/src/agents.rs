@@ -6,9 +6,11 @@ use crate::fleet::{self, FleetLine};
 use crate::keys::{Kind, key, keys, slot_of};
 use crate::session::{OpenError, open, open_client};
 use crate::settings::Settings;
+use crate::stock::Stock;
 use crate::wire::{BYTES_MAX, VERSION, encode};
+use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use twinhelm_hal::term::{SLOTS, Slot};
 use twinhelm_hal::time::{Duration, Instant};
 use twinhelm_linux::clock::now;
@@ -17,16 +19,62 @@ use zenoh::pubsub::{Publisher, Subscriber};
 use zenoh::query::Queryable;
 use zenoh::{Session, Wait};
 
+/// So many samples of the own device wait for whoever records them: seconds of them, at 1 kHz too.
+const OWN_MAX: usize = 4_096;
+
 /// What was overheard of the devices.
 #[derive(Debug, Default)]
 struct Overheard {
     /// The last sample of whoever drove, as it came over the wire.
-    state: Option<Vec<u8>>,
+    state: Option<DeviceSample>,
     /// The last header of each device, and when it came.
     headers: [Option<(Instant, Header)>; SLOTS as usize],
+    /// What the own device published, if somebody records it; and how many of its samples were lost since it was taken.
+    own: Option<(VecDeque<DeviceSample>, u64)>,
 }
 
-type Heard = Arc<Mutex<Overheard>>;
+/// A sample that was overheard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceSample {
+    /// When it came.
+    pub at: Instant,
+    /// The part of it that does not depend on the law.
+    pub header: Header,
+    /// All of it, as it came over the wire.
+    pub bytes: Vec<u8>,
+}
+
+/// An ear to what the devices publish. It hears nothing more when its line is gone.
+#[derive(Clone, Debug)]
+pub struct Ear(Arc<Mutex<Overheard>>);
+
+impl Ear {
+    fn heard(&self) -> MutexGuard<'_, Overheard> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the last sample that a device published in a cycle in which it sent its command. The own device's are among them,
+    /// if its endpoint is one that this session connects to.
+    #[must_use]
+    pub fn last_state(&self) -> Option<DeviceSample> {
+        self.heard().state.clone()
+    }
+
+    /// Returns the last header of each device by its slot, and when it came.
+    #[must_use]
+    pub fn headers(&self) -> [Option<(Instant, Header)>; SLOTS as usize] {
+        self.heard().headers
+    }
+
+    /// Returns what the own device has published since the last call, oldest first, and how many samples were lost, because
+    /// nobody took them. The first call returns nothing, and has them kept from then on.
+    #[must_use]
+    pub fn take_own(&self) -> (Vec<DeviceSample>, u64) {
+        let mut heard = self.heard();
+        let (samples, lost) = heard.own.get_or_insert_default();
+        (samples.drain(..).collect(), std::mem::take(lost))
+    }
+}
 
 /// An agent's line to whoever asks, and its ear to those who drive. Dropping it closes its session.
 #[derive(Debug)]
@@ -34,7 +82,7 @@ pub struct AgentLine {
     session: Session,
     publisher: Publisher<'static>,
     report: Arc<Mutex<Vec<u8>>>,
-    heard: Heard,
+    ear: Ear,
     _asked: Queryable<()>,
     _states: Subscriber<()>,
 }
@@ -60,24 +108,35 @@ impl AgentLine {
             .wait()
             .map_err(OpenError::of(&key))?;
         let publisher = session.declare_publisher(key.clone()).wait().map_err(OpenError::of(&key))?;
-        let heard = Heard::default();
-        let hears = Arc::clone(&heard);
+        let ear = Ear(Arc::default());
+        let hears = ear.clone();
         let states = keys(&settings.vehicle, Kind::State);
         let subscriber = session
             .declare_subscriber(&states)
             .callback(move |message| {
                 let (at, bytes) = (now(), message.payload().to_bytes());
-                let Some(slot) = slot_of(message.key_expr().as_str()) else { return };
-                let Some(header) = header(&bytes).filter(|header| header.slot == slot) else { return };
-                let mut hears = hears.lock().unwrap_or_else(PoisonError::into_inner);
-                if header.sent && bytes.len() <= BYTES_MAX {
-                    hears.state = Some(bytes.into_owned());
+                let Some(of) = slot_of(message.key_expr().as_str()) else { return };
+                let Some(header) = header(&bytes).filter(|header| header.slot == of) else { return };
+                let mut hears = hears.heard();
+                hears.headers[of.index()] = Some((at, header));
+                if bytes.len() > BYTES_MAX || !(header.sent || of == slot) {
+                    return;
                 }
-                hears.headers[slot.index()] = Some((at, header));
+                let sample = DeviceSample { at, header, bytes: bytes.into_owned() };
+                if let Some((own, lost)) = hears.own.as_mut().filter(|_| of == slot) {
+                    if own.len() < OWN_MAX {
+                        own.push_back(sample.clone());
+                    } else {
+                        *lost += 1;
+                    }
+                }
+                if header.sent {
+                    hears.state = Some(sample);
+                }
             })
             .wait()
             .map_err(OpenError::of(&states))?;
-        Ok(Self { session, publisher, report, heard, _asked: asked, _states: subscriber })
+        Ok(Self { session, publisher, report, ear, _asked: asked, _states: subscriber })
     }
 
     /// Tells everybody how the agent stands, and whoever asks from now on.
@@ -87,17 +146,18 @@ impl AgentLine {
         drop(self.publisher.put(report).wait());
     }
 
-    /// Returns the last sample that a device published in a cycle in which it sent its command, as it came over the wire. The
-    /// own device's are among them, if its endpoint is one that this session connects to.
+    /// Returns an ear to what the devices publish.
     #[must_use]
-    pub fn last_state(&self) -> Option<Vec<u8>> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).state.clone()
+    pub fn ear(&self) -> Ear {
+        self.ear.clone()
     }
 
-    /// Returns the last header of each device by its slot, and when it came.
-    #[must_use]
-    pub fn headers(&self) -> [Option<(Instant, Header)>; SLOTS as usize] {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).headers
+    /// Opens what the device called `device` has for its neighbours, on this session: it ends with it.
+    ///
+    /// # Errors
+    /// Zenoh does not take a key.
+    pub fn stock(&self, device: &str, vehicle: &str) -> Result<Stock, OpenError> {
+        Stock::on(self.session.clone(), device, vehicle)
     }
 
     /// Opens the line to the fleet of the device that is called `device`, on this session: it ends with it.

@@ -40,6 +40,7 @@ mod observer;
 pub mod one_way;
 mod session;
 mod settings;
+mod stock;
 pub mod wire;
 
 pub use counters::Counters;
@@ -48,4 +49,5 @@ pub use link::{Link, LinkPort, ORDERS_MAX, REFUSALS_MAX};
 pub use observer::{OBSERVED_MAX, Observed, Observer, OrderError};
 pub use session::OpenError;
 pub use settings::{EndpointProblem, Settings, SettingsError, Side};
+pub use stock::{Stock, Stocked};
 pub use wire::{Carried, TooLarge};

@@ -406,13 +406,13 @@ fn an_agent_keeps_the_state_of_whoever_drove_and_answers_who_asks() {
         cycle += 2;
         left.publish(&drives(cycle));
         left.publish(&sample(LEFT, cycle + 1));
-        agent.last_state()
+        agent.ear().last_state()
     });
-    let Decoded::Read(kept) = decode::<Sample>(&kept) else { panic!("it is a sample: {kept:?}") };
+    let Decoded::Read(kept) = decode::<Sample>(&kept.bytes) else { panic!("it is a sample: {kept:?}") };
     assert!(kept.header.sent && kept.published == drives(1).published, "{kept:?}");
     // It is kept when the device is gone.
     link.close();
-    assert!(agent.last_state().is_some());
+    assert!(agent.ear().last_state().is_some());
 
     agent.tell(b"well".to_vec());
     let told = eventually("an answer", || watch.ask(PATIENCE).ok().filter(|told| !told.is_empty()));

@@ -105,12 +105,19 @@ pub(crate) struct RunArgs {
     /// In containers: how many spares wait beside the pair, to be recruited when it is down to one
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2), value_name = "NUMBER")]
     pub(crate) spares: u8,
+    /// With spares: switches them on so long after the run has begun, not before: they have overheard nothing
+    #[arg(long, value_parser = parse_span, value_name = "TIME")]
+    pub(crate) spares_at: Option<Duration>,
     /// With spares: runs the cloud application beside them, and prints where its page is
     #[arg(long)]
     pub(crate) cloud: bool,
     /// How far they are prepared until then; cold or pulled
     #[arg(long, default_value = "pulled", value_name = "RUNG")]
     pub(crate) spare_readiness: Readiness,
+    /// In containers: object storage for mission data, as dir:/PATH or s3://BUCKET/PREFIX, keys and AWS_ENDPOINT_URL in the
+    /// environment [default: a directory that goes with the run]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) storage: Option<String>,
     /// In containers: the folder of images that has the mission's [default: beside this program]
     #[arg(long, value_name = "DIR")]
     pub(crate) image: Option<PathBuf>,

@@ -14,7 +14,11 @@ use twinhelm_hil::law_faults::Faulty;
 use twinhelm_linux::process::die_with_parent;
 use twinhelm_linux::realtime::Rights;
 use twinhelm_rigs::host::spec::{DeviceSpec, Role, Says};
+use twinhelm_vehicle::plan::Plan;
 use twinhelm_vehicle::signals::{Command, State};
+
+/// The environment's word for where its agent has put the plan.
+const MISSION_PLAN: &str = "MISSION_PLAN";
 
 /// Why a role cannot go on.
 pub(crate) struct Failure {
@@ -81,13 +85,30 @@ where
     L: Controller<State = State, Command = Command> + Clone + Send + 'static,
     F: Fn(&Setup) -> L,
 {
-    let setup = Setup { course: Arc::new(spec.common.course.clone()), tuning: spec.tuning };
+    let mut spec = spec.clone();
+    let mission = match spec.mission.take() {
+        Some(mission) => mission,
+        None => handed_plan()?,
+    };
+    spec.common.parameters.digest = mission.mixed_into(spec.common.parameters.digest);
+    let spec = &spec;
+    let setup = Setup { course: Arc::new(mission.course), tuning: mission.tuning };
     let (law, check) = (factory(&setup), factory(&setup));
     if !spec.fallible.law {
         return device::run(spec, law, check, Surroundings::of(spec, None), ends_with_input);
     }
     let (faults, stage) = law_faults();
     device::run(spec, Faulty::new(law, stage), check, Surroundings::of(spec, Some(faults)), ends_with_input)
+}
+
+/// Returns the plan that the device's agent has put there.
+fn handed_plan() -> Result<Plan, Failure> {
+    let path = std::env::var(MISSION_PLAN).map_err(|_| {
+        Failure::bad_input(&format!("it was given no plan, and {MISSION_PLAN} names no file with one"))
+    })?;
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| Failure::bad_input(&format!("{path}: {error}; its agent has no plan: write data.plan")))?;
+    serde_json::from_str(&text).map_err(|error| Failure::bad_input(&format!("{path}: {error}")))
 }
 
 /// Says a line to the runner. A runner that is gone hears nothing, and its death ends this process.

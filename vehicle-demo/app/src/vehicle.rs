@@ -48,7 +48,7 @@ const CATCH_UP_MAX: Duration = Duration::from_millis(500);
 /// Runs the vehicle until it is told to stop, or its input ends.
 pub(crate) fn run(spec: &VehicleSpec) -> Result<(), Failure> {
     let config = Config::new(spec.common.parameters).map_err(|error| Failure::bad_input(&error))?;
-    let course = Arc::new(spec.common.course.clone());
+    let course = Arc::new(spec.course.clone());
     let bus = Server::bind(&spec.common.bus, config.bitrate).map_err(|error| Failure::machine(&error))?;
     let mut bus = bus.with_losses(Lossy::default());
     for gate in 0..config.gates {

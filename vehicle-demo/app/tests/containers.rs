@@ -155,6 +155,8 @@ fn a_spare_is_recruited_for_a_dead_device_and_drives_on_when_the_other_dies_too(
     }
     assert_eq!(migration["bytes"], 0, "it had the image: {migration}");
     assert_eq!(report["handovers"][1]["to"], "spare-2", "{report}");
+    assert!(said.contains("from right"), "it has its plan from the neighbour: {said}");
+    assert_eq!(report["mission_data_lost_bytes"], 0, "{report}");
 }
 
 #[test]
@@ -168,6 +170,41 @@ fn a_spare_without_the_image_pulls_it_first() {
     assert_eq!((&migration["from"], &migration["to"]), (&"right".into(), &"spare-2".into()), "{said}");
     assert!(migration["bytes"].as_u64() > Some(1 << 20), "{migration}");
     assert_eq!(report["handovers"], serde_json::json!([]), "the holder drives on: {report}");
+}
+
+#[test]
+fn a_spare_that_overheard_nothing_resumes_the_mission_from_object_storage() {
+    if !may_make_containers() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let storage = format!("dir:{}", folder.path().display());
+    let faults = ["--duration", "18s", "--fault", "kill@3s:left", "--fault", "kill@3500ms:right"];
+    let more = [&faults[..], &["--spares-at", "5s", "--storage", &storage]].concat();
+    let (report, said) = drive_with_a_spare(&more);
+    assert!(said.contains(&format!("from {storage}")), "{said}");
+    assert!(said.contains("the mission goes on with the state of cycle"), "{said}");
+    assert!(said.contains("spare-2 is primary"), "{said}");
+    assert_eq!(report["mission_data_lost_bytes"], 0, "{report}");
+    // A part of the recording is a file that others read, too.
+    let twinhelm = std::path::Path::new(env!("CARGO_BIN_EXE_vehicle-demo")).with_file_name("twinhelm");
+    let to = folder.path().join("got");
+    let get = std::process::Command::new(twinhelm)
+        .args(["data", "get", "--json", "--storage", &storage, "--to"])
+        .arg(&to)
+        .output()
+        .expect("it runs");
+    let got: serde_json::Value = serde_json::from_slice(&get.stdout).expect("JSON");
+    assert!(got["segments"].as_u64() > Some(2) && to.join("plan.json").exists(), "{got}");
+    let names = fs::read_dir(&to).expect("a folder").flatten().map(|entry| entry.path());
+    let segment = names.filter(|path| path.extension().is_some_and(|end| end == "mcap")).min().expect("a segment");
+    let python = std::env::var("TWINHELM_PYTHON").expect("TWINHELM_PYTHON: `./dev test` sets it");
+    let program = "import sys, json\nfrom mcap.reader import make_reader\n\
+                   for schema, channel, message in make_reader(open(sys.argv[1], 'rb')).iter_messages():\n\
+                   \x20   if channel.topic.endswith('/header'): print(json.loads(message.data)['cycle'])";
+    let read = std::process::Command::new(python).args(["-c", program]).arg(&segment).output().expect("it runs");
+    let cycles: Vec<u64> = text(&read.stdout).lines().map(|line| line.parse().expect("a number")).collect();
+    assert!(cycles.len() > 50 && cycles.is_sorted(), "{cycles:?}: {}", text(&read.stderr));
 }
 
 #[test]

@@ -95,6 +95,7 @@ pub fn analyse(log: &Log, setting: &Setting) -> Report {
         phases: phases(log, setting),
         // Who has agents adds them.
         migrations: Vec::new(),
+        mission_data_lost_bytes: None,
         ftti_ms: setting.config.ftti.as_secs_f64() * 1e3,
         cross_track_error_max_m: truth.cross_track_max_m,
         course_completed: truth.travelled_m >= setting.course_length_m,

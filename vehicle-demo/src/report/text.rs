@@ -100,6 +100,9 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
             None => writeln!(out, "  nobody was recruited for {from}: {end}")?,
         }
     }
+    if let Some(lost) = report.mission_data_lost_bytes {
+        writeln!(out, "  {lost} bytes of acknowledged mission data lost")?;
+    }
     for note in &report.notes {
         writeln!(out, "  ({note})")?;
     }

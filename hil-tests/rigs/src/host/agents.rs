@@ -45,12 +45,31 @@ where
         Ok(())
     }
 
-    /// Starts the spares, and waits until each holds its rung.
-    pub(super) async fn wait_for_spares(&mut self, until: Instant) -> Result<(), HostError> {
+    /// Starts the spares that come later, when it is time.
+    pub(super) async fn switch_spares_on(&mut self) -> Result<(), HostError> {
+        let at = self.host.containers.as_ref().and_then(|containers| containers.spares_at);
+        if at.is_some_and(|at| now() >= self.zero + at) && !self.spares_are_on {
+            self.operator.line(Some(now().seconds_after(self.zero)), "the spares are switched on");
+            self.start_spares().await?;
+        }
+        Ok(())
+    }
+
+    async fn start_spares(&mut self) -> Result<Vec<Slot>, HostError> {
+        self.spares_are_on = true;
         let spares: Vec<Slot> = (2..2 + self.host.spares()).filter_map(Slot::new).collect();
         for slot in &spares {
             self.start_device(*slot).await?;
         }
+        Ok(spares)
+    }
+
+    /// Starts the spares, and waits until each holds its rung.
+    pub(super) async fn wait_for_spares(&mut self, until: Instant) -> Result<(), HostError> {
+        if self.host.containers.as_ref().is_some_and(|containers| containers.spares_at.is_some()) {
+            return Ok(());
+        }
+        let spares = self.start_spares().await?;
         let waits = |run: &Self| {
             spares.iter().any(|slot| !run.agents[slot.index()].as_ref().is_some_and(|report| report.ready))
         };
@@ -104,6 +123,7 @@ where
                 self.on_event(step.at, &Event::Phase { name: step.name });
             }
         }
+        self.acknowledged.on_report(slot, &report);
         self.agents[index] = Some(report);
     }
 }

@@ -23,11 +23,12 @@ pub(super) struct Finished {
     pub end: Instant,
     pub died: Vec<String>,
     pub migrations: Vec<Migration>,
+    pub lost_bytes: Option<u64>,
 }
 
 /// Computes the report and looks at the invariants that hold on a real machine too.
 pub(super) fn conclude<L>(host: &HostPlan<L>, finished: Finished, stalls: &Stalls, tape: Option<&Tape>) -> Outcome {
-    let Finished { mut log, zero, end, died, migrations } = finished;
+    let Finished { mut log, zero, end, died, migrations, lost_bytes } = finished;
     for stall in stalls.stalls() {
         let (at, event) = (stall.to, Event::Stalled { what: Stalled::Machine, since: stall.from });
         log.on(at, &event);
@@ -53,6 +54,10 @@ pub(super) fn conclude<L>(host: &HostPlan<L>, finished: Finished, stalls: &Stall
     let mut report = analyse(&log, &setting);
     report.broken.extend(died);
     report.migrations = migrations;
+    report.mission_data_lost_bytes = lost_bytes;
+    if let Some(lost) = lost_bytes.filter(|lost| *lost > 0) {
+        report.broken.push(format!("invariant 10: {lost} bytes of acknowledged mission data are gone"));
+    }
     let mut checks = Checks::new(host.plan.config, Promise { gap_max: None, no_false_takeover: false });
     for (at, event) in &log.events {
         checks.on(*at, event);

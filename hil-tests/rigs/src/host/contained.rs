@@ -31,10 +31,14 @@ pub struct Containers {
     pub readiness: Readiness,
     /// How many spares wait to be recruited, 0 to 2, in the slots behind the pair's.
     pub spares: u8,
+    /// When they are switched on, after the run has begun; `None`: before.
+    pub spares_at: Option<Duration>,
     /// Which rung they hold until then: cold or pulled.
     pub spare_readiness: Readiness,
     /// The cloud application runs beside them, with a page.
     pub cloud: bool,
+    /// Object storage for mission data, as `dir:/PATH` or `s3://BUCKET/PREFIX`; `None`: a directory of the run's.
+    pub storage: Option<String>,
 }
 
 /// Starts the cloud application of `program`: it connects to all devices and agents, and keeps its timeline in `folder`. It is
@@ -51,6 +55,11 @@ pub(super) fn start_cloud(program: &Path, folder: &Path, addresses: &Addresses, 
     command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true).process_group(0).spawn()
 }
 
+/// Returns where the mission data of a run is uploaded to.
+pub(super) fn storage(containers: &Containers, folder: &Path) -> String {
+    containers.storage.clone().unwrap_or_else(|| format!("dir:{}", folder.join("objects").display()))
+}
+
 /// Writes what the agent of `spec`'s device is told into `folder`, and returns its configuration's path.
 pub(super) fn write(
     containers: &Containers,
@@ -64,6 +73,8 @@ pub(super) fn write(
     fs::create_dir_all(&data)?;
     let mut spec = spec.clone();
     spec.common.parent = None;
+    // A spare fetches it; the others have it in a file of their own.
+    let mission = spec.mission.take().filter(|_| slot <= Slot::RIGHT);
     fs::write(data.join("role.json"), serde_json::to_vec(&Role::Device(spec.clone()))?)?;
     // The vehicle starts with the left one, whatever the right one's rung.
     let readiness = match slot {
@@ -98,7 +109,16 @@ pub(super) fn write(
         ("link.connect", json!(connect)),
     ];
     let pool = (containers.spares > 0).then(|| ("pool.spare", json!(slot > Slot::RIGHT)));
-    for (key, value) in lines.into_iter().chain(pool) {
+    let plan = match mission {
+        Some(mission) => {
+            let path = home.join("plan.json");
+            fs::write(&path, serde_json::to_vec(&mission)?)?;
+            Some(("data.plan", json!(path)))
+        }
+        None => None,
+    };
+    let data = [("data.storage", json!(storage(containers, folder))), ("data.segment_ms", json!(2_000))];
+    for (key, value) in lines.into_iter().chain(pool).chain(data).chain(plan) {
         // Writing to a string does not fail.
         let _ = writeln!(text, "{key} = {value}");
     }

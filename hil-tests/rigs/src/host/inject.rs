@@ -16,6 +16,8 @@ use twinhelm_hil::fault::{Cut, Fault, Kind, Target};
 use twinhelm_hil::law_faults::LawFault;
 use twinhelm_linux::clock::now;
 use twinhelm_standby::Order;
+use twinhelm_vehicle::report::device_name;
+use twinhelm_vehicle::report::log::Event;
 use twinhelm_vehicle::signals::{Command, State};
 
 /// Returns what has to be wrapped in a device that is to fail in these ways.
@@ -133,6 +135,59 @@ impl<L> Run<'_, L>
 where
     L: Controller<State = State, Command = Command> + Clone,
 {
+    /// Begins or ends one of the plan's faults.
+    pub(super) async fn act(&mut self, action: Action) -> Result<(), HostError> {
+        let host = self.host;
+        let Action { index, begins } = action;
+        if begins {
+            return self.begin(Some(index), &host.plan.faults[index]).await;
+        }
+        match self.active.iter().position(|active| active.index == Some(index)) {
+            Some(place) => self.end(place).await,
+            // The operator has mended it before.
+            None => Ok(()),
+        }
+    }
+
+    /// Begins a fault, or passes a request on.
+    async fn begin(&mut self, index: Option<usize>, fault: &Fault) -> Result<(), HostError> {
+        let slot = fault.target.slot(self.collector.holder());
+        let request = fault.kind.is_request();
+        let at = now();
+        let label = fault.label.clone();
+        let verb = if request { "is asked of" } else { "hits" };
+        self.operator.line(Some(at.seconds_after(self.zero)), &format!("{label} {verb} {}", device_name(slot)));
+        self.on_event(at, &Event::Fault { label: label.clone(), slot: Some(slot), request });
+        self.inject(&fault.kind, slot, true).await?;
+        if fault.kind.is_momentary() {
+            self.on_event(now(), &Event::FaultEnded { label, slot: Some(slot) });
+        } else if !request {
+            self.active.push(Active { index, label, kind: fault.kind, slot });
+        }
+        Ok(())
+    }
+
+    /// Ends the fault at `place` among those that are on.
+    async fn end(&mut self, place: usize) -> Result<(), HostError> {
+        let Active { label, kind, slot, .. } = self.active.remove(place);
+        self.inject(&kind, slot, false).await?;
+        let at = now();
+        self.operator.line(Some(at.seconds_after(self.zero)), &format!("{label} is over"));
+        self.on_event(at, &Event::FaultEnded { label, slot: Some(slot) });
+        Ok(())
+    }
+
+    /// Ends every fault that is on.
+    pub(super) async fn repair(&mut self) -> Result<(), HostError> {
+        if self.active.is_empty() {
+            self.operator.line(Some(now().seconds_after(self.zero)), "nothing is to be repaired");
+        }
+        while !self.active.is_empty() {
+            self.end(0).await?;
+        }
+        Ok(())
+    }
+
     /// Begins what an operator asks for, if this rig has it.
     pub(super) async fn begin_asked(&mut self, name: &str, kind: Kind, target: Target) -> Result<(), HostError> {
         let passed = now().since(self.zero);

@@ -6,25 +6,26 @@ use super::child::{Process, Said, Who};
 use super::collect::Collector;
 use super::conclude::Finished;
 use super::contained::AgentsFolder;
+use super::data::Acknowledged;
 use super::glance::Board;
-use super::inject::{Action, Active, Agenda, check_plan, fallible};
+use super::inject::{Active, Agenda, check_plan, fallible};
 use super::migrations::Migrations;
 use super::observe::{Observation, Watch};
 use super::operator::{Ask, Operator};
 use super::spec::{Common, DeviceLine, DeviceSpec, LinkTrouble, Role, Says, Step, VehicleLine, VehicleSpec};
 use super::{HostError, HostPlan, contained, machine};
 use crate::tape::Tape;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::process::Child;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use twinhelm_control::Controller;
 use twinhelm_hal::term::{SLOTS, Slot};
 use twinhelm_hal::time::Instant;
-use twinhelm_hil::fault::Fault;
 use twinhelm_hil::run::{HEARTBEAT_TIMEOUT, Standby};
 use twinhelm_linux::clock::now;
 use twinhelm_standby::{AgentReport, RoleName};
+use twinhelm_vehicle::plan::Plan as Mission;
 use twinhelm_vehicle::report::device_name;
 use twinhelm_vehicle::report::log::Event;
 use twinhelm_vehicle::report::witness::Witness;
@@ -76,6 +77,10 @@ pub(super) struct Run<'a, L: Controller> {
     /// So many steps of an agent that was urged have been noted.
     pub(super) steps_noted: [usize; DEVICES],
     pub(super) migrations: Migrations,
+    pub(super) acknowledged: Acknowledged,
+    pub(super) spares_are_on: bool,
+    /// What the devices are to do.
+    mission: Mission,
     pub(super) cloud: Option<Child>,
     /// What the agents of this run need on the disk; gone with it. Behind the devices: it waits for what they leave.
     pub(super) folder: Option<AgentsFolder>,
@@ -113,7 +118,16 @@ where
         let readings_to = host.boards.as_ref().map(|boards| boards.readings());
         let (plant, sensors, seed) = (host.plan.plant, host.plan.sensors, host.plan.seed);
         let devices = 2 + host.spares();
-        let spec = VehicleSpec { common, plant, sensors, seed, can, readings_to, devices };
+        let spec = VehicleSpec {
+            common,
+            course: (*host.plan.course).clone(),
+            plant,
+            sensors,
+            seed,
+            can,
+            readings_to,
+            devices,
+        };
         let vehicle = Process::start(&host.program, Who::Vehicle, &Role::Vehicle(spec), says.clone())
             .await
             .map_err(|error| machine("starting the vehicle process", &error))?;
@@ -133,6 +147,9 @@ where
         let watch = Watch::start(cables.desk(spares), &agents, config.link_lease, host.keep_alive);
         let watch = watch.map_err(HostError::Machine)?;
         let witness = Witness::new(host.plan.law.clone(), config.period, config.divergence_max);
+        // A drive of its own: none goes on with the state of another.
+        let version = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+        let mission = Mission { version, course: (*host.plan.course).clone(), tuning: host.tuning };
         let mut run = Self {
             host,
             operator,
@@ -157,6 +174,9 @@ where
             agents: [const { None }; DEVICES],
             steps_noted: [0; DEVICES],
             migrations: Migrations::default(),
+            acknowledged: Acknowledged::default(),
+            spares_are_on: false,
+            mission,
             cloud: None,
             folder,
             fresh_waits: host.plan.standby == Standby::Fresh,
@@ -198,7 +218,7 @@ where
         let spec = DeviceSpec {
             common,
             slot,
-            tuning: self.host.tuning,
+            mission: Some(self.mission.clone()),
             listen,
             connect,
             link_lease: self.host.plan.config.link_lease,
@@ -299,6 +319,7 @@ where
                 Some(Ask::Repair) => self.repair().await?,
                 Some(Ask::Inject { name, kind, target }) => self.begin_asked(&name, kind, target).await?,
             }
+            self.switch_spares_on().await?;
             self.look_at_tape();
             if self.fresh_waits && self.heartbeat_is_missed() {
                 self.fresh_waits = false;
@@ -354,58 +375,6 @@ where
         self.collector.on_down(slot);
         self.migrations.on_down(at);
         self.on_event(at, &Event::Down { slot });
-    }
-
-    async fn act(&mut self, action: Action) -> Result<(), HostError> {
-        let host = self.host;
-        let Action { index, begins } = action;
-        if begins {
-            return self.begin(Some(index), &host.plan.faults[index]).await;
-        }
-        match self.active.iter().position(|active| active.index == Some(index)) {
-            Some(place) => self.end(place).await,
-            // The operator has mended it before.
-            None => Ok(()),
-        }
-    }
-
-    /// Begins a fault, or passes a request on.
-    pub(super) async fn begin(&mut self, index: Option<usize>, fault: &Fault) -> Result<(), HostError> {
-        let slot = fault.target.slot(self.collector.holder());
-        let request = fault.kind.is_request();
-        let at = now();
-        let label = fault.label.clone();
-        let verb = if request { "is asked of" } else { "hits" };
-        self.operator.line(Some(at.seconds_after(self.zero)), &format!("{label} {verb} {}", device_name(slot)));
-        self.on_event(at, &Event::Fault { label: label.clone(), slot: Some(slot), request });
-        self.inject(&fault.kind, slot, true).await?;
-        if fault.kind.is_momentary() {
-            self.on_event(now(), &Event::FaultEnded { label, slot: Some(slot) });
-        } else if !request {
-            self.active.push(Active { index, label, kind: fault.kind, slot });
-        }
-        Ok(())
-    }
-
-    /// Ends the fault at `place` among those that are on.
-    async fn end(&mut self, place: usize) -> Result<(), HostError> {
-        let Active { label, kind, slot, .. } = self.active.remove(place);
-        self.inject(&kind, slot, false).await?;
-        let at = now();
-        self.operator.line(Some(at.seconds_after(self.zero)), &format!("{label} is over"));
-        self.on_event(at, &Event::FaultEnded { label, slot: Some(slot) });
-        Ok(())
-    }
-
-    /// Ends every fault that is on.
-    async fn repair(&mut self) -> Result<(), HostError> {
-        if self.active.is_empty() {
-            self.operator.line(Some(now().seconds_after(self.zero)), "nothing is to be repaired");
-        }
-        while !self.active.is_empty() {
-            self.end(0).await?;
-        }
-        Ok(())
     }
 
     pub(super) async fn next(&mut self, until: Instant) -> Next<L::Memory> {
@@ -555,9 +524,23 @@ where
         }
         self.vehicle.kill().await?;
         drop(self.cables);
+        let lost_bytes = match (&self.host.containers, &self.folder) {
+            (Some(containers), Some(folder)) => {
+                let storage = contained::storage(containers, folder.path());
+                self.acknowledged.lost_bytes(&containers.agent, &storage)
+            }
+            _ => None,
+        };
         let mut log = self.collector.finish();
         log.events.retain(|(at, _)| *at <= end);
-        Ok(Finished { log, zero: self.zero, end, died: self.died, migrations: self.migrations.finish() })
+        Ok(Finished {
+            log,
+            zero: self.zero,
+            end,
+            died: self.died,
+            migrations: self.migrations.finish(),
+            lost_bytes,
+        })
     }
 }
 
@@ -568,7 +551,6 @@ fn slot_at(index: usize) -> Slot {
 fn common<L>(host: &HostPlan<L>, addresses: &Addresses, records: bool) -> Common {
     Common {
         parameters: *host.plan.config,
-        course: (*host.plan.course).clone(),
         bus: addresses.bus.clone(),
         readings: addresses.readings.clone(),
         parent: Some(std::process::id()),

@@ -10,7 +10,7 @@ use twinhelm_hil::fault::Lost;
 use twinhelm_hil::law_faults::LawFault;
 use twinhelm_standby::{Effect, Input, Parameters};
 use twinhelm_vehicle::course::Course;
-use twinhelm_vehicle::law::Tuning;
+use twinhelm_vehicle::plan::Plan as Mission;
 use twinhelm_vehicle::plant::PlantConfig;
 use twinhelm_vehicle::report::log::{Event, GateAnswer, GateInput};
 use twinhelm_vehicle::sensors::{SensorConfig, SensorFault};
@@ -29,8 +29,6 @@ pub enum Role {
 pub struct Common {
     /// The timing.
     pub parameters: Parameters,
-    /// The course.
-    pub course: Course,
     /// The name of the bus.
     pub bus: String,
     /// The name under which the vehicle publishes sensor readings.
@@ -48,8 +46,8 @@ pub struct DeviceSpec {
     pub common: Common,
     /// Which device.
     pub slot: Slot,
-    /// The demo law's gains.
-    pub tuning: Tuning,
+    /// What the mission is to do; `None` where the device's agent hands that over.
+    pub mission: Option<Mission>,
     /// Where its session listens.
     pub listen: Vec<String>,
     /// Where its session connects.
@@ -87,6 +85,8 @@ pub struct WatchdogSpec {
 pub struct VehicleSpec {
     /// What every process has.
     pub common: Common,
+    /// The course.
+    pub course: Course,
     /// The vehicle.
     pub plant: PlantConfig,
     /// The devices' sensors.

@@ -33,6 +33,8 @@ struct BusHeard {
     devices: [Option<Instant>; SLOTS as usize],
     /// When each gate named an adopted term as an open one, and that term's part on the wire.
     gates: [Option<(Instant, u8)>; GATES as usize],
+    /// The term that a gate knew last, open or closed: its part on the wire.
+    known_term: Option<(Instant, u8)>,
     /// Since when every status said that its gate is in the safe state, without a pause of [`THERE_FOR`]; and when the last came.
     closed: Option<(Instant, Instant)>,
 }
@@ -93,6 +95,12 @@ impl BusEar {
         newest.and_then(|(_, wire)| Slot::new(wire % SLOTS))
     }
 
+    /// Returns the low bits of the term that a gate knows, open or closed.
+    pub fn known_term(&self, at: Instant) -> Option<u8> {
+        let known = locked(&self.heard).known_term;
+        known.filter(|(heard, _)| at.since(*heard) < THERE_FOR).map(|(_, term)| term)
+    }
+
     /// Returns since when every gate that is heard is in the safe state, and none is stopped by its e-stop.
     pub fn closed_since(&self, at: Instant) -> Option<Instant> {
         let closed = locked(&self.heard).closed;
@@ -121,6 +129,9 @@ fn hear(bus: &mut Client, to: &Mutex<BusHeard>) {
         {
             *gate = (status.open && status.term_known).then_some((received.at, status.term));
             let at = received.at;
+            if status.term_known {
+                heard.known_term = Some((at, status.term));
+            }
             let before = heard.closed.filter(|(_, last)| at.since(*last) < THERE_FOR).map(|(since, _)| since);
             heard.closed = (!status.open && !status.estop).then(|| (before.unwrap_or(at), at));
         }

@@ -5,12 +5,15 @@
 //! what they say.
 
 mod membership;
+mod resume;
 
+use super::data::Data;
 use super::ear::BusEar;
 use super::timeline::Timeline;
 use super::{Agent, Happened, bytes_of};
 use crate::config::{Config, Pool};
 use crate::output::tell;
+use resume::Resort;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -19,12 +22,13 @@ use twinhelm_hal::term::{SLOTS, Slot, Term};
 use twinhelm_hal::time::{Duration, Instant};
 use twinhelm_linux::clock::now;
 use twinhelm_mission::image::Platform;
+use twinhelm_standby::data::Position;
 use twinhelm_standby::fleet::{What, Word};
 use twinhelm_standby::migration::{
     AsDesigned, BusView, Effect, Event, Fencing, News, Recruit, RecruitEffect, RecruitNews, Step, View,
 };
-use twinhelm_standby::orchestrator::{Orchestrator, Seen, is_last_resort};
-use twinhelm_standby::pool::{Needs, Offer, Ranking, rank};
+use twinhelm_standby::orchestrator::{Orchestrator, Seen};
+use twinhelm_standby::pool::{Needs, Offer, Ranking, SILENT_AFTER, rank};
 use twinhelm_standby::{Header, Readiness, RoleName};
 use twinhelm_zenoh::OpenError;
 use twinhelm_zenoh::agents::AgentLine;
@@ -64,6 +68,7 @@ pub(super) struct Fleet {
     /// Until then it listens; `None`: it takes part, or is a spare.
     listens_until: Option<Instant>,
     part: Part,
+    resort: Resort,
     /// It is a member because nobody was left: its mission is the one that they had.
     resumes: bool,
     /// Since when more than one other was heard on the bus without a pause.
@@ -82,6 +87,9 @@ enum Part {
     /// An order holds it off the bus.
     Fenced,
 }
+
+/// What a member says that it is busy with.
+pub(crate) const MEMBER: &str = "a member of the pair";
 
 /// A device that drives has so long to hand the wheel over; then it leaves all the same, if somebody can take it.
 const DRAINS_WITHIN: Duration = Duration::from_secs(5);
@@ -107,7 +115,8 @@ impl Fleet {
             memory_bytes: config.allowance.memory_bytes,
             reaches: vec![config.bus.clone()],
             image: config.image.to_string(),
-            data: pool.plan.clone(),
+            // The newest that anybody has.
+            data: String::new(),
         };
         let is_fenced = fence_file(config).exists();
         let part = match (is_fenced, pool.spare) {
@@ -132,6 +141,7 @@ impl Fleet {
             offered_at: None,
             listens_until,
             part,
+            resort: Resort::Idle,
             resumes: false,
             crowded_since: None,
         };
@@ -188,6 +198,9 @@ impl Agent {
                 let Some(fleet) = &mut self.fleet else { return };
                 let effect = fleet.orchestrator.on_offer(&offer);
                 fleet.offers.insert(offer.device.clone(), (at, offer));
+                if let Some(data) = &self.data {
+                    data.on_peer(fleet.newest_of_peers(at));
+                }
                 self.carry_out_orders(effect.into_iter().collect());
             }
             Heard::Word { from, bytes } => match serde_json::from_slice(&bytes) {
@@ -266,28 +279,8 @@ impl Agent {
         }
     }
 
-    /// The last resort: no controller is left, and the vehicle stands.
-    fn resume_if_nobody_is_left(&mut self, at: Instant) {
-        // A vehicle that nobody drove yet waits for those that are configured to.
-        if self.line.last_state().is_none() {
-            return;
-        }
-        let Some(fleet) = &mut self.fleet else { return };
-        if fleet.part != Part::Spare || fleet.recruit.ticket().is_some() {
-            return;
-        }
-        let offers: Vec<_> = fleet.offers.values().cloned().collect();
-        let pool = rank(at, &fleet.needs, &offers);
-        let (closed, others) = (fleet.ear.closed_since(at), fleet.ear.others(at));
-        if is_last_resort(at, closed, others, fleet.timeline.device(), &pool) {
-            (fleet.part, fleet.resumes) = (Part::Member, true);
-            fleet.note(What::LastResort);
-            self.keeper.want(Readiness::Shadow);
-        }
-    }
-
     fn orchestrate(&mut self, at: Instant, news: &News) {
-        let (own, headers) = (self.config.slot, self.line.headers());
+        let (own, headers) = (self.config.slot, self.line.ear().headers());
         let Some(fleet) = &mut self.fleet else { return };
         let fresh = |slot: Slot| {
             headers[slot.index()].filter(|(heard, _)| at.since(*heard) < HEARD_WITHIN).map(|(_, header)| header)
@@ -382,6 +375,8 @@ impl Agent {
                     fleet.doing = Some(step);
                     if let Some(rung) = rung_of(step) {
                         self.keeper.want(rung);
+                    } else if step == Step::Fetch {
+                        self.begin_to_fetch(now());
                     }
                 }
                 RecruitEffect::Undo => {
@@ -403,8 +398,9 @@ impl Agent {
         let Some(fleet) = &mut self.fleet else { return };
         let Some(step) = fleet.doing else { return };
         let news = match rung_of(step) {
-            // What the neighbour publishes, which is handed to the mission when it joins.
-            None => match self.line.last_state() {
+            // Its end is told, where it keeps mission data; otherwise it is what the neighbour publishes.
+            None if self.data.is_some() => return,
+            None => match self.line.ear().last_state() {
                 Some(_) => RecruitNews::Done(step),
                 None => return,
             },
@@ -438,6 +434,8 @@ impl Agent {
         let has_image = self.unpacked.is_some();
         let platform = self.platform.to_string();
         let (slot, bus) = (self.config.slot, self.config.bus.clone());
+        let data = self.data.as_ref();
+        let (plan, state) = (data.and_then(Data::plan), data.and_then(Data::newest));
         let Some(fleet) = &mut self.fleet else { return };
         if fleet.offered_at.is_some_and(|last| at.since(last) < OFFER_EVERY) {
             return;
@@ -445,8 +443,8 @@ impl Agent {
         fleet.offered_at = Some(at);
         let ticket = fleet.recruit.ticket().map(|ticket| format!("recruited by ticket {ticket}"));
         let busy = match fleet.part {
-            Part::Member | Part::Leaving { .. } => Some("a member of the pair".to_owned()),
-            Part::Spare if fleet.recruit.has_joined() => Some("a member of the pair".to_owned()),
+            Part::Member | Part::Leaving { .. } => Some(MEMBER.to_owned()),
+            Part::Spare if fleet.recruit.has_joined() => Some(MEMBER.to_owned()),
             Part::Spare => ticket,
             Part::Fenced => None,
         };
@@ -461,7 +459,8 @@ impl Agent {
             free_bytes: bytes_of("/proc/meminfo", "MemAvailable:"),
             reaches,
             images: has_image.then(|| self.config.image.to_string()).into_iter().collect(),
-            data: vec![fleet.pool.plan.clone()],
+            data: plan.map(|plan| plan.name()).into_iter().collect(),
+            state,
             load: load(),
             busy,
             fenced: fleet.part == Part::Fenced,
@@ -493,7 +492,24 @@ impl Fleet {
     fn ranking(&self, at: Instant) -> Ranking {
         let own = self.timeline.device();
         let offers: Vec<_> = self.offers.values().filter(|(_, offer)| offer.device != own).cloned().collect();
-        rank(at, &self.needs, &offers)
+        rank(at, &self.needs(), &offers)
+    }
+
+    /// Returns what a mission needs: of the plans that anybody has, the newest.
+    fn needs(&self) -> Needs {
+        let version = |name: &String| name.split('-').next().and_then(|version| version.parse::<u64>().ok());
+        let plans = self.offers.values().flat_map(|(_, offer)| &offer.data);
+        let newest = plans.max_by_key(|name| (version(name), *name)).cloned();
+        Needs { data: newest.unwrap_or_default(), ..self.needs.clone() }
+    }
+
+    /// Returns the newest state that is on the disk of another member of the pair.
+    fn newest_of_peers(&self, at: Instant) -> Option<Position> {
+        let own = self.timeline.device();
+        let is_peer = |(heard, offer): &&(Instant, Offer)| {
+            offer.device != own && at.since(*heard) < SILENT_AFTER && offer.busy.as_deref() == Some(MEMBER)
+        };
+        self.offers.values().filter(is_peer).filter_map(|(_, offer)| offer.state).max()
     }
 }
 

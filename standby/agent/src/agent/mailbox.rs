@@ -3,6 +3,7 @@
 //! - `notify`: the mission says `READY=1` there when it is up, as to systemd (`sd_notify`, `NOTIFY_SOCKET`).
 //! - `state`: the agent writes the last sample of the device that drove, and the mission continues from it
 //!   (`MISSION_STATE`). What is written before the mission runs waits in the pipe.
+//! - `plan.json`: what the mission is to do (`MISSION_PLAN`), where the agent has a plan.
 
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use std::fs::File;
@@ -12,6 +13,8 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::thread;
 use twinhelm_mission::bundle::{RUN, USER};
+
+const PLAN: &str = "plan.json";
 
 pub(super) struct Mailbox {
     folder: PathBuf,
@@ -56,8 +59,19 @@ impl Mailbox {
     }
 
     /// Returns what tells the mission where they are.
-    pub fn environment(&self) -> [String; 2] {
-        [format!("NOTIFY_SOCKET={RUN}/notify"), format!("MISSION_STATE={RUN}/state")]
+    pub fn environment(&self) -> [String; 3] {
+        let at = |variable: &str, name: &str| format!("{variable}={RUN}/{name}");
+        [at("NOTIFY_SOCKET", "notify"), at("MISSION_STATE", "state"), at("MISSION_PLAN", PLAN)]
+    }
+
+    /// Has the plan there for the mission, or none.
+    pub fn put_plan(&self, plan: Option<&[u8]>) -> io::Result<()> {
+        let path = self.folder.join(PLAN);
+        match plan {
+            Some(bytes) => std::fs::write(path, bytes),
+            None if path.exists() => std::fs::remove_file(path),
+            None => Ok(()),
+        }
     }
 
     /// Takes away what no mission has read.

@@ -3,7 +3,7 @@
 use super::plan::Plan;
 use super::snapshot::Snapshot;
 use super::storage::{Storage, StorageError};
-use super::upload::{key_of, newest_manifest, page_key};
+use super::upload::{key_of, newest_manifest, page_key, plan_key};
 use twinhelm_standby::data::{Amount, Kind, Manifest, Piece, Position};
 
 /// What a mission goes on with.
@@ -13,14 +13,16 @@ pub struct Recovered {
     pub plan: Option<Plan>,
     /// The newest snapshot that is whole.
     pub snapshot: Option<Snapshot>,
-    /// What was passed over, and why, in words.
+    /// Which snapshots were passed over, and why, in words.
     pub refused: Vec<String>,
 }
 
-/// Looks for the newest plan, and the newest snapshot that is whole and that `fits`.
+/// Looks for the newest plan, and for the newest snapshot that is whole, that follows that plan, and whose position `fits`.
+///
+/// A damaged snapshot has an older one behind it. A damaged plan has not: an older one would be another drive's.
 ///
 /// # Errors
-/// The storage cannot be reached, or does not let us.
+/// The storage cannot be reached, or does not let us; the newest plan is damaged.
 pub async fn recover(
     storage: &Storage,
     vehicle: &str,
@@ -28,29 +30,20 @@ pub async fn recover(
 ) -> Result<Recovered, StorageError> {
     let mut recovered = Recovered::default();
     let mut snapshots = Vec::new();
-    let mut plans = Vec::new();
+    let mut newest: Option<(u64, String)> = None;
     for (device, manifest) in manifests(storage, vehicle).await? {
-        plans.extend(manifest.plan);
+        newest = newest.max(manifest.plan);
         snapshots.extend(manifest.pieces.into_iter().filter_map(|(spool, piece)| match piece.kind {
             Kind::Snapshot(position) if fits(position) => Some((position, device.clone(), spool, piece)),
             Kind::Snapshot(_) | Kind::Segment => None,
         }));
     }
-    plans.sort();
-    while let Some((version, sha256)) = plans.pop() {
-        let key = format!("{vehicle}/plan/{version}-{}.json", &sha256[..sha256.len().min(12)]);
-        let read = storage.get_whole(&key, &sha256).await;
-        let read = read
-            .map_err(|error| error.to_string())
-            .and_then(|bytes| Plan::parse(bytes).map_err(|error| format!("{}: {key}: {error}", storage.name())));
-        match read {
-            Ok(plan) => {
-                recovered.plan = Some(plan);
-                break;
-            }
-            Err(error) => recovered.refused.push(error),
-        }
+    if let Some((version, sha256)) = newest {
+        let key = plan_key(vehicle, version, &sha256);
+        let bytes = storage.get_whole(&key, &sha256).await?;
+        recovered.plan = Some(Plan::parse(bytes).map_err(|error| storage.damaged(&key, error.to_string()))?);
     }
+    let version = recovered.plan.as_ref().map(Plan::version);
     snapshots.sort_by_key(|(position, ..)| *position);
     while let Some((_, device, spool, piece)) = snapshots.pop() {
         let key = key_of(vehicle, &device, &spool, &piece);
@@ -59,10 +52,12 @@ pub async fn recover(
             Snapshot::decode(&bytes).map_err(|error| format!("{}: {key}: {error}", storage.name()))
         });
         match read {
-            Ok(snapshot) => {
+            Ok(snapshot) if version.is_none() || snapshot.plan == version => {
                 recovered.snapshot = Some(snapshot);
                 break;
             }
+            // Of another drive.
+            Ok(_) => {}
             Err(error) => recovered.refused.push(error),
         }
     }
@@ -78,6 +73,20 @@ async fn manifests(storage: &Storage, vehicle: &str) -> Result<Vec<(String, Mani
         }
     }
     Ok(manifests)
+}
+
+/// Returns the bytes of a piece.
+///
+/// # Errors
+/// The storage's; its bytes are not those that were uploaded.
+pub async fn get(
+    storage: &Storage,
+    vehicle: &str,
+    device: &str,
+    spool: &str,
+    piece: &Piece,
+) -> Result<Vec<u8>, StorageError> {
+    storage.get_whole(&key_of(vehicle, device, spool, piece), &piece.sha256).await
 }
 
 /// What object storage has of one device, and whether it is whole.
@@ -111,7 +120,7 @@ pub async fn check(storage: &Storage, vehicle: &str, reads: bool) -> Result<Vec<
         }
         pieces.extend(manifest.pieces.iter().cloned());
         for (spool, piece) in pieces.iter().filter(|_| reads) {
-            match storage.get_whole(&key_of(vehicle, &device, spool, piece), &piece.sha256).await {
+            match get(storage, vehicle, &device, spool, piece).await {
                 Ok(_) => whole.add(piece),
                 Err(error) => lost.push(error.to_string()),
             }

@@ -153,8 +153,9 @@ impl Storage {
             Address::S3 { bucket, prefix } => {
                 // Already set by whoever was first.
                 let _ = rustls::crypto::ring::default_provider().install_default();
+                let endpoint = access.endpoint.clone().or_else(|| std::env::var("AWS_ENDPOINT_URL").ok());
                 let is_here =
-                    access.endpoint.as_deref().and_then(host_of).is_some_and(crate::image::registry::is_loopback);
+                    endpoint.as_deref().and_then(host_of).is_some_and(crate::image::registry::is_loopback);
                 let client = ClientOptions::new()
                     .with_timeout(ANSWERS_WITHIN)
                     .with_connect_timeout(CONNECTS_WITHIN)
@@ -169,7 +170,7 @@ impl Storage {
                     .with_bucket_name(bucket)
                     .with_client_options(client)
                     .with_retry(retry);
-                if let Some(endpoint) = &access.endpoint {
+                if let Some(endpoint) = &endpoint {
                     builder = builder.with_endpoint(endpoint);
                 }
                 if let Some([id, key]) = &access.keys {

@@ -104,7 +104,9 @@ impl Uploader {
             .clone()
             .filter(|plan| current.plan.as_ref().is_none_or(|(_, sha256)| sha256 != plan.digest().hex()));
         if let Some(plan) = &new_plan {
-            self.storage.put(&plan_key(&self.vehicle, plan), plan.bytes().to_vec()).await?;
+            self.storage
+                .put(&plan_key(&self.vehicle, plan.version(), plan.digest().hex()), plan.bytes().to_vec())
+                .await?;
         }
         if pass.acknowledged.is_empty() && new_plan.is_none() {
             self.manifest = Some(current);
@@ -148,8 +150,8 @@ impl Uploader {
     }
 }
 
-pub(super) fn plan_key(vehicle: &str, plan: &Plan) -> String {
-    format!("{vehicle}/plan/{}.json", plan.name())
+pub(super) fn plan_key(vehicle: &str, version: u64, sha256: &str) -> String {
+    format!("{vehicle}/plan/{version}-{sha256}.json")
 }
 
 pub(super) fn key_of(vehicle: &str, device: &str, spool: &str, piece: &Piece) -> String {

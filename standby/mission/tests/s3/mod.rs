@@ -130,8 +130,8 @@ fn serve(mut client: TcpStream, server: SocketAddr, told: &Mutex<(Trouble, usize
                 Trouble::CutsAnUpload
             }
             Trouble::CutsAnUpload => Trouble::None,
-            Trouble::EverySecond if told.1 % 2 == 0 => Trouble::None,
-            other => other,
+            Trouble::EverySecond if told.1.is_multiple_of(2) => Trouble::None,
+            other @ (Trouble::None | Trouble::Refuses | Trouble::Slow(_) | Trouble::EverySecond) => other,
         }
     };
     if trouble == Trouble::CutsAnUpload {

@@ -98,6 +98,7 @@ impl Ledger {
             | What::Switchover
             | What::Drained
             | What::StaysSpare
+            | What::Fetched { .. }
             | What::LastResort => {}
         }
         true

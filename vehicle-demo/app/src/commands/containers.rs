@@ -49,7 +49,9 @@ pub(crate) fn find(images: Option<&Path>, readiness: Readiness) -> Result<Contai
         image,
         readiness,
         spares: 0,
+        spares_at: None,
         spare_readiness: Readiness::Pulled,
         cloud: false,
+        storage: None,
     })
 }

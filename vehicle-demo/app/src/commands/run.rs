@@ -85,7 +85,8 @@ where
                 Runtime::Container => {
                     let parts = containers::find(args.image.as_deref(), args.readiness)?;
                     let (spares, spare_readiness, cloud) = (args.spares, args.spare_readiness, args.cloud);
-                    Some(Containers { spares, spare_readiness, cloud, ..parts })
+                    let (storage, spares_at) = (args.storage.clone(), args.spares_at);
+                    Some(Containers { spares, spares_at, spare_readiness, cloud, storage, ..parts })
                 }
             };
             let host = HostPlan { open_ended, containers, ..host_plan(plan.clone(), &settings, cabling, boards)? };
@@ -117,6 +118,13 @@ fn refuse_what_has_no_container(args: &RunArgs, standby: Standby) -> Result<(), 
     }
     if args.spares > 0 && args.readiness < Readiness::Shadow {
         return Err(Problem::bad_input("with --spares both devices stand by: leave out --readiness"));
+    }
+    if args.storage.is_some() && !in_containers {
+        let message = "--storage is for the devices' agents, which come with containers: add --runtime container";
+        return Err(Problem::bad_input(message));
+    }
+    if args.spares_at.is_some() && args.spares == 0 {
+        return Err(Problem::bad_input("--spares-at is for spares: add --spares 1 --runtime container"));
     }
     if args.cloud && args.spares == 0 {
         let message = "--cloud is for a fleet: add --spares 1 --runtime container";

@@ -13,6 +13,7 @@ use twinhelm_rigs::host::spec::{Common, DeviceSpec, Fallible, Role, Says, Vehicl
 use twinhelm_standby::Config;
 use twinhelm_vehicle::course::Course;
 use twinhelm_vehicle::law::Tuning;
+use twinhelm_vehicle::plan::Plan as Mission;
 use twinhelm_vehicle::plant::PlantConfig;
 use twinhelm_vehicle::report::log::Log;
 use twinhelm_vehicle::sensors::SensorConfig;
@@ -49,7 +50,6 @@ fn start() -> (Child, ChildStdin, mpsc::Receiver<Says>) {
 fn common(config: Config, bus: &str, records: bool) -> Common {
     Common {
         parameters: *config,
-        course: Course::harbour(),
         bus: bus.to_owned(),
         readings: format!("{bus}-readings"),
         parent: Some(std::process::id()),
@@ -72,6 +72,7 @@ impl Vehicle {
         let can = can.map(str::to_owned);
         let common = common(config, bus, false);
         vehicle.tell(&Role::Vehicle(VehicleSpec {
+            course: Course::harbour(),
             common,
             plant,
             sensors,
@@ -131,7 +132,7 @@ pub fn device(config: Config, bus: &str, slot: Slot, can: Option<&str>) -> Devic
         is_member: false,
         common: common(config, bus, true),
         slot,
-        tuning: Tuning::default(),
+        mission: Some(Mission { version: 1, course: Course::harbour(), tuning: Tuning::default() }),
         listen: vec![endpoint(Addresses::of(std::process::id(), 0).left)],
         connect: Vec::new(),
         link_lease: config.link_lease,

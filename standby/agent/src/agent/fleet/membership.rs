@@ -157,7 +157,7 @@ impl Agent {
 
     /// Returns whether the own device holds the wheel; `None` when it was not heard just now.
     pub(super) fn drives(&self, at: Instant) -> Option<bool> {
-        let header = self.line.headers()[self.config.slot.index()];
+        let header = self.line.ear().headers()[self.config.slot.index()];
         header
             .filter(|(heard, _)| at.since(*heard) < HEARD_WITHIN)
             .map(|(_, header)| header.role == RoleName::Primary)

@@ -1,0 +1,106 @@
+//! Whether the mission data that was acknowledged in a run is there at its end.
+
+use serde::Deserialize;
+use std::path::Path;
+use std::process::Command;
+use twinhelm_hal::term::{SLOTS, Slot};
+use twinhelm_standby::AgentReport;
+use twinhelm_standby::data::{Amount, DataReport, Position};
+use twinhelm_vehicle::report::device_name;
+
+/// What the devices' agents have said that is acknowledged.
+#[derive(Debug, Default)]
+pub(super) struct Acknowledged {
+    devices: [Amount; SLOTS as usize],
+    state: Option<Position>,
+    keeps_any: bool,
+}
+
+/// What `twinhelm data check --json` says of a device.
+#[derive(Deserialize)]
+struct Checked {
+    device: String,
+    newest_state: Option<Position>,
+    acknowledged: Amount,
+    retired: Amount,
+    whole: Amount,
+}
+
+impl Acknowledged {
+    /// Takes in what an agent says of itself.
+    pub fn on_report(&mut self, slot: Slot, report: &AgentReport) {
+        let Some(DataReport { acknowledged, acknowledged_snapshot, .. }) = &report.data else { return };
+        self.keeps_any = true;
+        let most = &mut self.devices[slot.index()];
+        if acknowledged.bytes > most.bytes {
+            *most = *acknowledged;
+        }
+        self.state = self.state.max(*acknowledged_snapshot);
+    }
+
+    /// Reads all that object storage has, and returns how many bytes of what was acknowledged are not there; `None` where none was
+    /// kept, or it cannot be read.
+    ///
+    /// What is on the disks is not asked: the devices that lived to the end have uploaded it.
+    pub fn lost_bytes(&self, twinhelm: &Path, storage: &str) -> Option<u64> {
+        if !self.keeps_any {
+            return None;
+        }
+        let output =
+            Command::new(twinhelm).args(["data", "check", "--json", "--storage", storage]).output().ok()?;
+        let found: Vec<Checked> = serde_json::from_slice(&output.stdout).ok()?;
+        Some(self.missing_in(&found))
+    }
+
+    fn missing_in(&self, found: &[Checked]) -> u64 {
+        let all = (0..SLOTS).filter_map(Slot::new);
+        let missing: u64 = all
+            .map(|slot| {
+                let of = found.iter().find(|checked| checked.device == device_name(slot));
+                let there = of.map_or(0, |checked| checked.whole.bytes + checked.retired.bytes);
+                // What the manifest acknowledges counts, whether or not an agent had the time to say so.
+                let listed = of.map_or(0, |checked| checked.acknowledged.bytes);
+                self.devices[slot.index()].bytes.max(listed).saturating_sub(there)
+            })
+            .sum();
+        let newest = found.iter().filter_map(|checked| checked.newest_state).max();
+        // A state that was acknowledged, and that nothing as new has replaced.
+        missing + if newest < self.state { STATE_BYTES } else { 0 }
+    }
+}
+
+/// A state counts as so many bytes: about what a snapshot of the demo's has.
+const STATE_BYTES: u64 = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use twinhelm_hal::cycle::Cycle;
+    use twinhelm_hal::term::Term;
+
+    fn amount(bytes: u64) -> Amount {
+        Amount { pieces: 1, bytes }
+    }
+
+    fn position(cycle: u64) -> Position {
+        Position { term: Term::new(0), cycle: Cycle::new(cycle) }
+    }
+
+    fn left(acknowledged: u64, whole: u64, retired: u64, state: u64) -> Checked {
+        let (device, newest_state) = ("left".to_owned(), Some(position(state)));
+        let [acknowledged, whole, retired] = [acknowledged, whole, retired].map(amount);
+        Checked { device, newest_state, acknowledged, retired, whole }
+    }
+
+    #[test]
+    fn whatever_was_acknowledged_and_is_not_there_is_counted() {
+        let mut told = Acknowledged { state: Some(position(10)), keeps_any: true, ..Acknowledged::default() };
+        told.devices[0] = amount(100);
+        assert_eq!(told.missing_in(&[left(100, 60, 40, 10)]), 0, "what was replaced is not missed");
+        assert_eq!(told.missing_in(&[left(100, 50, 40, 10)]), 10, "a piece is damaged");
+        assert_eq!(told.missing_in(&[left(80, 60, 20, 10)]), 20, "the manifest has forgotten something");
+        assert_eq!(told.missing_in(&[left(120, 60, 40, 10)]), 20, "it lists what is not there");
+        assert_eq!(told.missing_in(&[left(100, 60, 40, 9)]), STATE_BYTES, "a newer state was acknowledged");
+        assert_eq!(told.missing_in(&[]), 100 + STATE_BYTES);
+    }
+}

@@ -1,0 +1,66 @@
+//! Uploads what is on the disk, again and again, and waits longer while that does not work.
+
+use super::Shared;
+use crate::output::tell;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+use twinhelm_linux::scheduling::lower_to_idle;
+use twinhelm_mission::data::Uploader;
+
+/// A pass that takes longer is given up, and the next one goes on.
+const PASS_WITHIN: Duration = Duration::from_secs(60);
+/// The last one, when the agent ends.
+const LAST_WITHIN: Duration = Duration::from_secs(3);
+/// While it does not work it is tried at least so often.
+const RETRY_WITHIN: Duration = Duration::from_secs(30);
+
+pub(super) fn run(mut uploader: Uploader, shared: &Shared, every: Duration, stop: &Receiver<()>) {
+    // Where the kernel refuses, it is as polite as others.
+    let _ = lower_to_idle();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tell(format_args!("nothing is uploaded: {error}"));
+            shared.state().storage_problem = Some(error.to_string());
+            return;
+        }
+    };
+    let mut wait = every;
+    loop {
+        let ends = stop.recv_timeout(wait) != Err(RecvTimeoutError::Timeout);
+        if let Some(plan) = shared.state().plan.clone() {
+            uploader.set_plan(plan);
+        }
+        let within = if ends { LAST_WITHIN } else { PASS_WITHIN };
+        let passed = runtime.block_on(async { tokio::time::timeout(within, uploader.pass()).await });
+        let problem = match passed {
+            Ok(Ok(pass)) => {
+                wait = if pass.has_more { Duration::ZERO } else { every };
+                for piece in pass.damaged {
+                    tell(format_args!(
+                        "piece {} of the mission data was damaged on the disk: it is left out",
+                        piece.seq
+                    ));
+                    shared.state().dropped.add(&piece);
+                }
+                None
+            }
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some(format!("object storage took longer than {} s", within.as_secs())),
+        };
+        let mut state = shared.state();
+        if problem.is_some() {
+            wait = (2 * wait).clamp(every, RETRY_WITHIN.max(every));
+        } else {
+            state.manifest = uploader.manifest().cloned();
+        }
+        let before = std::mem::replace(&mut state.storage_problem, problem.clone());
+        drop(state);
+        if let Some(problem) = problem.filter(|problem| before.as_ref() != Some(problem)) {
+            tell(format_args!("mission data is not uploaded: {problem}"));
+        }
+        if ends {
+            return;
+        }
+    }
+}
