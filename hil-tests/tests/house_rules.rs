@@ -26,17 +26,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("hil-tests/rigs", &["hal", "hal/linux", "control", "standby", "standby/zenoh", "vehicle-demo", "hil-tests"]),
     (
         "vehicle-demo/app",
-        &[
-            "hal",
-            "hal/linux",
-            "control",
-            "standby",
-            "standby/zenoh",
-            "standby/mission",
-            "vehicle-demo",
-            "hil-tests",
-            "hil-tests/rigs",
-        ],
+        &["hal", "hal/linux", "control", "standby", "standby/zenoh", "vehicle-demo", "hil-tests", "hil-tests/rigs"],
     ),
     ("benches", &["hal", "hal/linux", "control", "standby", "vehicle-demo", "hil-tests"]),
 ];

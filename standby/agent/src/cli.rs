@@ -139,7 +139,7 @@ pub(crate) struct OrderArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum DataWhat {
     /// Lists what there is of each device: plan, state, recording
-    Ls(DataArgs),
+    Ls(LsArgs),
     /// Reads all of it, and says what is missing or damaged; then the exit code is 1
     Check(DataArgs),
     /// Downloads plan, state and recording; each part of that is an MCAP file
@@ -161,6 +161,18 @@ pub(crate) struct DataArgs {
     /// As JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LsArgs {
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// Again and again, so many seconds later; with --json a line each
+    #[arg(long, value_name = "SECONDS")]
+    pub watch: Option<f64>,
+    /// Ends with this process
+    #[arg(long, hide = true, value_name = "PID")]
+    pub parent: Option<u32>,
 }
 
 #[derive(Debug, Args)]

@@ -1,12 +1,14 @@
 //! `data`: what object storage has of a vehicle's missions.
 
-use crate::cli::{DataArgs, DataWhat, GetArgs};
+use crate::cli::{DataArgs, DataWhat, GetArgs, LsArgs, seconds};
 use crate::output::{Problem, bytes, print, print_json, tell};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use std::path::Path;
+use std::time::Duration;
+use twinhelm_linux::process::die_with_parent;
 use twinhelm_mission::data::{
-    Access, Address, Checked, Problem as Sort, Storage, StorageError, check, get, recover,
+    Access, Address, Checked, Plan, Problem as Sort, Storage, StorageError, check, get, recover,
 };
 use twinhelm_standby::data::{Amount, Position};
 
@@ -40,13 +42,30 @@ impl From<StorageError> for Problem {
     }
 }
 
+/// What is shown of all.
+#[derive(Serialize)]
+struct Listing<'a> {
+    storage: &'a str,
+    /// The newest plan, as it was written.
+    plan: Option<serde_json::Value>,
+    devices: Vec<Shown<'a>>,
+    /// Why there is nothing to see.
+    problem: Option<String>,
+}
+
 /// `data`
 pub(crate) fn data(what: &DataWhat) -> Result<(), Problem> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Problem::machine(&error))?;
     runtime.block_on(async {
         match what {
-            DataWhat::Ls(args) => list(args, false).await,
+            DataWhat::Ls(LsArgs { data, watch: Some(every), parent }) => {
+                if let Some(parent) = parent {
+                    die_with_parent(*parent).map_err(|error| Problem::machine(&error))?;
+                }
+                watch(data, seconds(*every)?).await
+            }
+            DataWhat::Ls(LsArgs { data, watch: None, .. }) => list(data, false).await,
             DataWhat::Check(args) => list(args, true).await,
             DataWhat::Get(args) => fetch(args).await,
         }
@@ -54,44 +73,83 @@ pub(crate) fn data(what: &DataWhat) -> Result<(), Problem> {
 }
 
 fn open(args: &DataArgs) -> Result<Storage, Problem> {
+    let access = Access { endpoint: args.endpoint.clone(), keys: None };
+    Storage::open(&args.storage, &access).map_err(Problem::from)
+}
+
+/// Lists again and again. Storage that is away is a line, and no end.
+async fn watch(args: &DataArgs, every: Duration) -> Result<(), Problem> {
+    let storage = open(args)?;
+    loop {
+        match look(&storage, &args.vehicle, false).await {
+            Ok((devices, plan)) => show(args, &devices, plan, None, true)?,
+            Err(error) => show(args, &[], None, Some(error.to_string()), true)?,
+        }
+        tokio::time::sleep(every).await;
+    }
+}
+
+async fn list(args: &DataArgs, reads: bool) -> Result<(), Problem> {
     if let Address::Dir(path) = &args.storage
         && !path.is_dir()
     {
         return Err(Problem::bad_input(format_args!("{}: there is no such directory", args.storage)));
     }
-    let access = Access { endpoint: args.endpoint.clone(), keys: None };
-    Storage::open(&args.storage, &access).map_err(Problem::from)
-}
-
-async fn list(args: &DataArgs, reads: bool) -> Result<(), Problem> {
-    let devices = check(&open(args)?, &args.vehicle, reads).await?;
-    let shown: Vec<_> = devices.iter().map(|device| shown(device, reads)).collect();
-    let lost: usize = shown.iter().map(|device| device.lost.len()).sum();
-    if args.json {
-        print_json(&shown)?;
-    } else {
-        if shown.is_empty() {
-            print(format_args!("{} has nothing of vehicle {:?}", args.storage, args.vehicle));
-        }
-        for Shown { device, plan, newest_state, segments, acknowledged, whole, lost, .. } in &shown {
-            let plan = plan.map_or_else(|| "no plan".to_owned(), |plan| format!("plan {plan}"));
-            let state = newest_state.map_or_else(|| "no state".to_owned(), |state| format!("state of {state}"));
-            print(format_args!(
-                "{device:<12} {plan}, {state}, {} parts of the recording ({}), {} acknowledged in all",
-                segments.pieces,
-                bytes(segments.bytes),
-                bytes(acknowledged.bytes)
-            ));
-            if let Some(whole) = whole {
-                print(format_args!("             {} pieces are whole ({})", whole.pieces, bytes(whole.bytes)));
-            }
-            lost.iter().for_each(|what| print(format_args!("             lost: {what}")));
-        }
+    let (devices, plan) = look(&open(args)?, &args.vehicle, reads).await?;
+    show(args, &devices, plan, None, false)?;
+    match devices.iter().map(|device| device.lost.len()).sum() {
+        0 => Ok(()),
+        lost @ 1.. => Err(Problem::found(format_args!("{lost} pieces are missing or damaged"))),
     }
-    if lost > 0 { Err(Problem::found(format_args!("{lost} pieces are missing or damaged"))) } else { Ok(()) }
 }
 
-fn shown(checked: &Checked, reads: bool) -> Shown<'_> {
+async fn look(storage: &Storage, vehicle: &str, reads: bool) -> Result<(Vec<Checked>, Option<Plan>), StorageError> {
+    let devices = check(storage, vehicle, reads).await?;
+    let recovered = recover(storage, vehicle, |_| false).await?;
+    Ok((devices, recovered.plan))
+}
+
+fn show(
+    args: &DataArgs,
+    devices: &[Checked],
+    plan: Option<Plan>,
+    problem: Option<String>,
+    in_a_line: bool,
+) -> Result<(), Problem> {
+    let storage = args.storage.to_string();
+    let plan = plan.and_then(|plan| serde_json::from_slice(plan.bytes()).ok());
+    let listing = Listing { storage: &storage, plan, devices: devices.iter().map(shown).collect(), problem };
+    if args.json && in_a_line {
+        print(serde_json::to_string(&listing).map_err(|error| Problem::machine(&error))?);
+        return Ok(());
+    }
+    if args.json {
+        return print_json(&listing);
+    }
+    let Listing { devices: shown, problem, .. } = listing;
+    if let Some(problem) = problem {
+        print(problem);
+    } else if shown.is_empty() {
+        print(format_args!("{storage} has nothing of vehicle {:?}", args.vehicle));
+    }
+    for Shown { device, plan, newest_state, segments, acknowledged, whole, lost, .. } in &shown {
+        let plan = plan.map_or_else(|| "no plan".to_owned(), |plan| format!("plan {plan}"));
+        let state = newest_state.map_or_else(|| "no state".to_owned(), |state| format!("state of {state}"));
+        print(format_args!(
+            "{device:<12} {plan}, {state}, {} parts of the recording ({}), {} acknowledged in all",
+            segments.pieces,
+            bytes(segments.bytes),
+            bytes(acknowledged.bytes)
+        ));
+        if let Some(whole) = whole {
+            print(format_args!("             {} pieces are whole ({})", whole.pieces, bytes(whole.bytes)));
+        }
+        lost.iter().for_each(|what| print(format_args!("             lost: {what}")));
+    }
+    Ok(())
+}
+
+fn shown(checked: &Checked) -> Shown<'_> {
     let Checked { device, manifest, pieces, whole, lost } = checked;
     let mut segments = Amount::default();
     pieces.iter().filter(|(_, piece)| piece.is_segment()).for_each(|(_, piece)| segments.add(piece));
@@ -102,7 +160,7 @@ fn shown(checked: &Checked, reads: bool) -> Shown<'_> {
         segments,
         acknowledged: manifest.acknowledged,
         retired: manifest.retired,
-        whole: reads.then_some(*whole),
+        whole: *whole,
         lost,
     }
 }
@@ -136,7 +194,7 @@ async fn fetch(args: &GetArgs) -> Result<(), Problem> {
     bar.finish_and_clear();
     if args.data.json {
         return print_json(&serde_json::json!({
-            "plan": recovered.plan.as_ref().map(twinhelm_mission::data::Plan::version),
+            "plan": recovered.plan.as_ref().map(Plan::version),
             "state": recovered.snapshot.as_ref().map(|snapshot| snapshot.position),
             "segments": count,
         }));

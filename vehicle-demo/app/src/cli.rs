@@ -236,6 +236,10 @@ pub(crate) struct CloudArgs {
     /// Where the page is; port 0 is one that is free
     #[arg(long, default_value = "127.0.0.1:7480", value_name = "ADDRESS")]
     pub(crate) page: std::net::SocketAddr,
+    /// The object storage that agents upload mission data to: dir:/PATH, or s3://BUCKET/PREFIX with keys and AWS_ENDPOINT_URL in
+    /// the environment
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) storage: Option<String>,
     /// Where it keeps its timeline
     #[arg(long, default_value = "twinhelm-cloud", value_name = "DIR")]
     pub(crate) data: PathBuf,

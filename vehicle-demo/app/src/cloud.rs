@@ -4,6 +4,7 @@
 //! on as they do.
 
 mod ledger;
+mod stored;
 
 use crate::commands::{Exit, Problem};
 use crate::output;
@@ -17,6 +18,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
+use stored::Watched;
 use twinhelm_linux::clock::now;
 use twinhelm_linux::journal::Journal;
 use twinhelm_standby::fleet::{Told, Word};
@@ -43,6 +45,7 @@ pub(crate) struct CloudSetup<'a> {
     pub(crate) data: &'a Path,
     pub(crate) course: &'a Course,
     pub(crate) ftti: Duration,
+    pub(crate) storage: Option<&'a str>,
 }
 
 type Shared = Arc<Mutex<Ledger>>;
@@ -72,6 +75,12 @@ pub(crate) fn run<M: Carried>(setup: &CloudSetup<'_>) -> Result<Exit, Problem> {
     // Nobody listens any more when it ends.
     let line = hub.fleet("cloud", move |it| drop(hear.send(it))).map_err(failed)?;
     let observer = hub.observer::<State, M>().map_err(failed)?;
+    let watched = setup.storage.map(|storage| {
+        Watched::start(storage, &setup.settings.vehicle, &ledger)
+            .map_err(|error| Problem::machine(format_args!("starting twinhelm, which looks at storage: {error}")))
+    });
+    // It ends with this.
+    let _watched = watched.transpose()?;
     let at = serve(setup, Arc::clone(&ledger))?;
     output::print(format_args!("the page: http://{at}/"));
     // Whoever started it may want to know; nobody may be there.
@@ -130,10 +139,10 @@ fn serve(setup: &CloudSetup<'_>, ledger: Shared) -> Result<SocketAddr, Problem> 
     let listener = runtime.block_on(tokio::net::TcpListener::bind(setup.page)).map_err(failed)?;
     let at = listener.local_addr().map_err(failed)?;
     let outline: Vec<[f64; 2]> = setup.course.outline().map(|(x_m, y_m)| [x_m, y_m]).collect();
-    let course = Json(serde_json::json!(outline));
+    let drawn = Arc::clone(&ledger);
     let pages = axum::Router::new()
         .route("/", get(|| async { Html(PAGE) }))
-        .route("/api/course", get(move || async move { course.clone() }))
+        .route("/api/course", get(move || async move { Json(locked(&drawn).outline().unwrap_or(outline.clone())) }))
         .route("/api/state", get(move || async move { Json(locked(&ledger).shown(now())) }));
     let serving = move || drop(runtime.block_on(async move { axum::serve(listener, pages).await }));
     std::thread::Builder::new().name("page".to_owned()).spawn(serving).map_err(failed)?;

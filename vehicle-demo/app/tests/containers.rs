@@ -283,6 +283,13 @@ impl Drop for Beside {
 /// Asserts that the page says that the vehicle is protected, and shows where it is and who stands by.
 fn is_shown_in_a_browser(beside: &Beside) {
     let until = Instant::now() + Duration::from_secs(10);
+    while
+        serde_json::from_str::<serde_json::Value>(&tools::get(&beside.page, "/api/state")).expect("JSON")["stored"]
+            ["plan"]
+            .is_null()
+    {
+        assert!(Instant::now() < until, "it reads object storage");
+    }
     while serde_json::from_str::<serde_json::Value>(&tools::get(&beside.page, "/api/state")).expect("JSON")["protected"]
         != true
     {
@@ -301,8 +308,13 @@ fn is_shown_in_a_browser(beside: &Beside) {
         text(&output.expect("a browser: ./dev setup installs it").stdout)
     };
     let shown = browse("--dump-dom");
-    for words in ["Protected: a standby could take the wheel now", "id=\"vehicle\"", "spare-2", "waits in the pool"]
-    {
+    for words in [
+        "Protected: a standby could take the wheel now",
+        "id=\"vehicle\"",
+        "spare-2",
+        "waits in the pool",
+        "parts,",
+    ] {
         assert!(shown.contains(words), "{words}: {shown}");
     }
     browse(&format!("--screenshot={}", picture.display()));

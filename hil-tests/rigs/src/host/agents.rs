@@ -38,7 +38,7 @@ where
         if let (Some(containers), Some(folder)) = (&self.host.containers, &self.folder)
             && containers.cloud
         {
-            let started = start_cloud(&self.host.program, folder.path(), &self.addresses, containers.spares);
+            let started = start_cloud(&self.host.program, folder.path(), &self.addresses, containers);
             self.cloud = Some(started.map_err(|error| machine("starting the cloud application", &error))?);
             self.operator.line(None, &format!("the page: http://{}/", self.addresses.page));
         }

@@ -43,11 +43,16 @@ pub struct Containers {
 
 /// Starts the cloud application of `program`: it connects to all devices and agents, and keeps its timeline in `folder`. It is
 /// killed when it is dropped.
-pub(super) fn start_cloud(program: &Path, folder: &Path, addresses: &Addresses, spares: u8) -> io::Result<Child> {
+pub(super) fn start_cloud(
+    program: &Path,
+    folder: &Path,
+    addresses: &Addresses,
+    containers: &Containers,
+) -> io::Result<Child> {
     let mut command = Command::new(program);
-    command.arg("cloud").arg("--data").arg(folder.join("cloud"));
+    command.arg("cloud").arg("--storage").arg(storage(containers, folder)).arg("--data").arg(folder.join("cloud"));
     command.arg("--page").arg(addresses.page.to_string()).arg("--listen").arg(endpoint(addresses.cloud));
-    for slot in (0..2 + spares).filter_map(Slot::new) {
+    for slot in (0..2 + containers.spares).filter_map(Slot::new) {
         command.arg("--connect").arg(endpoint(addresses.agents[slot.index()]));
         command.arg("--connect").arg(endpoint(addresses.session(slot)));
     }

@@ -16,7 +16,13 @@ pub(super) struct Acknowledged {
     keeps_any: bool,
 }
 
-/// What `twinhelm data check --json` says of a device.
+/// What `twinhelm data check --json` says.
+#[derive(Deserialize)]
+struct Listing {
+    devices: Vec<Checked>,
+}
+
+/// What it says of a device.
 #[derive(Deserialize)]
 struct Checked {
     device: String,
@@ -48,8 +54,8 @@ impl Acknowledged {
         }
         let output =
             Command::new(twinhelm).args(["data", "check", "--json", "--storage", storage]).output().ok()?;
-        let found: Vec<Checked> = serde_json::from_slice(&output.stdout).ok()?;
-        Some(self.missing_in(&found))
+        let found: Listing = serde_json::from_slice(&output.stdout).ok()?;
+        Some(self.missing_in(&found.devices))
     }
 
     fn missing_in(&self, found: &[Checked]) -> u64 {

@@ -98,8 +98,8 @@ pub struct Checked {
     pub manifest: Manifest,
     /// All pieces that are listed, on older pages and on the manifest, with the disk that they came from.
     pub pieces: Vec<(String, Piece)>,
-    /// What of it was read, and has its digest. Without a check by reading: nothing.
-    pub whole: Amount,
+    /// What of it was read, and has its digest; `None` where nothing was to be read.
+    pub whole: Option<Amount>,
     /// What is missing or damaged, in words.
     pub lost: Vec<String>,
 }
@@ -125,6 +125,7 @@ pub async fn check(storage: &Storage, vehicle: &str, reads: bool) -> Result<Vec<
                 Err(error) => lost.push(error.to_string()),
             }
         }
+        let whole = reads.then_some(whole);
         all.push(Checked { device, manifest, pieces, whole, lost });
     }
     Ok(all)

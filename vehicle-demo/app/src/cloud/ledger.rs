@@ -1,5 +1,6 @@
 //! What the cloud application knows, and decides: pure, with the time as an argument.
 
+use super::stored::Found;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use twinhelm_hal::term::Slot;
@@ -67,6 +68,7 @@ pub(super) struct Ledger {
     handovers: Vec<Handover>,
     drove: Option<(Slot, Instant)>,
     track: VecDeque<[f64; 2]>,
+    stored: Option<Found>,
 }
 
 impl Ledger {
@@ -81,7 +83,18 @@ impl Ledger {
             handovers: Vec::new(),
             drove: None,
             track: VecDeque::new(),
+            stored: None,
         }
+    }
+
+    /// Takes in what object storage has.
+    pub(super) fn on_stored(&mut self, found: Found) {
+        self.stored = Some(found);
+    }
+
+    /// Returns the course of the plan that object storage has.
+    pub(super) fn outline(&self) -> Option<Vec<[f64; 2]>> {
+        self.stored.as_ref()?.outline.clone()
     }
 
     /// Takes in an entry of the timeline; returns whether it is new. One that comes from the disk orders nothing.
@@ -245,6 +258,7 @@ impl Ledger {
             "migrations": &self.migrations[last(self.migrations.len())..],
             "timeline": timeline,
             "track": self.track,
+            "stored": self.stored,
         })
     }
 }

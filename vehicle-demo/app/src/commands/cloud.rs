@@ -23,6 +23,7 @@ pub(crate) fn cloud<M: Carried>(args: &CloudArgs) -> Result<Exit, Problem> {
         keep_alive: 4,
     };
     cloud::run::<M>(&CloudSetup {
+        storage: args.storage.as_deref(),
         settings: link,
         page: args.page,
         data: &args.data,
