@@ -85,13 +85,10 @@ where
     L: Controller<State = State, Command = Command> + Clone + Send + 'static,
     F: Fn(&Setup) -> L,
 {
-    let mut spec = spec.clone();
-    let mission = match spec.mission.take() {
-        Some(mission) => mission,
+    let mission = match &spec.mission {
+        Some(mission) => mission.clone(),
         None => handed_plan()?,
     };
-    spec.common.parameters.digest = mission.mixed_into(spec.common.parameters.digest);
-    let spec = &spec;
     let setup = Setup { course: Arc::new(mission.course), tuning: mission.tuning };
     let (law, check) = (factory(&setup), factory(&setup));
     if !spec.fallible.law {
