@@ -5,6 +5,7 @@
 //! keeps them on its disk first, and uploads them in that order. What is in object storage is told by its **manifest**: a piece
 //! that is not listed there is not acknowledged.
 
+use crate::sample::Header;
 use core::fmt;
 use serde::{Deserialize, Serialize};
 use twinhelm_hal::cycle::Cycle;
@@ -28,6 +29,12 @@ pub struct Position {
 }
 
 impl Position {
+    /// Returns how far the device was that published `header`; `None` when it had chosen no term.
+    #[must_use]
+    pub fn of(header: &Header) -> Option<Self> {
+        header.term.map(|term| Self { term, cycle: header.cycle })
+    }
+
     /// Returns whether gates that know the term with these low bits may have acted on this: a snapshot of an earlier drive, which
     /// object storage still has, is none to go on from.
     #[must_use]
@@ -121,10 +128,16 @@ pub struct Chores {
 }
 
 impl Manifest {
+    /// Returns the last piece of the disk `spool` that it acknowledges, and with it all before.
+    #[must_use]
+    pub fn last_of(&self, spool: &str) -> Option<u64> {
+        self.last.filter(|_| self.spool == spool)
+    }
+
     /// Returns whether it acknowledges the piece `seq` of the disk `spool`.
     #[must_use]
     pub fn has(&self, spool: &str, seq: u64) -> bool {
-        self.spool == spool && self.last.is_some_and(|last| seq <= last)
+        self.last_of(spool).is_some_and(|last| seq <= last)
     }
 
     /// Returns the newest state that it acknowledges.

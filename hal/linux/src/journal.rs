@@ -2,6 +2,7 @@
 //!
 //! A line that was cut off in the middle is left out when the journal is opened again, and so is what there is no room for.
 
+use crate::disk::write_whole;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -27,12 +28,7 @@ impl Journal {
         };
         let mut lines: Vec<String> = text.lines().filter(|line| is_whole(line)).map(str::to_owned).collect();
         lines.drain(..lines.len().saturating_sub(max));
-        let mut new = path.as_os_str().to_owned();
-        new.push(".new");
-        let mut file = File::create(&new)?;
-        file.write_all(lines.iter().flat_map(|line| [line, "\n"]).collect::<String>().as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, path)?;
+        write_whole(path, lines.iter().flat_map(|line| [line, "\n"]).collect::<String>().as_bytes())?;
         Ok((Self { file: OpenOptions::new().append(true).open(path)? }, lines))
     }
 

@@ -14,6 +14,7 @@ pub mod can;
 pub mod clock;
 mod core_threads;
 pub mod datagram;
+pub mod disk;
 pub mod journal;
 mod names;
 pub mod network;

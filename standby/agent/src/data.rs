@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 use twinhelm_linux::process::die_with_parent;
 use twinhelm_mission::data::{
-    Access, Address, Checked, Plan, Problem as Sort, Storage, StorageError, check, get, recover,
+    Access, Address, Checked, Plan, Problem as Sort, Storage, StorageError, check, get, newest_plan, recover,
 };
 use twinhelm_standby::data::{Amount, Position};
 
@@ -53,6 +53,9 @@ struct Listing<'a> {
     problem: Option<String>,
 }
 
+/// Storage is looked at no more often.
+const WATCH_EVERY_MIN: Duration = Duration::from_millis(100);
+
 /// `data`
 pub(crate) fn data(what: &DataWhat) -> Result<(), Problem> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -80,12 +83,14 @@ fn open(args: &DataArgs) -> Result<Storage, Problem> {
 /// Lists again and again. Storage that is away is a line, and no end.
 async fn watch(args: &DataArgs, every: Duration) -> Result<(), Problem> {
     let storage = open(args)?;
+    let mut due = tokio::time::interval(every.max(WATCH_EVERY_MIN));
+    due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
+        due.tick().await;
         match look(&storage, &args.vehicle, false).await {
             Ok((devices, plan)) => show(args, &devices, plan, None, true)?,
             Err(error) => show(args, &[], None, Some(error.to_string()), true)?,
         }
-        tokio::time::sleep(every).await;
     }
 }
 
@@ -105,8 +110,8 @@ async fn list(args: &DataArgs, reads: bool) -> Result<(), Problem> {
 
 async fn look(storage: &Storage, vehicle: &str, reads: bool) -> Result<(Vec<Checked>, Option<Plan>), StorageError> {
     let devices = check(storage, vehicle, reads).await?;
-    let recovered = recover(storage, vehicle, |_| false).await?;
-    Ok((devices, recovered.plan))
+    let plan = newest_plan(storage, vehicle, devices.iter().map(|device| &device.manifest)).await?;
+    Ok((devices, plan))
 }
 
 fn show(

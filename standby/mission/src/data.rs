@@ -27,7 +27,7 @@ mod storage;
 mod upload;
 
 pub use plan::{Plan, PlanError};
-pub use recover::{Checked, Recovered, check, get, recover};
+pub use recover::{Checked, Recovered, check, get, newest_plan, recover};
 pub use segment::Segment;
 pub use snapshot::{Snapshot, SnapshotError};
 pub use spool::Spool;

@@ -34,6 +34,8 @@ struct State {
     plan: Option<Plan>,
     /// What object storage has, as far as is known.
     manifest: Option<Manifest>,
+    /// What is on the disk alone.
+    waiting: Amount,
     /// What left the disk, or never came there, before anybody else had it.
     dropped: Amount,
     disk_problem: Option<String>,
@@ -50,6 +52,18 @@ impl Shared {
 
     fn spool(&self) -> MutexGuard<'_, Spool> {
         self.spool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts what waits to be uploaded, when that has changed.
+    fn count_waiting(&self) {
+        let spool = self.spool();
+        let mut state = self.state();
+        let last = state.manifest.as_ref().and_then(|manifest| manifest.last_of(spool.id()));
+        let mut waiting = Amount::default();
+        to_upload(spool.pieces(), |seq| last.is_some_and(|last| seq <= last))
+            .iter()
+            .for_each(|piece| waiting.add(piece));
+        state.waiting = waiting;
     }
 
     fn set_plan(&self, stock: &Stock, plan: Plan) {
@@ -119,14 +133,8 @@ impl Data {
 
     /// Returns how it stands.
     pub fn report(&self) -> DataReport {
-        let (id, pieces) = {
-            let spool = self.shared.spool();
-            (spool.id().to_owned(), spool.pieces().to_vec())
-        };
+        // Not the spool: whoever has it may be waiting for the disk.
         let state = self.shared.state();
-        let has = |seq| state.manifest.as_ref().is_some_and(|manifest| manifest.has(&id, seq));
-        let mut waiting = Amount::default();
-        to_upload(&pieces, has).iter().for_each(|piece| waiting.add(piece));
         let stored = state.manifest.as_ref().and_then(Manifest::newest_state);
         let problems = [&state.disk_problem, &state.storage_problem];
         let problems: Vec<_> = problems.into_iter().flatten().cloned().collect();
@@ -136,7 +144,7 @@ impl Data {
             snapshot: state.newest,
             acknowledged_snapshot: acknowledged(stored, state.newest, state.peer),
             acknowledged: state.manifest.as_ref().map_or_else(Amount::default, |manifest| manifest.acknowledged),
-            waiting,
+            waiting: state.waiting,
             dropped: state.dropped,
             problem: (!problems.is_empty()).then(|| problems.join("; ")),
         }
@@ -162,11 +170,6 @@ impl Data {
         self.shared.state().peer = newest;
     }
 
-    /// Takes over a plan that was fetched.
-    pub fn take_over(&self, plan: Plan) {
-        self.shared.set_plan(&self.stock, plan);
-    }
-
     /// Looks for what a mission goes on with: at the neighbours, and where they have it not, in object storage. What is found is
     /// told. `gate_term`: the low bits of the term that the gates know.
     pub fn fetch(&self, purpose: Purpose, gate_term: Option<u8>, happen: Sender<Happened>) {
@@ -177,6 +180,9 @@ impl Data {
             let own = shared.spool().snapshot();
             let plan = shared.state().plan.clone();
             let found = fetch::find(&stock, &storage, &vehicle, plan, own, gate_term);
+            if let Ok(Found { plan: Some(plan), .. }) = &found {
+                shared.set_plan(&stock, plan.clone());
+            }
             drop(to.send(Happened::Fetched(purpose, found.map(Box::new))));
         };
         if let Err(error) = thread::Builder::new().name("fetch".to_owned()).spawn(work) {

@@ -30,18 +30,13 @@ pub async fn recover(
 ) -> Result<Recovered, StorageError> {
     let mut recovered = Recovered::default();
     let mut snapshots = Vec::new();
-    let mut newest: Option<(u64, String)> = None;
-    for (device, manifest) in manifests(storage, vehicle).await? {
-        newest = newest.max(manifest.plan);
+    let manifests = manifests(storage, vehicle).await?;
+    recovered.plan = newest_plan(storage, vehicle, manifests.iter().map(|(_, manifest)| manifest)).await?;
+    for (device, manifest) in manifests {
         snapshots.extend(manifest.pieces.into_iter().filter_map(|(spool, piece)| match piece.kind {
             Kind::Snapshot(position) if fits(position) => Some((position, device.clone(), spool, piece)),
             Kind::Snapshot(_) | Kind::Segment => None,
         }));
-    }
-    if let Some((version, sha256)) = newest {
-        let key = plan_key(vehicle, version, &sha256);
-        let bytes = storage.get_whole(&key, &sha256).await?;
-        recovered.plan = Some(Plan::parse(bytes).map_err(|error| storage.damaged(&key, error.to_string()))?);
     }
     let version = recovered.plan.as_ref().map(Plan::version);
     snapshots.sort_by_key(|(position, ..)| *position);
@@ -62,6 +57,23 @@ pub async fn recover(
         }
     }
     Ok(recovered)
+}
+
+/// Returns the newest plan that `manifests` of `vehicle` name.
+///
+/// # Errors
+/// The storage cannot be reached, or does not let us; the plan is damaged.
+pub async fn newest_plan(
+    storage: &Storage,
+    vehicle: &str,
+    manifests: impl Iterator<Item = &Manifest>,
+) -> Result<Option<Plan>, StorageError> {
+    let Some((version, sha256)) = manifests.filter_map(|manifest| manifest.plan.as_ref()).max() else {
+        return Ok(None);
+    };
+    let key = plan_key(vehicle, *version, sha256);
+    let bytes = storage.get_whole(&key, sha256).await?;
+    Plan::parse(bytes).map(Some).map_err(|error| storage.damaged(&key, error.to_string()))
 }
 
 async fn manifests(storage: &Storage, vehicle: &str) -> Result<Vec<(String, Manifest)>, StorageError> {

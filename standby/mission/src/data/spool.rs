@@ -6,10 +6,11 @@
 use super::plan::Plan;
 use super::snapshot::Snapshot;
 use crate::image::Digest;
-use std::fs::{self, File};
+use std::fs;
 use std::hash::{BuildHasher as _, RandomState};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
+use twinhelm_linux::disk::write_whole;
 use twinhelm_standby::data::{Kind, Piece};
 
 /// A spool that is open. One process has it.
@@ -160,21 +161,4 @@ fn fresh_id(folder: &Path) -> io::Result<String> {
     let id = format!("{:016x}", RandomState::new().hash_one(std::process::id()));
     write_whole(&folder.join("id"), id.as_bytes())?;
     Ok(id)
-}
-
-/// Writes a file that is there as a whole or not at all, also when the power goes.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut new = path.as_os_str().to_owned();
-    new.push(NEW);
-    let written = File::create(&new).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&new, path)?;
-        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-    });
-    if written.is_err() {
-        // A full disk needs the room.
-        let _ = fs::remove_file(&new);
-    }
-    written
 }

@@ -2,7 +2,6 @@
 
 use crate::image::Digest;
 use crate::image::error::chain;
-use futures_util::TryStreamExt as _;
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
@@ -262,13 +261,6 @@ impl Storage {
         let folders = found.common_prefixes.iter().filter_map(name).collect();
         let objects = found.objects.iter().filter_map(|object| name(&object.location)).collect();
         Ok((folders, objects))
-    }
-
-    /// Returns the names of all objects below `folder`, with their folders.
-    pub(super) async fn list_all(&self, folder: &str) -> Result<Vec<String>, StorageError> {
-        let found = self.store.list(Some(&self.path(folder)));
-        let names = found.map_ok(|object| object.location.filename().unwrap_or_default().to_owned());
-        names.try_collect().await.map_err(|error| self.error(folder, &error))
     }
 }
 

@@ -171,7 +171,7 @@ fn manifest_key(vehicle: &str, device: &str, generation: u64) -> String {
 }
 
 async fn generations(storage: &Storage, vehicle: &str, device: &str) -> Result<Vec<u64>, StorageError> {
-    let names = storage.list_all(&format!("{vehicle}/{device}/manifest")).await?;
+    let (_, names) = storage.list(&format!("{vehicle}/{device}/manifest")).await?;
     let number = |name: &String| name.strip_suffix(".json")?.parse().ok();
     let mut generations: Vec<u64> = names.iter().filter_map(number).collect();
     generations.sort_unstable();

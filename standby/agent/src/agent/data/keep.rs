@@ -84,8 +84,7 @@ impl Keeper {
     /// Keeps the state of whoever holds the wheel. A cover's is one cycle's, and of a term that nobody may ever adopt.
     fn keep_state(&mut self, at: Instant, ends: bool) -> io::Result<()> {
         let Some(DeviceSample { header, bytes, .. }) = self.ear.last_state() else { return Ok(()) };
-        let (RoleName::Primary, Some(term)) = (header.role, header.term) else { return Ok(()) };
-        let position = Position { term, cycle: header.cycle };
+        let (RoleName::Primary, Some(position)) = (header.role, Position::of(&header)) else { return Ok(()) };
         let is_due = self.kept.is_none_or(|(kept, _)| ends || at.since(kept) >= self.settings.snapshot_every);
         if !is_due || self.kept.is_some_and(|(_, kept)| kept == position) {
             return Ok(());
@@ -118,6 +117,8 @@ impl Keeper {
                 added => break added.map(drop),
             }
         };
+        drop(spool);
+        self.shared.count_waiting();
         if added.is_err() && kind == Kind::Segment {
             let mut state = self.shared.state();
             state.dropped.pieces += 1;
@@ -127,10 +128,9 @@ impl Keeper {
     }
 
     fn make_room(&self, spool: &mut twinhelm_mission::data::Spool, most: u64) {
-        let id = spool.id().to_owned();
         let mut state = self.shared.state();
-        let manifest = state.manifest.clone();
-        let has = |seq| manifest.as_ref().is_some_and(|manifest| manifest.has(&id, seq));
+        let last = state.manifest.as_ref().and_then(|manifest| manifest.last_of(spool.id()));
+        let has = |seq| last.is_some_and(|last| seq <= last);
         for piece in to_remove(spool.pieces(), has, most) {
             spool.remove(piece.seq);
             if piece.is_segment() && !has(piece.seq) {

@@ -56,6 +56,7 @@ pub(super) fn run(mut uploader: Uploader, shared: &Shared, every: Duration, stop
         }
         let before = std::mem::replace(&mut state.storage_problem, problem.clone());
         drop(state);
+        shared.count_waiting();
         if let Some(problem) = problem.filter(|problem| before.as_ref() != Some(problem)) {
             tell(format_args!("mission data is not uploaded: {problem}"));
         }

@@ -3,11 +3,9 @@
 use super::{CROWDED_FOR, DRAINS_WITHIN, HEARD_WITHIN, LISTENS_FOR, Part, fence_file};
 use crate::agent::Agent;
 use crate::output::tell;
-use std::fs::File;
-use std::io::{self, Write as _};
-use std::path::Path;
 use twinhelm_hal::time::Instant;
 use twinhelm_linux::clock::now;
+use twinhelm_linux::disk::write_whole;
 use twinhelm_standby::fleet::{What, Word};
 use twinhelm_standby::ladder::Task;
 use twinhelm_standby::migration::{Fencing, Recruit};
@@ -75,7 +73,7 @@ impl Agent {
             return;
         }
         // First the disk: whatever happens next, the order stands.
-        if let Err(error) = write_through(&fence_file(&self.config), &format!("{from}: {why}\n")) {
+        if let Err(error) = write_whole(&fence_file(&self.config), format!("{from}: {why}\n").as_bytes()) {
             tell(format_args!("keeping the order to stay off the bus: {error}; it holds until this agent ends"));
         }
         fleet.part = Part::Fenced;
@@ -177,12 +175,4 @@ impl Agent {
             fleet.part = Part::Member;
         }
     }
-}
-
-/// Writes a file, and returns when it is on the disk: its power may go next.
-fn write_through(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }

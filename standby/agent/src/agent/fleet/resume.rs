@@ -10,7 +10,6 @@ use twinhelm_standby::fleet::What;
 use twinhelm_standby::migration::{RecruitNews, Step};
 use twinhelm_standby::orchestrator::is_last_resort;
 use twinhelm_standby::pool::rank;
-use twinhelm_zenoh::agents::DeviceSample;
 
 /// What was not found is looked for again so much later.
 const AGAIN_AFTER: Duration = Duration::from_secs(2);
@@ -85,9 +84,6 @@ impl Agent {
         let done = match found {
             Ok(found) => {
                 fleet.note(What::Fetched { what: found.words() });
-                if let (Some(data), Some(plan)) = (&self.data, found.plan) {
-                    data.take_over(plan);
-                }
                 self.fetched = found.snapshot;
                 Ok(())
             }
@@ -120,10 +116,8 @@ impl Agent {
     /// Returns the newest state that the mission can go on with: what was overheard, or what was fetched.
     pub(in crate::agent) fn state_to_go_on_with(&self) -> Option<Vec<u8>> {
         let overheard = self.line.ear().last_state();
-        let position =
-            |sample: &DeviceSample| sample.header.term.map(|term| Position { term, cycle: sample.header.cycle });
         match (overheard, &self.fetched) {
-            (Some(overheard), Some(fetched)) if position(&overheard) < Some(fetched.position) => {
+            (Some(overheard), Some(fetched)) if Position::of(&overheard.header) < Some(fetched.position) => {
                 Some(fetched.sample.clone())
             }
             (Some(overheard), _) => Some(overheard.bytes),
