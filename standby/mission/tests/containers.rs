@@ -54,6 +54,27 @@ fn a_container_goes_from_state_to_state_and_leaves_nothing() {
 }
 
 #[test]
+fn a_pause_is_done_when_every_process_is_frozen() {
+    if !may_make_containers() {
+        return;
+    }
+    let ground = Ground::new();
+    let id = ground.id("busy");
+    // So busy that some of them are in the middle of something when they are to freeze.
+    let busy = "sh -c 'while true; do /bin/true; done' & ".repeat(4);
+    let (created, mut output) =
+        ground.create(&id, &format!("{busy} echo begun; while true; do wait; sleep 1; done"));
+    let mut running = created.expect("it is made").start().expect("it starts");
+    assert_eq!(output.line(), "begun");
+    for round in 0..100 {
+        let paused = running.pause().expect("it freezes");
+        assert_eq!(paused.status().expect("a state"), Status::Paused, "round {round}");
+        running = paused.resume().expect("it goes on");
+    }
+    running.delete().expect("it goes");
+}
+
+#[test]
 fn a_budget_of_real_time_is_free_again_at_once() {
     if !may_make_containers() {
         return;

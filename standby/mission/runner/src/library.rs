@@ -15,6 +15,11 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
 use std::ptr;
+use std::time::{Duration, Instant};
+
+/// What does not freeze by then is told.
+const FROZEN_WITHIN: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// Makes a container that waits to be started, and returns its first process.
 pub fn create(state: &Path, id: &ContainerId, bundle: &Path, config: &str) -> Result<u32, String> {
@@ -51,11 +56,20 @@ pub fn start(state: &Path, id: &ContainerId) -> Result<(), String> {
     call.done(|context, id, error| unsafe { libcrun_container_start(context, id, error) })
 }
 
-/// Freezes a container.
+/// Freezes a container, and returns when all of it is frozen: the library asks for it, and a process that is in the middle of
+/// something (executing another program, waiting for the disk) runs on for a moment.
 pub fn pause(state: &Path, id: &ContainerId) -> Result<(), String> {
     let call = Call::new(state, id)?;
     // SAFETY: as every call through `Call::done`.
-    call.done(|context, id, error| unsafe { libcrun_container_pause(context, id, error) })
+    call.done(|context, id, error| unsafe { libcrun_container_pause(context, id, error) })?;
+    let until = Instant::now() + FROZEN_WITHIN;
+    while status(state, id)? == Status::Running {
+        if Instant::now() >= until {
+            return Err(format!("its processes do not freeze within {} s", FROZEN_WITHIN.as_secs()));
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    Ok(())
 }
 
 /// Lets a frozen container go on.
