@@ -98,6 +98,13 @@ pub enum What {
     Drained,
     /// Two others are on the bus: it stays a spare.
     StaysSpare,
+    /// Somebody said or ordered what it may not, or has no key of the fleet.
+    Refused {
+        /// What was refused, and why.
+        why: String,
+        /// How often, since that was told last.
+        times: u32,
+    },
     /// It has what the mission goes on with.
     Fetched {
         /// From where, and what, in words.
@@ -118,6 +125,8 @@ impl fmt::Display for What {
             Self::Drained => f.write_str("was asked to leave the pair"),
             Self::Fetched { what } => write!(f, "fetched {what}"),
             Self::LastResort => f.write_str("no controller is left: it resumes the mission"),
+            Self::Refused { why, times: 1 } => f.write_str(why),
+            Self::Refused { why, times } => write!(f, "{why}, the last of {times}"),
             Self::StaysSpare => f.write_str("stays a spare: two others are on the bus"),
         }
     }

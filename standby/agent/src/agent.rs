@@ -9,6 +9,7 @@ mod ear;
 mod fleet;
 mod mailbox;
 mod store;
+mod strangers;
 mod timeline;
 mod watching;
 
@@ -43,6 +44,7 @@ use twinhelm_mission::runner::{Runner, RunnerError, RunnerEvent, beside_this_pro
 use twinhelm_standby::ladder::{Keeper, News, Step, Task};
 use twinhelm_standby::{AgentReport, Readiness};
 use twinhelm_zenoh::agents::AgentLine;
+use twinhelm_zenoh::watch_strangers;
 
 /// How often the report is renewed when nothing happens.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
@@ -70,6 +72,8 @@ enum Happened {
     PowerIsOff(String, Result<(), String>),
     /// What the mission goes on with was found, or not.
     Fetched(Purpose, Result<Box<Found>, String>),
+    /// Somebody was not let in.
+    Stranger(String),
     /// Somebody wants the agent to end.
     Stop,
 }
@@ -216,6 +220,10 @@ impl Agent {
         // Now, so that a machine that cannot have containers is told of it, and not when nobody drives.
         agent.runner().map_err(|error| Problem::machine(&error))?;
         stop_on_signals(happen.clone())?;
+        if agent.config.link.keys.is_some() {
+            let strangers = happen.clone();
+            watch_strangers(move |why| drop(strangers.send(Happened::Stranger(why))));
+        }
         // A spare begins nothing of itself.
         let is_spare = agent.config.pool.as_ref().is_some_and(|pool| pool.spare);
         if agent.config.readiness < Readiness::Shadow && !is_spare {
@@ -322,6 +330,10 @@ impl Agent {
             }
             Happened::Fetched(purpose, found) => {
                 self.on_fetched(now(), purpose, found);
+                News::Look
+            }
+            Happened::Stranger(why) => {
+                self.on_stranger(why);
                 News::Look
             }
             // `serve` has looked for it.

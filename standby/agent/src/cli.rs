@@ -2,11 +2,12 @@
 
 use crate::config::{Config, EXAMPLE};
 use crate::output::{Problem, print, tell};
-use crate::{agent, data, doctor, image, jitter, orders, status};
+use crate::{agent, data, doctor, image, jitter, keys, orders, status};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+use twinhelm_hal::term::Slot;
 use twinhelm_linux::process::die_with_parent;
 use twinhelm_mission::data::Address;
 use twinhelm_mission::image::{Platform, Reference};
@@ -27,6 +28,7 @@ const AFTER: &str = "Try:
   twinhelm agent --example > agent.toml && twinhelm agent --config agent.toml
   twinhelm status --connect tcp/127.0.0.1:7449 --watch
   twinhelm pool; twinhelm events --follow; twinhelm switchover left; twinhelm readmit left
+  twinhelm keys init --to keys left=0 right=1 depot=2 --person anna --router cloud
   twinhelm data check --storage s3://missions/fleet
   twinhelm doctor; twinhelm jitter --seconds 60
 
@@ -56,6 +58,9 @@ enum What {
     Doctor(DoctorArgs),
     /// Measures how late this machine wakes its most urgent thread, and the shortest period that it can hold
     Jitter(JitterArgs),
+    /// Makes the keys with which the members of a fleet know each other
+    #[command(subcommand)]
+    Keys(KeysWhat),
     /// Looks at the mission data that object storage has
     #[command(subcommand)]
     Data(DataWhat),
@@ -88,6 +93,9 @@ pub(crate) struct StatusArgs {
     /// Where agents listen; may be repeated
     #[arg(long, default_value = "tcp/127.0.0.1:7449", value_name = "ENDPOINT")]
     pub connect: Vec<String>,
+    /// The folder with your keys, as `twinhelm keys init` made it: needed where agents listen at tls/
+    #[arg(long, value_name = "DIR", env = "TWINHELM_KEYS")]
+    pub keys: Option<PathBuf>,
     /// The vehicle
     #[arg(long, default_value = "demo")]
     pub vehicle: String,
@@ -108,6 +116,9 @@ pub(crate) struct AskArgs {
     /// Where agents listen; may be repeated
     #[arg(long, default_value = "tcp/127.0.0.1:7449", value_name = "ENDPOINT")]
     pub connect: Vec<String>,
+    /// The folder with your keys, as `twinhelm keys init` made it: needed where agents listen at tls/
+    #[arg(long, value_name = "DIR", env = "TWINHELM_KEYS")]
+    pub keys: Option<PathBuf>,
     /// The vehicle
     #[arg(long, default_value = "demo")]
     pub vehicle: String,
@@ -182,6 +193,48 @@ pub(crate) struct GetArgs {
     /// The folder to write it to
     #[arg(long, value_name = "DIR")]
     pub to: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeysWhat {
+    /// Writes an authority, and for each member a folder with certificate, key, and who is who
+    ///
+    /// Again, with more members: those that are there keep their keys, and all get the new list. Whoever is not on the list any more
+    /// is refused by each member that has it.
+    #[command(after_help = KEYS_AFTER)]
+    Init(KeysArgs),
+}
+
+const KEYS_AFTER: &str = "Try:
+  twinhelm keys init --to keys left=0 right=1 depot=2 --person anna --router cloud --watcher page
+  twinhelm fence left --connect tls/10.0.0.2:7449 --keys keys/anna
+
+Devices recruit, and fence what they replaced; people order; watchers look; routers pass on what the others say.";
+
+/// Who belongs to a fleet.
+#[derive(Debug, Args)]
+pub(crate) struct KeysArgs {
+    /// The devices, each as NAME=SLOT, or NAME for a spare without a place on the bus
+    #[arg(required = true, value_name = "NAME=SLOT", value_parser = keys::parse_device)]
+    pub device: Vec<(String, Option<Slot>)>,
+    /// Somebody who may order; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub person: Vec<String>,
+    /// Somebody who may look; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub watcher: Vec<String>,
+    /// Whom devices meet at, as the cloud application; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub router: Vec<String>,
+    /// The vehicle
+    #[arg(long, default_value = "demo")]
+    pub vehicle: String,
+    /// The folder to write to
+    #[arg(long, default_value = "keys", value_name = "DIR")]
+    pub to: PathBuf,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -332,6 +385,7 @@ pub(crate) fn main() -> ExitCode {
         }
         What::Doctor(args) => doctor::doctor(&args).map(|()| ExitCode::SUCCESS),
         What::Jitter(args) => jitter::jitter(&args).map(|()| ExitCode::SUCCESS),
+        What::Keys(KeysWhat::Init(args)) => keys::init(&args).map(|()| ExitCode::SUCCESS),
         What::Data(what) => data::data(&what).map(|()| ExitCode::SUCCESS),
         What::Image(what) => on_images(what).map(|()| ExitCode::SUCCESS),
     };

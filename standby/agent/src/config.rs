@@ -11,9 +11,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use twinhelm_hal::term::Slot;
 use twinhelm_mission::bundle::Allowance;
+use twinhelm_mission::image::error::chain;
 use twinhelm_mission::image::verify::Limits;
 use twinhelm_mission::image::{Digest, Place, Reference};
 use twinhelm_standby::Readiness;
+use twinhelm_standby::access::Role;
 use twinhelm_zenoh::Settings;
 
 /// What an agent is told.
@@ -89,8 +91,9 @@ name = "demo"                       # the vehicle's bus
 gate_lease_ms = 30                  # as in the vehicle's configuration
 
 [link]
-listen = ["tcp/0.0.0.0:7449"]
-connect = ["tcp/10.0.0.1:7447", "tcp/127.0.0.1:7447"]   # both devices: the state of whoever drove is handed on
+listen = ["tls/0.0.0.0:7449"]      # tcp/ on loopback alone, where a fleet's orders are taken
+connect = ["tls/10.0.0.1:7447", "tcp/127.0.0.1:7447"]   # both devices: the state of whoever drove is handed on
+keys = "/etc/twinhelm/keys"         # this device's, as `twinhelm keys init` made them: what tls/ needs
 link_lease_ms = 500
 keep_alive = 4
 
@@ -189,6 +192,7 @@ struct Link {
     link_lease_ms: u64,
     #[serde(default = "four")]
     keep_alive: u32,
+    keys: Option<PathBuf>,
 }
 
 const fn half_a_second() -> u64 {
@@ -204,7 +208,30 @@ impl Config {
     pub fn read(path: &Path) -> Result<Self, Problem> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| Problem::bad_input(format_args!("{}: {error}", path.display())))?;
-        Self::parse(&path.display().to_string(), &text)
+        let config = Self::parse(&path.display().to_string(), &text)?;
+        config.check_keys().map_err(|what| Problem::bad_input(format_args!("{}: {what}", path.display())))?;
+        Ok(config)
+    }
+
+    /// Checks that the keys are this device's.
+    fn check_keys(&self) -> Result<(), String> {
+        let Some(credentials) = self.link.credentials().map_err(|error| format!("link.keys: {}", chain(&error)))?
+        else {
+            return Ok(());
+        };
+        let (own, role) = (credentials.own(), credentials.role());
+        if own != self.device {
+            return Err(format!("link.keys are those of {own:?}, and device = {:?}", self.device));
+        }
+        match role {
+            Role::Device(slot) if slot.is_none_or(|slot| slot == self.slot) => Ok(()),
+            Role::Device(slot) => {
+                Err(format!("slot = {}, and link.keys say {}", self.slot, slot.unwrap_or(self.slot)))
+            }
+            Role::Person | Role::Router | Role::Watcher => {
+                Err(format!("link.keys are those of {role}, not of a device"))
+            }
+        }
     }
 
     /// Reads `text`, which is called `name` in errors.
@@ -215,7 +242,8 @@ impl Config {
         let File { device, vehicle, slot, store, run, mission, limits, bus, link, pool, data } = file;
         mission_wire::ContainerId::new(&device).map_err(|error| bad(format!("device: {error}")))?;
         let slot = Slot::new(slot).ok_or_else(|| bad(format!("slot = {slot} cannot be: write 0 to 3")))?;
-        for (key, path) in [("store", &store), ("run", &run)] {
+        let keys = link.keys.clone().unwrap_or_else(|| PathBuf::from("/"));
+        for (key, path) in [("store", &store), ("run", &run), ("link.keys", &keys)] {
             if path.is_relative() {
                 return Err(bad(format!("{key} = {:?} is relative: write a path from / on", path.display())));
             }
@@ -267,8 +295,15 @@ impl Config {
             connect: link.connect,
             link_lease: Duration::from_millis(link.link_lease_ms),
             keep_alive: link.keep_alive,
+            keys: link.keys,
         };
         link.check().map_err(|error| bad(format!("link: {error}")))?;
+        if let Some(endpoint) = link.unguarded().filter(|_| pool.is_some()) {
+            return Err(bad(format!(
+                "link: {endpoint} asks nobody for a key, and an agent with [pool] takes orders: write tls/ and \
+                 link.keys, which `twinhelm keys init` makes, or an address of loopback"
+            )));
+        }
         if readiness < Readiness::Shadow && pool.as_ref().is_some_and(|pool| !pool.spare) {
             let message =
                 "a member of a fleet stands by: write mission.readiness = \"shadow\", or pool.spare = true";
@@ -344,6 +379,17 @@ mod tests {
             ("\"right\" ", "\"../right\" ", "device: \"../right\" cannot name a container"),
             ("pids = 128", "pidz = 128", "unknown field `pidz`"),
             ("keep_alive = 4", "keep_alive = 1", "link: keep_alive is 1"),
+            (
+                "keys = \"/etc",
+                "#keys = \"/etc",
+                "link: listen endpoint \"tls/0.0.0.0:7449\" needs keys, which `twinhelm keys init` writes",
+            ),
+            ("\"/etc/twinhelm/keys\"", "\"keys\"", "link.keys = \"keys\" is relative"),
+            (
+                "tls/0.0.0.0:7449",
+                "tcp/0.0.0.0:7449",
+                "link: listen endpoint \"tcp/0.0.0.0:7449\" asks nobody for a key beyond this machine (tls/ does)",
+            ),
             (
                 "\"s3://missions/fleet\"",
                 "\"missions\"",

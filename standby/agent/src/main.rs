@@ -9,6 +9,7 @@ mod data;
 mod doctor;
 mod image;
 mod jitter;
+mod keys;
 mod orders;
 mod output;
 mod status;

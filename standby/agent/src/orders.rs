@@ -3,21 +3,30 @@
 use crate::agent::MEMBER;
 use crate::cli::{AskArgs, EventsArgs, OrderArgs, seconds};
 use crate::output::{Problem, print, print_json};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
+use twinhelm_mission::image::error::chain;
+use twinhelm_standby::access::SESSION_MARK;
 use twinhelm_standby::fleet::{Ranked, Told, Word};
 use twinhelm_standby::pool::Offer;
-use twinhelm_zenoh::Settings;
 use twinhelm_zenoh::fleet::{FleetLine, Heard};
+use twinhelm_zenoh::{Credentials, Settings};
 
 const LINK_LEASE: Duration = Duration::from_secs(1);
 /// What is not answered is said again so often: a session that connects needs a moment.
 const SAY_EVERY: Duration = Duration::from_millis(300);
 
 /// Returns the settings of somebody who asks agents that listen at `connect`.
-pub(crate) fn settings_of(vehicle: &str, connect: &[String]) -> Settings {
-    let vehicle = vehicle.to_owned();
-    Settings { vehicle, listen: Vec::new(), connect: connect.to_vec(), link_lease: LINK_LEASE, keep_alive: 4 }
+pub(crate) fn settings_of(vehicle: &str, connect: &[String], keys: Option<&Path>) -> Settings {
+    Settings {
+        vehicle: vehicle.to_owned(),
+        listen: Vec::new(),
+        connect: connect.to_vec(),
+        link_lease: LINK_LEASE,
+        keep_alive: 4,
+        keys: keys.map(Path::to_owned),
+    }
 }
 
 /// A line to the fleet, and what is heard by it.
@@ -26,17 +35,27 @@ struct Desk {
     heard: Receiver<Heard>,
     until: Instant,
     connect: String,
+    asks_with_keys: bool,
 }
 
 impl Desk {
     fn open(args: &AskArgs) -> Result<Self, Problem> {
-        let settings = settings_of(&args.vehicle, &args.connect);
+        let settings = settings_of(&args.vehicle, &args.connect, args.keys.as_deref());
+        let credentials = settings.credentials().map_err(|error| Problem::bad_input(chain(&error)))?;
+        let name = credentials.as_ref().map_or("desk", Credentials::own);
         let (hear, heard) = channel();
         // Nobody listens any more when the command has ended.
-        let line =
-            FleetLine::open(&format!("desk-{}", std::process::id()), &settings, move |it| drop(hear.send(it)));
+        let line = FleetLine::open(&format!("{name}{SESSION_MARK}{}", std::process::id()), &settings, move |it| {
+            drop(hear.send(it));
+        });
         let line = line.map_err(|error| Problem::machine(&error))?;
-        Ok(Self { line, heard, until: Instant::now() + seconds(args.wait)?, connect: args.connect.join(", ") })
+        Ok(Self {
+            line,
+            heard,
+            until: Instant::now() + seconds(args.wait)?,
+            connect: args.connect.join(", "),
+            asks_with_keys: args.keys.is_some(),
+        })
     }
 
     fn say(&self, to: &str, word: &Word) -> Result<(), Problem> {
@@ -63,7 +82,10 @@ impl Desk {
                 }
             }
         }
-        Err(Problem::machine(format_args!("{device} does not answer; is its agent reached from {}?", self.connect)))
+        let whom =
+            if self.asks_with_keys { " With keys, it is its own agent or a router that is asked." } else { "" };
+        let connect = &self.connect;
+        Err(Problem::machine(format_args!("{device} does not answer; is its agent reached from {connect}?{whom}")))
     }
 
     /// Returns the offers of all, by name.

@@ -14,7 +14,7 @@ const QUESTIONS: u32 = 5;
 
 /// `status`
 pub(crate) fn status(args: &StatusArgs) -> Result<(), Problem> {
-    let settings = settings_of(&args.vehicle, &args.connect);
+    let settings = settings_of(&args.vehicle, &args.connect, args.keys.as_deref());
     // Who watches may come before the agents; who asks once wants to hear that nobody is there.
     let watch = if args.watch { AgentWatch::open(&settings) } else { AgentWatch::open_client(&settings) };
     let watch = watch.map_err(|error| Problem::machine(&error))?;

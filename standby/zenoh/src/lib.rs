@@ -22,8 +22,9 @@
 //! - **Delivery.** A sample that the network cannot take is dropped: the next one is a period away. An order may be
 //!   lost as well; who gave it looks at the roles.
 //! - **Discovery.** No multicast, no gossip, no router: endpoints are written down.
-//! - **Secrecy and identity.** Who reaches a listening endpoint can order a switchover and pose as a peer, which
-//!   cannot make a device drive, but can feed it wrong state. The link belongs on the vehicle's own network.
+//! - **Secrecy and identity without keys.** Who reaches an endpoint that is `tcp/` can order a switchover and pose as a peer,
+//!   which cannot make a device drive, but can feed it wrong state. With [`Settings::keys`] both sides of a `tls/` link
+//!   prove who they are ([`credentials`]), and each speaks in its own name alone.
 //! - **More than two devices that publish state.** A port has one cell for "the peer"; spares come later.
 //! - **Real-time scheduling of Zenoh's threads.** They inherit what the thread has that opens the link.
 
@@ -31,6 +32,7 @@
 
 pub mod agents;
 mod counters;
+pub mod credentials;
 pub mod fleet;
 mod hub;
 mod intake;
@@ -41,13 +43,16 @@ pub mod one_way;
 mod session;
 mod settings;
 mod stock;
+mod strangers;
 pub mod wire;
 
 pub use counters::Counters;
+pub use credentials::{Credentials, CredentialsError};
 pub use hub::Hub;
 pub use link::{Link, LinkPort, ORDERS_MAX, REFUSALS_MAX};
 pub use observer::{OBSERVED_MAX, Observed, Observer, OrderError};
-pub use session::OpenError;
+pub use session::{OpenError, router_config};
 pub use settings::{EndpointProblem, Settings, SettingsError, Side};
 pub use stock::{Stock, Stocked};
+pub use strangers::watch_strangers;
 pub use wire::{Carried, TooLarge};

@@ -1,12 +1,22 @@
 //! Opening a Zenoh session, and saying in words why there is none.
 
-use crate::settings::{Settings, SettingsError, address};
+use crate::credentials::{Credentials, CredentialsError};
+use crate::settings::{Mode, Settings, SettingsError, address};
 use std::error::Error;
 use std::io::{self, ErrorKind};
 use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use twinhelm_hal::time::Duration;
+use twinhelm_linux::clock::{now, sleep_until};
 use zenoh::pubsub::Publisher;
 use zenoh::qos::{CongestionControl, Priority};
 use zenoh::{Config, Session, Wait};
+
+/// Somebody who asks is of use only connected.
+const CONNECTS_WITHIN: Duration = Duration::from_secs(3);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// The lease of a router that is a process of its own.
+const ROUTER_LEASE: Duration = Duration::from_secs(1);
 
 /// Why there is no session.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +24,19 @@ pub enum OpenError {
     /// The settings cannot be used.
     #[error("the settings of the link cannot be used")]
     Settings(#[from] SettingsError),
+    /// The keys cannot be used.
+    #[error("the keys of the link cannot be used")]
+    Keys(#[from] CredentialsError),
+    /// The keys are for another vehicle.
+    #[error("the keys in {} are of vehicle {theirs:?}, not of {vehicle:?}", keys.display())]
+    OtherVehicle {
+        /// The folder.
+        keys: PathBuf,
+        /// The vehicle whose fleet they are of.
+        theirs: String,
+        /// The vehicle that was meant.
+        vehicle: String,
+    },
     /// Somebody listens there.
     #[error("listening on {endpoint}: the port is in use; end the process that has it, or write another port")]
     ListenInUse {
@@ -39,7 +62,10 @@ pub enum OpenError {
         source: Box<dyn Error + Send + Sync>,
     },
     /// Nobody listens where somebody should.
-    #[error("no agent of vehicle {vehicle:?} answers at {endpoints}: is one running, and does it listen there?")]
+    #[error(
+        "no agent of vehicle {vehicle:?} answers at {endpoints}: is one running, does it listen there, and, if that is tls/, does it \
+         know these keys?"
+    )]
     NobodyThere {
         /// The vehicle.
         vehicle: String,
@@ -72,38 +98,70 @@ impl OpenError {
 
 /// Opens a session. Does not wait for the other side.
 pub(crate) fn open(settings: &Settings) -> Result<Session, OpenError> {
-    settings.check()?;
-    for endpoint in &settings.listen {
-        try_listening(endpoint)?;
-    }
-    open_as(&settings.to_json(), |source| OpenError::Session { vehicle: settings.vehicle.clone(), source })
+    open_as(settings, Mode::Peer)
 }
 
 /// Opens a session that passes on what others say. Does not wait for them.
 pub(crate) fn open_router(settings: &Settings) -> Result<Session, OpenError> {
-    settings.check()?;
-    for endpoint in &settings.listen {
-        try_listening(endpoint)?;
-    }
-    open_as(&settings.to_json_of_router(), |source| OpenError::Session {
-        vehicle: settings.vehicle.clone(),
-        source,
-    })
+    open_as(settings, Mode::Router)
 }
 
 /// Opens the session of somebody who asks, and waits until it is connected to one of the endpoints.
+///
+/// A client has one connection, behind which others pass on what it says. Where keys are asked for, devices pass nothing on:
+/// each speaks in its own name. So then all endpoints are connected to, if there are several.
 pub(crate) fn open_client(settings: &Settings) -> Result<Session, OpenError> {
-    settings.check()?;
-    open_as(&settings.to_json_of_client(), |source| OpenError::NobodyThere {
-        vehicle: settings.vehicle.clone(),
-        endpoints: settings.connect.join(", "),
-        source,
-    })
+    if settings.keys.is_none() || settings.connect.len() < 2 {
+        return open_as(settings, Mode::Client);
+    }
+    let session = open_as(settings, Mode::Peer)?;
+    let until = now() + CONNECTS_WITHIN;
+    while now() < until {
+        let info = session.info();
+        if info.peers_zid().wait().next().is_some() || info.routers_zid().wait().next().is_some() {
+            return Ok(session);
+        }
+        sleep_until(now() + LOOK_EVERY);
+    }
+    // A session that cannot be closed is dropped all the same.
+    drop(session.close().wait());
+    let (vehicle, endpoints) = (settings.vehicle.clone(), settings.connect.join(", "));
+    Err(OpenError::NobodyThere { vehicle, endpoints, source: "nobody let it in within 3 s".into() })
 }
 
-fn open_as(json: &str, failed: impl Fn(zenoh::Error) -> OpenError) -> Result<Session, OpenError> {
-    let config = Config::from_json5(json).map_err(&failed)?;
+fn open_as(settings: &Settings, mode: Mode) -> Result<Session, OpenError> {
+    settings.check()?;
+    let credentials = settings.credentials()?;
+    for endpoint in &settings.listen {
+        try_listening(endpoint)?;
+    }
+    let vehicle = settings.vehicle.clone();
+    let failed = |source| match mode {
+        Mode::Client => {
+            OpenError::NobodyThere { vehicle: vehicle.clone(), endpoints: settings.connect.join(", "), source }
+        }
+        Mode::Peer | Mode::Router => OpenError::Session { vehicle: vehicle.clone(), source },
+    };
+    let config = Config::from_json5(&settings.to_json(mode, credentials.as_ref()).to_string()).map_err(&failed)?;
     zenoh::open(config).wait().map_err(failed)
+}
+
+/// Returns the configuration of a `zenohd` that is started in `folder`, where its keys are, listens at `listen`, and looks at what
+/// passes as the router in a cloud application does.
+///
+/// # Errors
+/// The keys cannot be read.
+pub fn router_config(folder: &Path, listen: &str) -> Result<String, OpenError> {
+    let credentials = Credentials::read(folder)?.here();
+    let settings = Settings {
+        vehicle: credentials.members().vehicle.clone(),
+        listen: vec![listen.to_owned()],
+        connect: Vec::new(),
+        link_lease: ROUTER_LEASE,
+        keep_alive: 4,
+        keys: Some(folder.to_owned()),
+    };
+    Ok(format!("{:#}\n", settings.to_json(Mode::Router, Some(&credentials))))
 }
 
 /// Declares who publishes samples under `key`: the newest matters, and nobody waits for it to be sent.

@@ -4,9 +4,13 @@
 //! with none of the other it divides by zero on a thread of its own, and the process lives on without a link. So
 //! everything is checked here, before Zenoh sees it.
 
-use serde_json::json;
+use crate::credentials::Credentials;
+use crate::session::OpenError;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use twinhelm_hal::time::Duration;
 
 /// The longest link lease: for so long a cut link may hold back samples and orders, and deliver them when it heals.
@@ -31,9 +35,9 @@ const CLIENT_CONNECTS_WITHIN_MS: i64 = 3_000;
 pub struct Settings {
     /// The vehicle's name, a part of each key. Vehicles on one network have different ones.
     pub vehicle: String,
-    /// Where others connect to, each as `tcp/ADDRESS:PORT`.
+    /// Where others connect to, each as `tcp/ADDRESS:PORT` or `tls/ADDRESS:PORT`.
     pub listen: Vec<String>,
-    /// Whom to connect to, each as `tcp/ADDRESS:PORT`. Tried for ever, every 50 ms. Two devices need one connection:
+    /// Whom to connect to, each as `tcp/ADDRESS:PORT` or `tls/ADDRESS:PORT`. Tried for ever, every 50 ms. Two devices need one connection:
     /// one listens, the other connects.
     pub connect: Vec<String>,
     /// How long the other side may be silent before the link is torn down, up to 10 s; whole milliseconds, rounded
@@ -42,6 +46,9 @@ pub struct Settings {
     pub link_lease: Duration,
     /// How many signs of life are sent in one link lease when there is nothing else to send: 2 or more, 4 is usual.
     pub keep_alive: u32,
+    /// The folder with this member's keys, as `twinhelm keys init` writes it ([`Credentials`]). With it, whoever is not on this
+    /// machine speaks `tls/`, and is somebody who belongs to the fleet. Without it everybody who reaches an endpoint is believed.
+    pub keys: Option<PathBuf>,
 }
 
 /// What is wrong with [`Settings`].
@@ -139,9 +146,15 @@ pub enum EndpointProblem {
     /// It is empty.
     #[error("is empty")]
     Empty,
-    /// It does not begin with `tcp/`: this build of Zenoh has no other transport.
-    #[error("does not begin with tcp/")]
-    NotTcp,
+    /// It does not begin with `tcp/` or `tls/`: this build of Zenoh has no other transport.
+    #[error("does not begin with tcp/ or tls/")]
+    NoTransport,
+    /// It is `tls/`, and there are no keys.
+    #[error("needs keys, which `twinhelm keys init` writes")]
+    NoKeys,
+    /// It is `tcp/` beyond loopback, and there are keys, which nobody would be asked for there.
+    #[error("asks nobody for a key beyond this machine (tls/ does)")]
+    Unguarded,
     /// It has no port.
     #[error("has no port from 1 to 65535")]
     NoPort,
@@ -201,6 +214,8 @@ impl Settings {
             let address = address(endpoint);
             let problem = match address {
                 Ok(_) if !seen.insert(endpoint) => EndpointProblem::Twice,
+                Ok(_) if endpoint.starts_with(TLS) && self.keys.is_none() => EndpointProblem::NoKeys,
+                Ok(_) if is_unguarded(endpoint) && self.keys.is_some() => EndpointProblem::Unguarded,
                 Ok(_) => continue,
                 Err(problem) => problem,
             };
@@ -212,27 +227,39 @@ impl Settings {
         Ok(())
     }
 
-    /// Returns Zenoh's configuration as JSON. The settings were checked.
-    pub(crate) fn to_json(&self) -> String {
-        self.to_json_of("peer", -1)
+    /// Reads the keys, if there are any.
+    ///
+    /// # Errors
+    /// They cannot be read, or are of another vehicle.
+    pub fn credentials(&self) -> Result<Option<Credentials>, OpenError> {
+        let Some(keys) = &self.keys else { return Ok(None) };
+        let credentials = Credentials::read(keys)?;
+        let theirs = &credentials.members().vehicle;
+        if *theirs != self.vehicle {
+            let (theirs, vehicle) = (theirs.clone(), self.vehicle.clone());
+            return Err(OpenError::OtherVehicle { keys: keys.clone(), theirs, vehicle });
+        }
+        Ok(Some(credentials))
     }
 
-    /// The same for whom others meet at.
-    pub(crate) fn to_json_of_router(&self) -> String {
-        self.to_json_of("router", -1)
+    /// Returns the first endpoint beyond this machine at which nobody is asked for a key.
+    #[must_use]
+    pub fn unguarded(&self) -> Option<&str> {
+        self.listen.iter().chain(&self.connect).find(|endpoint| is_unguarded(endpoint)).map(String::as_str)
     }
 
-    /// The same for somebody who has no part in the fleet: whom it connects to passes on what it says, and what is said to it.
-    pub(crate) fn to_json_of_client(&self) -> String {
-        self.to_json_of("client", CLIENT_CONNECTS_WITHIN_MS)
-    }
-
-    fn to_json_of(&self, mode: &str, connect_timeout_ms: i64) -> String {
+    /// Returns Zenoh's configuration as JSON. The settings were checked; `credentials` are what is in their folder of keys.
+    pub(crate) fn to_json(&self, mode: Mode, credentials: Option<&Credentials>) -> Value {
         let link_lease_ms = self.link_lease.as_nanos().div_ceil(1_000_000);
         let link_lease_ms = u64::try_from(link_lease_ms).unwrap_or(u64::MAX);
         let open_timeout_ms = OPEN_TIMEOUT_MIN_MS.max(link_lease_ms / 2);
+        let (mode, connect_timeout_ms) = match mode {
+            Mode::Peer => ("peer", -1),
+            Mode::Router => ("router", -1),
+            Mode::Client => ("client", CLIENT_CONNECTS_WITHIN_MS),
+        };
         // Lists of their own for both sides: a peer that is told nothing listens on a port of Zenoh's choice.
-        json!({
+        let mut config = json!({
             "mode": mode,
             "scouting": { "multicast": { "enabled": false }, "gossip": { "enabled": false } },
             "listen": { "endpoints": self.listen, "timeout_ms": 0, "exit_on_failure": true },
@@ -255,9 +282,37 @@ impl Settings {
                     "keep_alive": self.keep_alive,
                 } },
             },
-        })
-        .to_string()
+        });
+        if let Some(credentials) = credentials {
+            config["transport"]["link"]["tls"] = credentials.tls();
+            config["access_control"] = credentials.access_control();
+        }
+        config
     }
+}
+
+/// What a session is to the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// One of them.
+    Peer,
+    /// Whom others meet at.
+    Router,
+    /// Somebody who has no part in the fleet: whom it connects to passes on what it says, and what is said to it.
+    Client,
+}
+
+const TLS: &str = "tls/";
+
+/// Returns whether an endpoint is beyond this machine, and asks nobody for a key.
+fn is_unguarded(endpoint: &str) -> bool {
+    let Ok(address) = address(endpoint) else { return false };
+    let is_loopback = match address.parse::<SocketAddr>() {
+        Ok(address) => address.ip().is_loopback(),
+        // Any other name is somebody's who says what it means.
+        Err(_) => address.starts_with("localhost:"),
+    };
+    !endpoint.starts_with(TLS) && !is_loopback
 }
 
 /// Returns the `ADDRESS:PORT` of an endpoint.
@@ -265,7 +320,8 @@ pub(crate) fn address(endpoint: &str) -> Result<&str, EndpointProblem> {
     if endpoint.is_empty() {
         return Err(EndpointProblem::Empty);
     }
-    let address = endpoint.strip_prefix("tcp/").ok_or(EndpointProblem::NotTcp)?;
+    let address = endpoint.strip_prefix("tcp/").or_else(|| endpoint.strip_prefix(TLS));
+    let address = address.ok_or(EndpointProblem::NoTransport)?;
     if address.contains(['?', '#']) {
         return Err(EndpointProblem::Options);
     }
@@ -289,6 +345,7 @@ mod tests {
             connect: vec!["tcp/[::1]:7447".to_owned(), "tcp/right.local:7447".to_owned()],
             link_lease: Duration::from_millis(100),
             keep_alive: 4,
+            keys: None,
         }
     }
 
@@ -296,7 +353,7 @@ mod tests {
     fn good_settings_are_taken_by_zenoh_as_they_were_meant() {
         assert_eq!(good().check(), Ok(()));
         let fine = Settings { link_lease: Duration::from_micros(100_001), ..good() };
-        let config = zenoh::Config::from_json5(&fine.to_json()).unwrap();
+        let config = zenoh::Config::from_json5(&fine.to_json(Mode::Peer, None).to_string()).unwrap();
         assert_eq!(config.get_json("transport/link/tx/lease").unwrap(), "101");
         assert_eq!(config.get_json("transport/link/tx/keep_alive").unwrap(), "4");
         assert_eq!(config.get_json("scouting/multicast/enabled").unwrap(), "false");
@@ -307,10 +364,10 @@ mod tests {
         assert_eq!(config.get_json("transport/unicast/open_timeout").unwrap(), "200");
         // Who gives the link more time has a slow machine, and opening takes its time there, too.
         let slow = Settings { link_lease: Duration::from_secs(2), ..good() };
-        let config = zenoh::Config::from_json5(&slow.to_json()).unwrap();
+        let config = zenoh::Config::from_json5(&slow.to_json(Mode::Peer, None).to_string()).unwrap();
         assert_eq!(config.get_json("transport/unicast/open_timeout").unwrap(), "1000");
         let deaf = Settings { listen: Vec::new(), ..good() };
-        let config = zenoh::Config::from_json5(&deaf.to_json()).unwrap();
+        let config = zenoh::Config::from_json5(&deaf.to_json(Mode::Peer, None).to_string()).unwrap();
         assert_eq!(config.get_json("listen/endpoints").unwrap(), "[]");
     }
 
@@ -336,8 +393,8 @@ mod tests {
     fn an_endpoint_that_is_not_an_address_and_a_port_over_tcp_is_refused() {
         for (endpoint, problem) in [
             ("", EndpointProblem::Empty),
-            ("127.0.0.1:7447", EndpointProblem::NotTcp),
-            ("udp/127.0.0.1:7447", EndpointProblem::NotTcp),
+            ("127.0.0.1:7447", EndpointProblem::NoTransport),
+            ("udp/127.0.0.1:7447", EndpointProblem::NoTransport),
             ("tcp/127.0.0.1", EndpointProblem::NoPort),
             ("tcp/127.0.0.1:", EndpointProblem::NoPort),
             ("tcp/127.0.0.1:0", EndpointProblem::NoPort),
@@ -346,11 +403,32 @@ mod tests {
             ("tcp/::1:7447", EndpointProblem::NoAddress),
             ("tcp/[]:7447", EndpointProblem::NoAddress),
             ("tcp/127.0.0.1:7447#iface=lo", EndpointProblem::Options),
+            ("tls/127.0.0.1:7447", EndpointProblem::NoKeys),
             ("tcp/[::1]:7447", EndpointProblem::Twice),
         ] {
             let settings = Settings { listen: vec!["tcp/[::1]:7447".to_owned(), endpoint.to_owned()], ..good() };
             let expected = SettingsError::Endpoint { side: Side::Listen, endpoint: endpoint.to_owned(), problem };
             assert_eq!(settings.check(), Err(expected));
+        }
+        let keys = Some(PathBuf::from("/keys"));
+        let with_keys = |endpoint: &str| Settings {
+            listen: vec![endpoint.to_owned()],
+            connect: Vec::new(),
+            keys: keys.clone(),
+            ..good()
+        };
+        for endpoint in ["tcp/10.0.0.1:7447", "tcp/right.local:7447", "tcp/0.0.0.0:7447", "tcp/[::]:7447"] {
+            let expected = SettingsError::Endpoint {
+                side: Side::Listen,
+                endpoint: endpoint.to_owned(),
+                problem: EndpointProblem::Unguarded,
+            };
+            assert_eq!(with_keys(endpoint).check(), Err(expected));
+            assert_eq!(with_keys(endpoint).unguarded(), Some(endpoint));
+        }
+        for endpoint in ["tcp/127.1.2.3:7447", "tcp/[::1]:7447", "tcp/localhost:7447", "tls/10.0.0.1:7447"] {
+            assert_eq!(with_keys(endpoint).check(), Ok(()));
+            assert_eq!(with_keys(endpoint).unguarded(), None);
         }
         let to_itself = Settings { connect: good().listen, ..good() };
         assert_eq!(

@@ -52,6 +52,7 @@ fn settings(listen: &[&String], connect: &[&String]) -> Settings {
         // Longer than a device would have, so that a busy machine does not end a link in the middle of a test.
         link_lease: Duration::from_secs(2),
         keep_alive: 4,
+        keys: None,
     }
 }
 

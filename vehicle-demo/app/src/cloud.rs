@@ -21,12 +21,14 @@ use std::time::Duration;
 use stored::Watched;
 use twinhelm_linux::clock::now;
 use twinhelm_linux::journal::Journal;
+use twinhelm_standby::access::Role;
 use twinhelm_standby::fleet::{Told, Word};
+use twinhelm_standby::pool::Offer;
 use twinhelm_vehicle::course::Course;
 use twinhelm_vehicle::signals::State;
 use twinhelm_zenoh::fleet::Heard;
 use twinhelm_zenoh::wire::Carried;
-use twinhelm_zenoh::{Hub, Observed, Settings};
+use twinhelm_zenoh::{Credentials, Hub, Observed, Settings};
 
 /// The page, with all that it needs.
 const PAGE: &str = include_str!("cloud/page.html");
@@ -70,10 +72,20 @@ pub(crate) fn run<M: Carried>(setup: &CloudSetup<'_>) -> Result<Exit, Problem> {
         locked(&ledger).on_told(now(), &told, false);
     }
     let failed = |error: twinhelm_zenoh::OpenError| Problem::caused(&error);
+    let credentials = setup.settings.credentials().map_err(failed)?;
+    if let Some(other) = credentials.as_ref().filter(|credentials| credentials.role() != Role::Router) {
+        return Err(Problem::bad_input(format_args!(
+            "--keys are those of {}, {}: the cloud application passes on what others say, with a router's \
+             (`twinhelm keys init --router NAME`)",
+            other.own(),
+            other.role()
+        )));
+    }
+    let name = credentials.as_ref().map_or("cloud", Credentials::own);
     let hub = Hub::open(&setup.settings).map_err(failed)?;
     let (hear, heard) = mpsc::channel();
     // Nobody listens any more when it ends.
-    let line = hub.fleet("cloud", move |it| drop(hear.send(it))).map_err(failed)?;
+    let line = hub.fleet(name, move |it| drop(hear.send(it))).map_err(failed)?;
     let observer = hub.observer::<State, M>().map_err(failed)?;
     let watched = setup.storage.map(|storage| {
         Watched::start(storage, &setup.settings.vehicle, &ledger)
@@ -100,8 +112,10 @@ pub(crate) fn run<M: Carried>(setup: &CloudSetup<'_>) -> Result<Exit, Problem> {
         }
         while let Ok(heard) = heard.try_recv() {
             match heard {
-                Heard::Offer { bytes, .. } => {
-                    if let Ok(offer) = serde_json::from_slice(&bytes) {
+                Heard::Offer { device, bytes } => {
+                    let offer = serde_json::from_slice::<Offer>(&bytes).ok();
+                    // Nobody offers in another's name.
+                    if let Some(offer) = offer.filter(|offer| offer.device == device) {
                         locked(&ledger).on_offer(at, offer);
                     }
                 }

@@ -75,6 +75,7 @@ where
         connect: spec.connect.clone(),
         link_lease: spec.link_lease,
         keep_alive: spec.keep_alive,
+        keys: spec.keys.clone(),
     };
     let (_link, link) =
         Link::open::<State, L::Memory>(spec.slot, &settings).map_err(|error| Failure::bad_input(&error))?;

@@ -222,7 +222,8 @@ fn a_spare_resumes_the_mission_when_no_controller_is_left() {
 /// A run that goes on beside a test, and the agents that are asked meanwhile.
 struct Beside {
     run: std::process::Child,
-    connect: String,
+    /// Where to ask them, and with whose keys.
+    how: Vec<String>,
     page: String,
 }
 
@@ -235,12 +236,13 @@ impl Beside {
             program().args(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("a run");
         let said = BufReader::new(run.stderr.take().expect("a pipe"));
         let mut lines = said.lines().map_while(Result::ok);
+        let asks = lines.find(|line| line.contains("the fleet: twinhelm pool")).expect("how to ask the fleet");
+        let how: Vec<String> = asks.split(' ').skip_while(|word| *word != "--connect").map(str::to_owned).collect();
         assert!(lines.any(|line| line.contains("the pair is ready")));
         // Read to its end, or the run would wait for somebody who reads.
         std::thread::spawn(move || lines.for_each(drop));
         let addresses = Addresses::of(run.id(), 0);
-        let (connect, page) = (format!("tcp/{}", addresses.agents[0]), addresses.page.to_string());
-        Self { run, connect, page }
+        Self { run, how, page: addresses.page.to_string() }
     }
 
     /// Returns what `twinhelm` says, and its exit code.
@@ -248,7 +250,8 @@ impl Beside {
         let twinhelm = std::path::Path::new(env!("CARGO_BIN_EXE_vehicle-demo")).with_file_name("twinhelm");
         let output = std::process::Command::new(twinhelm)
             .args(words)
-            .args(["--connect", &self.connect, "--json"])
+            .args(&self.how)
+            .arg("--json")
             .output()
             .expect("it runs");
         let lines = text(&output.stdout);

@@ -1,6 +1,6 @@
 //! What a run has to do with the devices' agents: what they say of themselves, and the spares that wait.
 
-use super::contained::start_cloud;
+use super::contained::{start_cloud, to_agents};
 use super::run::{Next, Run};
 use super::{HostError, machine};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use twinhelm_standby::{AgentReport, Readiness};
 use twinhelm_vehicle::report::device_name;
 use twinhelm_vehicle::report::log::Event;
 use twinhelm_vehicle::signals::{Command, State};
+use twinhelm_zenoh::Settings;
 
 /// How often it is looked whether the spares are ready.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -41,6 +42,11 @@ where
             let started = start_cloud(&self.host.program, folder.path(), &self.addresses, containers);
             self.cloud = Some(started.map_err(|error| machine("starting the cloud application", &error))?);
             self.operator.line(None, &format!("the page: http://{}/", self.addresses.page));
+            let Settings { connect, keys, .. } =
+                to_agents(containers, folder.path(), &self.addresses, Duration::ZERO, 0);
+            let keys = keys.map(|keys| format!(" --keys {}", keys.display())).unwrap_or_default();
+            let asks = format!("the fleet: twinhelm pool --connect {}{keys}", connect.join(" --connect "));
+            self.operator.line(None, &asks);
         }
         Ok(())
     }

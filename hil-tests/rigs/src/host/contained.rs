@@ -1,5 +1,7 @@
 //! Devices whose controller runs in a container: each has a device agent, which the runner starts in the device's place.
 //!
+//! Agents that take orders ask for keys, on loopback too: they are made for the run, as for any fleet.
+//!
 //! The agent gets its configuration, and the mission its role, as files in a folder of the run. What the mission reads and
 //! writes are the agent's own input and output, so the runner speaks to a mission in a container as to any other.
 
@@ -17,6 +19,7 @@ use tokio::process::{Child, Command};
 use twinhelm_hal::term::{SLOTS, Slot};
 use twinhelm_standby::Readiness;
 use twinhelm_vehicle::report::device_name;
+use twinhelm_zenoh::Settings;
 
 /// How devices are run in containers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,12 +55,73 @@ pub(super) fn start_cloud(
     let mut command = Command::new(program);
     command.arg("cloud").arg("--storage").arg(storage(containers, folder)).arg("--data").arg(folder.join("cloud"));
     command.arg("--page").arg(addresses.page.to_string()).arg("--listen").arg(endpoint(addresses.cloud));
-    for slot in (0..2 + containers.spares).filter_map(Slot::new) {
-        command.arg("--connect").arg(endpoint(addresses.agents[slot.index()]));
+    if let Some(keys) = keys_of(containers, folder, CLOUD) {
+        command.arg("--keys").arg(keys);
+    }
+    for slot in slots(containers) {
+        command.arg("--connect").arg(of_agent(containers, addresses, slot));
         command.arg("--connect").arg(endpoint(addresses.session(slot)));
     }
     // Ctrl-C on the terminal is for the runner alone.
     command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true).process_group(0).spawn()
+}
+
+/// Whose keys the runner has.
+const DESK: &str = "desk";
+/// Whose keys the cloud application has.
+const CLOUD: &str = "cloud";
+
+fn slots(containers: &Containers) -> impl Iterator<Item = Slot> + Clone {
+    (0..2 + containers.spares).filter_map(Slot::new)
+}
+
+/// Agents take orders where there are spares, and then they ask for keys.
+const fn asks_for_keys(containers: &Containers) -> bool {
+    containers.spares > 0
+}
+
+/// Returns the endpoint at which the agent of the device in `slot` listens.
+fn of_agent(containers: &Containers, addresses: &Addresses, slot: Slot) -> String {
+    let transport = if asks_for_keys(containers) { "tls" } else { "tcp" };
+    format!("{transport}/{}", addresses.agents[slot.index()])
+}
+
+/// Returns the folder with the keys of a member, where agents ask for them.
+fn keys_of(containers: &Containers, folder: &Path, name: &str) -> Option<PathBuf> {
+    asks_for_keys(containers).then(|| folder.join("keys").join(name))
+}
+
+/// Returns how the runner hears what the agents say; others may ask the same way.
+pub(super) fn to_agents(
+    containers: &Containers,
+    folder: &Path,
+    addresses: &Addresses,
+    link_lease: Duration,
+    keep_alive: u32,
+) -> Settings {
+    Settings {
+        vehicle: "demo".to_owned(),
+        listen: Vec::new(),
+        connect: slots(containers).map(|slot| of_agent(containers, addresses, slot)).collect(),
+        link_lease,
+        keep_alive,
+        keys: keys_of(containers, folder, DESK),
+    }
+}
+
+/// Has keys made for all that the run has.
+fn make_keys(containers: &Containers, folder: &Path) -> io::Result<()> {
+    let members = slots(containers).map(|slot| format!("{}={}", device_name(slot), slot.number()));
+    let made = std::process::Command::new(&containers.agent)
+        .args(["keys", "init", "--person", DESK, "--router", CLOUD, "--to"])
+        .arg(folder.join("keys"))
+        .args(members)
+        .output()?;
+    if made.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&made.stderr).into_owned();
+    Err(io::Error::other(format!("making keys for the agents: {}", said.trim_end())))
 }
 
 /// Returns where the mission data of a run is uploaded to.
@@ -87,10 +151,10 @@ pub(super) fn write(
         Slot::RIGHT => containers.readiness,
         _ => containers.spare_readiness,
     };
-    let slots = (0..2 + containers.spares).filter_map(Slot::new);
+    let slots = slots(containers);
     let sessions = slots.clone().map(|slot| endpoint(addresses.session(slot)));
     // Each finds the agents that were there before it.
-    let before = slots.filter(|other| other < &slot).map(|other| endpoint(addresses.agents[other.index()]));
+    let before = slots.filter(|other| other < &slot).map(|other| of_agent(containers, addresses, other));
     let connect: Vec<String> = sessions.chain(before.filter(|_| containers.spares > 0)).collect();
     let images = format!("oci:{}", containers.images.display());
     let gate_lease_ms = spec.common.parameters.gate_lease.as_secs_f64() * 1e3;
@@ -110,10 +174,11 @@ pub(super) fn write(
         ("limits.pull_mib_s", json!(0.0)),
         ("bus.name", json!(spec.common.bus)),
         ("bus.gate_lease_ms", json!(gate_lease_ms)),
-        ("link.listen", json!([endpoint(addresses.agents[slot.index()])])),
+        ("link.listen", json!([of_agent(containers, addresses, slot)])),
         ("link.connect", json!(connect)),
     ];
     let pool = (containers.spares > 0).then(|| ("pool.spare", json!(slot > Slot::RIGHT)));
+    let keys = keys_of(containers, folder, device_name(slot)).map(|keys| ("link.keys", json!(keys)));
     let plan = match mission {
         Some(mission) => {
             let path = home.join("plan.json");
@@ -123,7 +188,7 @@ pub(super) fn write(
         None => None,
     };
     let data = [("data.storage", json!(storage(containers, folder))), ("data.segment_ms", json!(2_000))];
-    for (key, value) in lines.into_iter().chain(pool).chain(data).chain(plan) {
+    for (key, value) in lines.into_iter().chain(keys).chain(pool).chain(data).chain(plan) {
         // Writing to a string does not fail.
         let _ = writeln!(text, "{key} = {value}");
     }
@@ -141,8 +206,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 pub(super) struct AgentsFolder(TempDir);
 
 impl AgentsFolder {
-    pub fn new() -> io::Result<Self> {
-        TempDir::new().map(Self)
+    pub fn new(containers: &Containers) -> io::Result<Self> {
+        let folder = TempDir::new()?;
+        if asks_for_keys(containers) {
+            make_keys(containers, folder.path())?;
+        }
+        Ok(Self(folder))
     }
 
     pub fn path(&self) -> &Path {

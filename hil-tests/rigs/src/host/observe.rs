@@ -66,19 +66,12 @@ impl<M: Carried> Watch<M> {
     /// In words, when it cannot be opened.
     pub(super) fn start(
         plug: Plug,
-        agents: &[String],
+        to_agents: Option<Settings>,
         link_lease: Duration,
         keep_alive: u32,
     ) -> Result<Self, String> {
         let Plug { listen, connect, network, can: _ } = plug;
-        let to_agents = (!agents.is_empty()).then(|| Settings {
-            vehicle: "demo".to_owned(),
-            listen: Vec::new(),
-            connect: agents.to_vec(),
-            link_lease,
-            keep_alive,
-        });
-        let settings = Settings { vehicle: "demo".to_owned(), listen, connect, link_lease, keep_alive };
+        let settings = Settings { vehicle: "demo".to_owned(), listen, connect, link_lease, keep_alive, keys: None };
         let (send, seen) = mpsc::channel(4096);
         let (orders, ordered) = blocking::channel::<(Slot, Order)>();
         let stop = Arc::new(AtomicBool::new(false));

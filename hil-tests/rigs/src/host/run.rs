@@ -1,6 +1,6 @@
 //! One run of real processes: started, waited for, followed, ended.
 
-use super::addresses::{Addresses, endpoint};
+use super::addresses::Addresses;
 use super::cables::{Cables, Cabling, Plug};
 use super::child::{Process, Said, Who};
 use super::collect::Collector;
@@ -137,14 +137,15 @@ where
                 let message = "containers run on the rig host: use --rig host, or --runtime process";
                 return Err(HostError::BadInput(message.to_owned()));
             }
-            Some(_) => {
-                Some(AgentsFolder::new().map_err(|error| machine("making a folder for the agents", &error))?)
-            }
+            Some(containers) => Some(
+                AgentsFolder::new(containers).map_err(|error| machine("making a folder for the agents", &error))?,
+            ),
         };
         let spares = host.spares();
-        let agents = if folder.is_some() { &addresses.agents[..usize::from(2 + spares)] } else { &[] };
-        let agents: Vec<String> = agents.iter().copied().map(endpoint).collect();
-        let watch = Watch::start(cables.desk(spares), &agents, config.link_lease, host.keep_alive);
+        let to_agents = host.containers.as_ref().zip(folder.as_ref()).map(|(containers, folder)| {
+            contained::to_agents(containers, folder.path(), &addresses, config.link_lease, host.keep_alive)
+        });
+        let watch = Watch::start(cables.desk(spares), to_agents, config.link_lease, host.keep_alive);
         let watch = watch.map_err(HostError::Machine)?;
         let witness = Witness::new(host.plan.law.clone(), config.period, config.divergence_max);
         // A drive of its own: none goes on with the state of another.
@@ -223,6 +224,7 @@ where
             connect,
             link_lease: self.host.plan.config.link_lease,
             keep_alive: self.host.keep_alive,
+            keys: None,
             fallible: fallible(faults.chain(&self.host.announced)),
             network,
             can,

@@ -56,6 +56,9 @@ pub struct DeviceSpec {
     pub link_lease: Duration,
     /// Signs of life in one link lease.
     pub keep_alive: u32,
+    /// The folder with the device's keys; `None` where everybody who reaches it is believed.
+    #[serde(default)]
+    pub keys: Option<PathBuf>,
     /// What is to be wrapped, because the run makes it fail.
     pub fallible: Fallible,
     /// The network namespace that it lives in, `None` for the runner's own.

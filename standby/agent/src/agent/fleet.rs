@@ -9,6 +9,7 @@ mod resume;
 
 use super::data::Data;
 use super::ear::BusEar;
+use super::strangers::Seldom;
 use super::timeline::Timeline;
 use super::{Agent, Happened, bytes_of};
 use crate::config::{Config, Pool};
@@ -22,6 +23,7 @@ use twinhelm_hal::term::{SLOTS, Slot, Term};
 use twinhelm_hal::time::{Duration, Instant};
 use twinhelm_linux::clock::now;
 use twinhelm_mission::image::Platform;
+use twinhelm_standby::access::Members;
 use twinhelm_standby::data::Position;
 use twinhelm_standby::fleet::{What, Word};
 use twinhelm_standby::migration::{
@@ -71,6 +73,9 @@ pub(super) struct Fleet {
     resort: Resort,
     /// It is a member because nobody was left: its mission is the one that they had.
     resumes: bool,
+    /// Who may say what; `None` where nobody beyond this machine is heard.
+    pub(super) members: Option<Members>,
+    pub(super) refused: Seldom,
     /// Since when more than one other was heard on the bus without a pause.
     crowded_since: Option<Instant>,
 }
@@ -105,6 +110,7 @@ impl Fleet {
         let ear = BusEar::start(config);
         let heard = move |heard| drop(happen.send(Happened::Fleet(heard)));
         let line = line.fleet(&config.device, &config.link.vehicle, heard)?;
+        let members = config.link.credentials()?.map(|credentials| credentials.members().clone());
         let (timeline, kept) = Timeline::open(&config.store, &config.device);
         for entry in kept {
             line.keep(entry.into_bytes());
@@ -143,6 +149,8 @@ impl Fleet {
             part,
             resort: Resort::Idle,
             resumes: false,
+            members,
+            refused: Seldom::default(),
             crowded_since: None,
         };
         fleet.note(What::Up);
@@ -157,13 +165,13 @@ impl Fleet {
         }
     }
 
-    fn note(&mut self, what: What) {
+    pub(super) fn note(&mut self, what: What) {
         if let Some(entry) = self.timeline.note(what) {
             self.line.note(entry.into_bytes());
         }
     }
 
-    fn say(&self, to: &str, word: &Word) {
+    pub(super) fn say(&self, to: &str, word: &Word) {
         match serde_json::to_vec(word) {
             Ok(bytes) => self.line.say(to, bytes),
             Err(error) => tell(format_args!("writing to {to}: {error}")),
@@ -193,8 +201,9 @@ impl Agent {
     pub(super) fn on_fleet(&mut self, heard: Heard) {
         let at = now();
         match heard {
-            Heard::Offer { bytes, .. } => {
-                let Ok(offer) = serde_json::from_slice::<Offer>(&bytes) else { return };
+            Heard::Offer { device, bytes } => {
+                let offer = serde_json::from_slice::<Offer>(&bytes).ok().filter(|offer| offer.device == device);
+                let Some(offer) = offer else { return };
                 let Some(fleet) = &mut self.fleet else { return };
                 let effect = fleet.orchestrator.on_offer(&offer);
                 fleet.offers.insert(offer.device.clone(), (at, offer));
@@ -204,7 +213,8 @@ impl Agent {
                 self.carry_out_orders(effect.into_iter().collect());
             }
             Heard::Word { from, bytes } => match serde_json::from_slice(&bytes) {
-                Ok(word) => self.on_word(at, &from, word),
+                Ok(word) if self.may_say(at, &from, &word) => self.on_word(at, &from, word),
+                Ok(_) => {}
                 Err(error) => tell(format_args!("a word of {from} that cannot be read: {error}")),
             },
             // Of others: for those who keep a timeline of all.

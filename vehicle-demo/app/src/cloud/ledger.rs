@@ -111,6 +111,7 @@ impl Ledger {
             | What::Switchover
             | What::Drained
             | What::StaysSpare
+            | What::Refused { .. }
             | What::Fetched { .. }
             | What::LastResort => {}
         }

@@ -21,6 +21,7 @@ pub(crate) fn cloud<M: Carried>(args: &CloudArgs) -> Result<Exit, Problem> {
         connect: args.connect.clone(),
         link_lease: LINK_LEASE,
         keep_alive: 4,
+        keys: args.keys.clone(),
     };
     cloud::run::<M>(&CloudSetup {
         storage: args.storage.as_deref(),

@@ -88,6 +88,7 @@ fn ends(number: u8) -> Result<Ends, Problem> {
         connect,
         link_lease: LINK_LEASE,
         keep_alive: 4,
+        keys: None,
     };
     let at = endpoint(address);
     Ok(Ends { from: settings(Vec::new(), vec![at.clone()]), to: settings(vec![at], Vec::new()) })

@@ -137,6 +137,7 @@ pub fn device(config: Config, bus: &str, slot: Slot, can: Option<&str>) -> Devic
         connect: Vec::new(),
         link_lease: config.link_lease,
         keep_alive: 4,
+        keys: None,
         fallible: Fallible { law: true, ..Fallible::default() },
         network: None,
         can: can.map(str::to_owned),

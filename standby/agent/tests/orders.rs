@@ -1,0 +1,116 @@
+//! Orders as people give them, to an agent that asks for keys: by whom they are taken, from whom they are refused, and that it is told.
+
+mod ground;
+
+use ground::{Ground, TWINHELM, may_make_containers};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// A spare that listens at `tls/`, in a fleet with anna, who may order, and page, who may look.
+fn with_keys(ground: &Ground) -> std::path::PathBuf {
+    let keys = ground.path("keys");
+    let made = Command::new(TWINHELM)
+        .args(["keys", "init", &format!("{}=1", ground.device), "--person", "anna", "--watcher", "page", "--to"])
+        .arg(&keys)
+        .output()
+        .expect("it runs");
+    assert!(made.status.success(), "{made:?}");
+    ground.config(
+        "pulled",
+        "exec /bin/busybox sleep 1000",
+        &[
+            ("link.listen", json!([tls(ground)])),
+            ("link.keys", json!(keys.join(&ground.device))),
+            ("pool.spare", json!(true)),
+        ],
+    )
+}
+
+fn tls(ground: &Ground) -> String {
+    ground.endpoint.replace("tcp/", "tls/")
+}
+
+fn ask(ground: &Ground, what: &[&str], keys: Option<&Path>) -> Output {
+    let mut command = Command::new(TWINHELM);
+    command.args(what).args(["--connect", &tls(ground), "--wait", "3", "--json"]);
+    if let Some(keys) = keys {
+        command.arg("--keys").arg(keys);
+    }
+    command.stdin(Stdio::null()).output().expect("it runs")
+}
+
+#[track_caller]
+fn answer(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+#[test]
+fn orders_are_taken_from_who_may_give_them_and_others_are_told_of() {
+    if !may_make_containers() {
+        return;
+    }
+    let ground = Ground::new();
+    let config = with_keys(&ground);
+    let agent = ground.start(&config);
+    let (anna, page) = (ground.path("keys").join("anna"), ground.path("keys").join("page"));
+    let device = ground.device.as_str();
+
+    // Somebody who may look sees how it stands, and may not order.
+    let pool = ask(&ground, &["pool"], Some(&page));
+    assert!(pool.status.success(), "{pool:?}");
+    let refused = ask(&ground, &["fence", device], Some(&page));
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let said = answer(&refused);
+    let why = said["said"].as_str().unwrap_or_default().to_owned();
+    assert!(said["done"] == json!(false) && why.contains("is a watcher, which may not say that"), "{said}");
+
+    // A stranger is not let in.
+    let other = ground.path("others");
+    let made = Command::new(TWINHELM)
+        .args(["keys", "init", &format!("{device}=1"), "--person", "anna", "--to"])
+        .arg(&other)
+        .output()
+        .expect("it runs");
+    assert!(made.status.success(), "{made:?}");
+    let refused = ask(&ground, &["fence", device], Some(&other.join("anna")));
+    assert_eq!(refused.status.code(), Some(3), "{refused:?}");
+    let refused = ask(&ground, &["fence", device], None);
+    assert_eq!(refused.status.code(), Some(3), "{refused:?}");
+    assert!(!ground.path("store").join("fenced").exists(), "nothing of it was obeyed");
+
+    // A person who may order is obeyed, and the device stays off the bus until it is readmitted.
+    let fenced = ask(&ground, &["fence", device], Some(&anna));
+    assert!(fenced.status.success() && answer(&fenced)["done"] == json!(true), "{fenced:?}");
+    assert!(ground.path("store").join("fenced").exists());
+    let refused = ask(&ground, &["readmit", device], Some(&page));
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(ground.path("store").join("fenced").exists());
+    let readmitted = ask(&ground, &["readmit", device], Some(&anna));
+    assert!(readmitted.status.success(), "{readmitted:?}");
+    assert!(!ground.path("store").join("fenced").exists());
+
+    // The timeline tells of what was refused.
+    let events = ask(&ground, &["events"], Some(&page));
+    let told = String::from_utf8_lossy(&events.stdout).into_owned();
+    assert!(told.lines().any(|line| line.contains(&why)), "{told}");
+    let log = String::from_utf8_lossy(&agent.end().stderr).into_owned();
+    assert!(log.contains("is a watcher"), "{log}");
+}
+
+#[test]
+fn an_agent_that_takes_orders_beyond_loopback_without_keys_does_not_start() {
+    let ground = Ground::new();
+    let config = ground.config(
+        "pulled",
+        "true",
+        &[("link.listen", json!(["tcp/0.0.0.0:7449"])), ("pool.spare", json!(true))],
+    );
+    let checked = ground::twinhelm(&["agent", "--check", "--config", &config.display().to_string()]);
+    let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+    assert_eq!(checked.status.code(), Some(2));
+    assert!(
+        said.contains("tcp/0.0.0.0:7449 asks nobody for a key, and an agent with [pool] takes orders: write tls/ and link.keys"),
+        "{said}"
+    );
+}

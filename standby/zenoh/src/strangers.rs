@@ -1,0 +1,41 @@
+//! Who was not let in: somebody without a key of the fleet, or without TLS. Zenoh says so in its log alone.
+
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+use tracing_subscriber::registry;
+
+/// Where Zenoh takes connections in. What it warns of there is a handshake that failed.
+const ACCEPTS: &str = "zenoh_link_tls::unicast";
+/// What it adds, which does not help here.
+const HINT: &str = ". Hint:";
+
+struct Listens<F>(F);
+
+impl<S: Subscriber, F: Fn(String) + 'static> Layer<S> for Listens<F> {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut said = Said(String::new());
+        event.record(&mut said);
+        let Said(why) = said;
+        (self.0)(why.split(HINT).next().unwrap_or_default().to_owned());
+    }
+}
+
+struct Said(String);
+
+impl Visit for Said {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        if field.name() == "message" {
+            self.0 = format!("{value:?}");
+        }
+    }
+}
+
+/// Has `tell` called with why, each time that somebody was not let in. It is for the whole process, and for its first caller: returns
+/// whether this was the first.
+pub fn watch_strangers(tell: impl Fn(String) + Send + Sync + 'static) -> bool {
+    let accepts = Targets::new().with_target(ACCEPTS, LevelFilter::WARN);
+    tracing::subscriber::set_global_default(registry().with(Listens(tell).with_filter(accepts))).is_ok()
+}
