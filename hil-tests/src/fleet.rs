@@ -11,6 +11,8 @@
 //! - **F3** when nothing more goes wrong and a spare is there that could, the pair is whole in the end.
 
 use crate::rng::Rng;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use twinhelm_hal::term::{Slot, Term};
 use twinhelm_hal::time::Instant;
@@ -19,7 +21,7 @@ use twinhelm_standby::migration::{
     RecruitRules, Step, TICKET_LEASE, Ticket, View,
 };
 use twinhelm_standby::orchestrator::{Orchestrator, Seen};
-use twinhelm_standby::pool::{Needs, Offer, rank};
+use twinhelm_standby::pool::{MEMBER, Needs, Offer, rank};
 
 /// The grain of the simulation.
 const TICK: Duration = Duration::from_millis(50);
@@ -31,6 +33,8 @@ const READY_AFTER: Duration = Duration::from_secs(1);
 const OFFER_EVERY: Duration = Duration::from_secs(1);
 /// Once nothing more goes wrong the pair is whole within so long: each candidate may fail slowly before.
 const WHOLE_WITHIN: Duration = Duration::from_secs(300);
+/// When a run begins.
+const ZERO: Instant = Instant::from_nanos(1_000_000_000);
 
 /// What goes wrong in a fleet.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,7 +58,8 @@ pub enum Trouble {
 /// A device of the fleet.
 struct Device<R: RecruitRules> {
     name: &'static str,
-    slot: Slot,
+    /// `None`: there are more spares than the bus has numbers.
+    slot: Option<Slot>,
     alive: bool,
     comes_back: Option<Instant>,
     cut_until: Instant,
@@ -75,6 +80,8 @@ struct Device<R: RecruitRules> {
     /// What its agent saw last.
     saw: Saw,
     heard: Vec<(Instant, Offer)>,
+    /// Where among them each device's is.
+    heard_at: BTreeMap<&'static str, usize>,
     offered_at: Instant,
 }
 
@@ -88,7 +95,7 @@ struct Saw {
 
 #[derive(Clone, Debug)]
 enum Message {
-    Offer(Offer),
+    Offer(Arc<Offer>),
     Order(Ticket, Step),
     Release(Ticket),
     Report(Ticket, Outcome),
@@ -111,13 +118,24 @@ pub struct Fleet<R: RecruitRules = AsDesigned> {
     pub broken: Vec<String>,
     /// How each migration ended, in order.
     pub ends: Vec<End>,
+    /// What was sent from one device to another.
+    pub sent: Sent,
+}
+
+/// How many messages there were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// What devices say of what they offer, once a second to all others.
+    pub offers: u64,
+    /// What a migration takes, and the orders to stay off the bus.
+    pub words: u64,
 }
 
 impl<R: RecruitRules> Fleet<R> {
     /// Returns a fleet whose left device drives, with spares of these names; `troubles` come at these times after the start.
     #[must_use]
     pub fn new(seed: u64, spares: &[&'static str], troubles: &[(Duration, Trouble)]) -> Self {
-        let zero = Instant::from_nanos(1_000_000_000);
+        let zero = ZERO;
         let names = ["left", "right"].into_iter().chain(spares.iter().copied());
         let devices = names.enumerate().map(|(index, name)| Device::new(zero, name, index)).collect();
         let troubles: Vec<_> = troubles.iter().map(|(at, trouble)| (zero + *at, trouble.clone())).collect();
@@ -142,7 +160,14 @@ impl<R: RecruitRules> Fleet<R> {
             last_trouble,
             broken: Vec::new(),
             ends: Vec::new(),
+            sent: Sent::default(),
         }
+    }
+
+    /// Returns how long it has run.
+    #[must_use]
+    pub fn ran(&self) -> Duration {
+        self.now.since(ZERO)
     }
 
     /// Runs until the pair has been whole for a while and nothing more goes wrong, or until it should have been.
@@ -169,6 +194,14 @@ impl<R: RecruitRules> Fleet<R> {
         // F2.
         for device in self.devices.iter().filter(|device| device.alive && device.is_held()) {
             self.broken.push(format!("F2: {} is still held, at {:?}", device.name, device.recruit.reached()));
+        }
+    }
+
+    /// Runs until the pair is whole again after the last trouble, and its migration has ended; or until it should have been.
+    pub fn run_until_whole(&mut self) {
+        let until = self.last_trouble + WHOLE_WITHIN;
+        while self.now < until && (self.ends.is_empty() || !self.is_whole() || self.now <= self.last_trouble) {
+            self.tick();
         }
     }
 
@@ -292,7 +325,7 @@ impl<R: RecruitRules> Fleet<R> {
         }
         let next = self.devices.iter().position(|device| device.is_ready(now - TAKEOVER));
         if let Some(next) = next {
-            self.term = Term::next_of(self.devices[next].slot, Some(self.term));
+            self.term = Term::next_of(self.devices[next].slot.unwrap_or(Slot::LEFT), Some(self.term));
         }
         self.holder = next;
     }
@@ -313,7 +346,8 @@ impl<R: RecruitRules> Fleet<R> {
                     if self.devices[to].orchestrator.on_offer(&offer).is_some() {
                         self.send(to, from, Message::Fence);
                     }
-                    self.devices[to].hear(now, offer);
+                    let from = self.devices[from].name;
+                    self.devices[to].hear(now, from, &offer);
                 }
                 Message::Order(ticket, step) => self.recruit(to, &RecruitNews::Order(ticket, step)),
                 Message::Release(ticket) => self.recruit(to, &RecruitNews::Release(ticket)),
@@ -358,9 +392,9 @@ impl<R: RecruitRules> Fleet<R> {
         self.recruit(index, &RecruitNews::Look);
         if now.since(self.devices[index].offered_at) >= OFFER_EVERY {
             self.devices[index].offered_at = now;
-            let offer = self.devices[index].offer();
+            let offer = Arc::new(self.devices[index].offer());
             for to in 0..self.devices.len() {
-                self.send(index, to, Message::Offer(offer.clone()));
+                self.send(index, to, Message::Offer(Arc::clone(&offer)));
             }
         }
         self.orchestrate(index, &News::Look);
@@ -395,8 +429,10 @@ impl<R: RecruitRules> Fleet<R> {
             data: "plan".to_owned(),
         };
         let device = &mut self.devices[index];
-        let pool = rank(now, &needs, &device.heard);
         let Saw { holds, able, on_bus } = &device.saw;
+        // Nobody else looks at the pool.
+        let looks = holds.is_some() || device.orchestrator.migration().is_some();
+        let pool = rank(now, &needs, if looks { &device.heard } else { &[] });
         let seen = Seen { holds: *holds, able, view: View { pool: &pool, on_bus } };
         let effects = device.orchestrator.step(now, news, seen);
         for effect in effects {
@@ -440,9 +476,11 @@ impl<R: RecruitRules> Fleet<R> {
                     self.devices[index].member_since = None;
                 }
                 RecruitEffect::Report(ticket, outcome) => {
-                    // Everybody hears it, and whoever has the ticket listens.
-                    for to in 0..self.devices.len() {
-                        self.send(index, to, Message::Report(ticket, outcome.clone()));
+                    // Whoever has the ticket is a member of the pair, and listens.
+                    let heard = self.devices[index].heard.iter().filter(|(_, offer)| offer.is_of_member());
+                    let members: Vec<_> = heard.map(|(_, offer)| offer.device.clone()).collect();
+                    for device in members {
+                        self.send_to(index, &device, Message::Report(ticket, outcome.clone()));
                     }
                 }
             }
@@ -457,6 +495,13 @@ impl<R: RecruitRules> Fleet<R> {
 
     fn send(&mut self, from: usize, to: usize, message: Message) {
         let now = self.now;
+        match &message {
+            _ if from == to => {}
+            Message::Offer(_) => self.sent.offers += 1,
+            Message::Order(..) | Message::Release(_) | Message::Report(..) | Message::Fence | Message::Fenced => {
+                self.sent.words += 1;
+            }
+        }
         let is_cut = from != to && [from, to].iter().any(|index| self.devices[*index].cut_until > now);
         let lost = self.loss.1 > now && self.rng.chance(self.loss.0);
         if is_cut || lost {
@@ -470,7 +515,7 @@ impl<R: RecruitRules> Fleet<R> {
     fn check(&mut self) {
         let members = self.members().count();
         if members > 2 && self.broken.len() < 8 {
-            let at_s = self.now.seconds_after(Instant::from_nanos(1_000_000_000));
+            let at_s = self.now.seconds_after(ZERO);
             self.broken.push(format!("F1: {members} members at {at_s:.2} s, {}", self.standing()));
         }
     }
@@ -481,7 +526,7 @@ impl<R: RecruitRules> Device<R> {
         let number = u8::try_from(index).unwrap_or(u8::MAX);
         Self {
             name,
-            slot: Slot::new(number).unwrap_or(Slot::LEFT),
+            slot: Slot::new(number),
             alive: true,
             comes_back: None,
             cut_until: zero,
@@ -498,6 +543,7 @@ impl<R: RecruitRules> Device<R> {
             orchestrator: Orchestrator::default(),
             saw: Saw::default(),
             heard: Vec::new(),
+            heard_at: BTreeMap::new(),
             offered_at: zero,
         }
     }
@@ -510,6 +556,7 @@ impl<R: RecruitRules> Device<R> {
         self.doing = None;
         (self.orchestrator, self.saw) = (Orchestrator::default(), Saw::default());
         self.heard.clear();
+        self.heard_at.clear();
     }
 
     fn is_member(&self) -> bool {
@@ -533,19 +580,30 @@ impl<R: RecruitRules> Device<R> {
         takes(&mut self.hangs, step)
     }
 
-    fn hear(&mut self, now: Instant, offer: Offer) {
-        self.heard.retain(|(_, known)| known.device != offer.device);
-        self.heard.push((now, offer));
+    fn hear(&mut self, now: Instant, from: &'static str, offer: &Offer) {
+        let at = *self.heard_at.entry(from).or_insert(self.heard.len());
+        match self.heard.get_mut(at) {
+            Some((heard, known)) => {
+                *heard = now;
+                if known != offer {
+                    known.clone_from(offer);
+                }
+            }
+            None => self.heard.push((now, offer.clone())),
+        }
     }
 
     fn offer(&self) -> Offer {
-        let busy = self.member_since.is_some().then(|| "a member of the pair".to_owned());
+        // One whose mission is gone for a while is a member all the same.
+        let is_member = self.member_since.is_some() || self.mission_back.is_some();
+        let busy = is_member.then(|| MEMBER.to_owned());
         Offer {
             reaches: vec!["can0".to_owned()],
             images: if self.has_image { vec!["mission".to_owned()] } else { Vec::new() },
             busy,
             fenced: self.fenced,
-            ..Offer::of(self.name, self.slot.number())
+            slot: self.slot.map(Slot::number),
+            ..Offer::of(self.name, 0)
         }
     }
 }

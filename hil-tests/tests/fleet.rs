@@ -90,6 +90,17 @@ fn without_a_spare_it_says_so_once_and_goes_on_looking() {
     assert!(fleet.is_whole() && fleet.ends.len() == 2, "{:?}", fleet.ends);
 }
 
+#[test]
+fn a_migration_takes_as_many_words_in_a_large_pool_as_in_a_small_one() {
+    for count in [5, 100] {
+        let names: Vec<&'static str> = (0..count).map(|number| &*format!("spare-{number:03}").leak()).collect();
+        let mut fleet: Fleet = Fleet::new(1, &names, &[(s(2.0), Trouble::Dies("right", None))]);
+        fleet.run_until_whole();
+        assert!(fleet.is_whole() && fleet.broken.is_empty(), "{:?}", fleet.broken);
+        assert!(fleet.sent.words < 200, "{count} spares: {:?}", fleet.sent);
+    }
+}
+
 /// A schedule of up to four troubles, from a seed.
 fn storm(seed: u64) -> Vec<(Duration, Trouble)> {
     const NAMES: [&str; 4] = ["left", "right", "spare-a", "spare-b"];

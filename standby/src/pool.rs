@@ -54,7 +54,16 @@ pub struct Offer {
     pub fenced: bool,
 }
 
+/// What a member of the pair says that it is busy with.
+pub const MEMBER: &str = "a member of the pair";
+
 impl Offer {
+    /// Returns whether the device is a member of the pair: whoever orchestrates is one.
+    #[must_use]
+    pub fn is_of_member(&self) -> bool {
+        self.busy.as_deref() == Some(MEMBER)
+    }
+
     /// Returns the offer of a device that is idle, has 1 GiB of memory free, and nothing else yet.
     #[must_use]
     pub fn of(device: &str, slot: u8) -> Self {

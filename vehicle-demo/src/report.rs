@@ -156,7 +156,8 @@ pub struct Migration {
     /// Which spare joined; `None` when it ended otherwise, or not at all.
     pub to: Option<String>,
     /// How long each step took, in milliseconds, as its orchestrator's entries of the timeline came in: `detect` (from the loss
-    /// of the device), `notify`, `pull`, `fetch`, `create`, `start`, `join`, `fence`.
+    /// of the device), `notify`, `pull`, `fetch`, `create`, `start`, `join`, `fence`. Where no controller was left: `detect`, with the
+    /// wait for the safe state and the mission's data, and `resume`, until it drives.
     pub steps: BTreeMap<String, f64>,
     /// How much of the image was downloaded for it.
     pub bytes: u64,

@@ -17,7 +17,6 @@ use crate::config::Config;
 use crate::output::{Problem, tell};
 use data::{Data, Found, Purpose};
 use fleet::Fleet;
-pub(crate) use fleet::MEMBER;
 use mailbox::Mailbox;
 use mission_wire::{ContainerId, Signal};
 use rustix::process::Pid;

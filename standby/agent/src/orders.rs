@@ -1,6 +1,5 @@
 //! `pool`, `events`, `switchover`, `drain`, `fence`, `readmit`: what people ask of a fleet.
 
-use crate::agent::MEMBER;
 use crate::cli::{AskArgs, EventsArgs, OrderArgs, seconds};
 use crate::output::{Problem, print, print_json};
 use std::path::Path;
@@ -106,8 +105,7 @@ impl Desk {
 pub(crate) fn pool(args: &AskArgs) -> Result<(), Problem> {
     let desk = Desk::open(args)?;
     let offers = desk.offers();
-    let member = |offer: &&Offer| offer.busy.as_deref() == Some(MEMBER);
-    let asked = offers.iter().find(member).or_else(|| offers.first());
+    let asked = offers.iter().find(|offer| offer.is_of_member()).or_else(|| offers.first());
     let Some(asked) = asked else {
         return Err(Problem::machine(format_args!(
             "no agent of vehicle {:?} offers anything at {}: does one run there, with [pool] in its configuration?",

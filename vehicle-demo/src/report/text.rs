@@ -87,15 +87,14 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
         let from = from.as_deref().unwrap_or("a device");
         // The pair is whole before the faulty device has answered, or not.
         let all = steps.iter().filter(|(name, _)| *name != "fence").map(|(_, ms)| ms).sum::<f64>() / 1e3;
+        let resumed = steps.contains_key("resume");
         match to {
             Some(to) => {
-                let order = ["detect", "notify", "pull", "fetch", "create", "start", "join", "fence"];
+                let order = ["detect", "notify", "pull", "fetch", "create", "start", "join", "fence", "resume"];
                 let steps = order.iter().filter_map(|name| Some(format!("{name} {:.0}", steps.get(*name)?)));
                 let steps = steps.collect::<Vec<_>>().join(", ");
-                writeln!(
-                    out,
-                    "  {to} stood by for {from} after {all:.2} s: {steps} ms; {bytes} bytes pulled; {end}"
-                )?;
+                let did = if resumed { "resumed the mission".to_owned() } else { format!("stood by for {from}") };
+                writeln!(out, "  {to} {did} after {all:.2} s: {steps} ms; {bytes} bytes pulled; {end}")?;
             }
             None => writeln!(out, "  nobody was recruited for {from}: {end}")?,
         }

@@ -18,6 +18,12 @@ use twinhelm_zenoh::Settings;
 /// How often it is looked whether the spares are ready.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// Returns how many bytes of images a device has fetched, as its agent says.
+pub(super) fn fetched(agents: &[Option<AgentReport>], device: &str) -> u64 {
+    let of = agents.iter().flatten().find(|report| report.device == device);
+    of.map_or(0, |report| report.fetched_bytes)
+}
+
 impl<L> Run<'_, L>
 where
     L: Controller<State = State, Command = Command> + Clone,
@@ -92,12 +98,7 @@ where
 
     /// Takes in an entry of the timeline.
     pub(super) fn on_told(&mut self, at: Instant, told: &Told) {
-        let agents = &self.agents;
-        let fetched = |device: &str| {
-            let of = agents.iter().flatten().find(|report| report.device == device);
-            of.map_or(0, |report| report.fetched_bytes)
-        };
-        self.migrations.on_told(at, told, fetched);
+        self.migrations.on_told(at, told, |device| fetched(&self.agents, device));
         if self.is_driving {
             self.operator.line(Some(at.seconds_after(self.zero)), &format!("{}: {}", told.device, told.what));
         }

@@ -14,7 +14,11 @@ pub(super) struct Migrations {
     is_open: bool,
     /// Who works on it, and how many bytes that device had fetched before.
     working: Option<(String, u64)>,
+    /// Who resumes the mission because nobody is left, until it drives.
+    resumes: Option<String>,
 }
+
+const IN_PROGRESS: &str = "in progress at the end of the run";
 
 impl Migrations {
     /// Takes note that a device was lost.
@@ -24,15 +28,60 @@ impl Migrations {
         }
     }
 
+    /// Takes note that a device drives. Whoever resumes the mission because nobody is left has done so then.
+    pub fn on_drives(&mut self, at: Instant, device: &str, fetched: impl Fn(&str) -> u64) {
+        if self.resumes.as_deref() == Some(device) {
+            self.resumes = None;
+            self.took("resume", self.ms_until(at));
+            self.ends("it drives".to_owned(), fetched);
+            self.since = Some(at);
+        }
+    }
+
+    fn ms_until(&self, at: Instant) -> f64 {
+        self.since.map_or(0.0, |since| at.since(since).as_secs_f64() * 1e3)
+    }
+
+    fn ends(&mut self, end: String, fetched: impl Fn(&str) -> u64) {
+        if let Some(migration) = self.all.last_mut() {
+            let fetched_before = self.working.take();
+            migration.bytes = fetched_before.map_or(0, |(device, before)| fetched(&device).saturating_sub(before));
+            migration.end = end;
+        }
+        self.is_open = false;
+    }
+
     /// Takes in an entry; `fetched` says how many bytes a device has fetched.
     pub fn on_told(&mut self, at: Instant, told: &Told, fetched: impl Fn(&str) -> u64) {
-        let What::Migration(event) = &told.what else { return };
-        let ms = self.since.map_or(0.0, |since| at.since(since).as_secs_f64() * 1e3);
+        let ms = self.ms_until(at);
+        let event = match &told.what {
+            What::Migration(event) => event,
+            What::LastResort => {
+                let (steps, to) = ([("detect".to_owned(), ms)].into(), Some(told.device.clone()));
+                self.all.push(Migration { to, steps, end: IN_PROGRESS.to_owned(), ..Migration::default() });
+                (self.is_open, self.since) = (true, Some(at));
+                self.resumes = Some(told.device.clone());
+                self.working = Some((told.device.clone(), fetched(&told.device)));
+                return;
+            }
+            What::Up
+            | What::Fenced { .. }
+            | What::Readmitted
+            | What::Switchover
+            | What::Drained
+            | What::StaysSpare
+            | What::Refused { .. }
+            | What::Fetched { .. } => return,
+        };
         match event {
             Event::Alone { lost } => {
                 let steps = [("detect".to_owned(), ms)].into();
-                let end = "in progress at the end of the run".to_owned();
-                self.all.push(Migration { from: lost.clone(), steps, end, ..Migration::default() });
+                self.all.push(Migration {
+                    from: lost.clone(),
+                    steps,
+                    end: IN_PROGRESS.to_owned(),
+                    ..Migration::default()
+                });
                 self.is_open = true;
             }
             Event::Chosen { device, .. } => self.working = Some((device.clone(), fetched(device))),
@@ -45,13 +94,7 @@ impl Migrations {
                         migration.to = Some(device.clone());
                     }
                 }
-                if let Some(migration) = self.all.last_mut() {
-                    let fetched_before = self.working.take();
-                    migration.bytes =
-                        fetched_before.map_or(0, |(device, before)| fetched(&device).saturating_sub(before));
-                    migration.end = end.to_string();
-                }
-                self.is_open = false;
+                self.ends(end.to_string(), fetched);
             }
         }
         self.since = Some(at);

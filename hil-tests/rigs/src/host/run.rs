@@ -1,6 +1,7 @@
 //! One run of real processes: started, waited for, followed, ended.
 
 use super::addresses::Addresses;
+use super::agents::fetched;
 use super::cables::{Cables, Cabling, Plug};
 use super::child::{Process, Said, Who};
 use super::collect::Collector;
@@ -476,6 +477,9 @@ where
                 self.board.on_sample(at, &sample);
                 if let Some((slot, role)) = self.collector.on_sample(at, &sample) {
                     let t_s = self.is_driving.then(|| at.seconds_after(self.zero));
+                    if role == RoleName::Primary {
+                        self.migrations.on_drives(at, device_name(slot), |device| fetched(&self.agents, device));
+                    }
                     if role != RoleName::Joining {
                         self.operator.line(t_s, &format!("{} is {role}", device_name(slot)));
                     }

@@ -30,7 +30,7 @@ use twinhelm_standby::migration::{
     AsDesigned, BusView, Effect, Event, Fencing, News, Recruit, RecruitEffect, RecruitNews, Step, View,
 };
 use twinhelm_standby::orchestrator::{Orchestrator, Seen};
-use twinhelm_standby::pool::{Needs, Offer, Ranking, SILENT_AFTER, rank};
+use twinhelm_standby::pool::{MEMBER, Needs, Offer, Ranking, SILENT_AFTER, rank};
 use twinhelm_standby::{Header, Readiness, RoleName};
 use twinhelm_zenoh::OpenError;
 use twinhelm_zenoh::agents::AgentLine;
@@ -92,9 +92,6 @@ enum Part {
     /// An order holds it off the bus.
     Fenced,
 }
-
-/// What a member says that it is busy with.
-pub(crate) const MEMBER: &str = "a member of the pair";
 
 /// A device that drives has so long to hand the wheel over; then it leaves all the same, if somebody can take it.
 const DRAINS_WITHIN: Duration = Duration::from_secs(5);
@@ -394,10 +391,10 @@ impl Agent {
                     self.go_back_to_the_pool();
                 }
                 RecruitEffect::Report(ticket, outcome) => {
-                    // Whoever has the ticket listens; the others' migrations have other ones.
+                    // Whoever has the ticket is a member of the pair, and listens.
                     let word = Word::Report { ticket, outcome };
-                    let members: Vec<_> = fleet.offers.keys().cloned().collect();
-                    members.iter().for_each(|device| fleet.say(device, &word));
+                    let members = fleet.offers.values().filter(|(_, offer)| offer.is_of_member());
+                    members.for_each(|(_, offer)| fleet.say(&offer.device, &word));
                 }
             }
         }
@@ -517,7 +514,7 @@ impl Fleet {
     fn newest_of_peers(&self, at: Instant) -> Option<Position> {
         let own = self.timeline.device();
         let is_peer = |(heard, offer): &&(Instant, Offer)| {
-            offer.device != own && at.since(*heard) < SILENT_AFTER && offer.busy.as_deref() == Some(MEMBER)
+            offer.device != own && at.since(*heard) < SILENT_AFTER && offer.is_of_member()
         };
         self.offers.values().filter(is_peer).filter_map(|(_, offer)| offer.state).max()
     }
