@@ -1,6 +1,6 @@
 //! A fleet in virtual time: a pair, spares, their agents and the messages between these, which are late, lost, or cut.
 //!
-//! The agents' decisions are the real ones ([`rank`], [`Orchestrator`], [`Recruit`]). The pair is a model: who holds the wheel, who is a
+//! The agents' decisions are the real ones ([`rank`], and the orchestrator and recruit of `standby`). The pair is a model: who holds the wheel, who is a
 //! ready standby, and which term the gates have adopted; what the pair itself does is the `World`'s business.
 //!
 //! Checked in every moment of every run:
@@ -10,25 +10,26 @@
 //! - **F4** in the end there are at most two members: whoever came back beside a recruit was fenced;
 //! - **F3** when nothing more goes wrong and a spare is there that could, the pair is whole in the end.
 
+mod device;
+
 use crate::rng::Rng;
-use std::collections::BTreeMap;
+use device::{Device, Saw};
+
 use std::sync::Arc;
 use std::time::Duration;
 use twinhelm_hal::term::{Slot, Term};
 use twinhelm_hal::time::Instant;
 use twinhelm_standby::migration::{
-    AsDesigned, BusView, Effect, End, Event, Fencing, News, Outcome, Recruit, RecruitEffect, RecruitNews,
-    RecruitRules, Step, TICKET_LEASE, Ticket, View,
+    AsDesigned, BusView, Effect, End, Event, Fencing, News, Outcome, RecruitEffect, RecruitNews, RecruitRules,
+    Step, TICKET_LEASE, Ticket, View,
 };
-use twinhelm_standby::orchestrator::{Orchestrator, Seen};
-use twinhelm_standby::pool::{MEMBER, Needs, Offer, rank};
+use twinhelm_standby::orchestrator::Seen;
+use twinhelm_standby::pool::{Needs, Offer, rank};
 
 /// The grain of the simulation.
 const TICK: Duration = Duration::from_millis(50);
 /// A standby takes over within a few periods.
 const TAKEOVER: Duration = Duration::from_millis(50);
-/// A member is ready so long after it came.
-const READY_AFTER: Duration = Duration::from_secs(1);
 /// A device says what it offers so often.
 const OFFER_EVERY: Duration = Duration::from_secs(1);
 /// Once nothing more goes wrong the pair is whole within so long: each candidate may fail slowly before.
@@ -53,44 +54,6 @@ pub enum Trouble {
     Blind(&'static str, Duration),
     /// For a time this part of all messages is lost.
     Loses(f64, Duration),
-}
-
-/// A device of the fleet.
-struct Device<R: RecruitRules> {
-    name: &'static str,
-    /// `None`: there are more spares than the bus has numbers.
-    slot: Option<Slot>,
-    alive: bool,
-    comes_back: Option<Instant>,
-    cut_until: Instant,
-    blind_until: Instant,
-    mission_back: Option<Instant>,
-    /// On the disk: survives its death.
-    fenced: bool,
-    has_image: bool,
-    /// It belongs to the pair by its configuration.
-    is_original: bool,
-    /// Since when it is on the bus as a member.
-    member_since: Option<Instant>,
-    recruit: Recruit<R>,
-    doing: Option<(Step, Option<Instant>)>,
-    fails: Vec<(Step, u32)>,
-    hangs: Vec<(Step, u32)>,
-    orchestrator: Orchestrator,
-    /// What its agent saw last.
-    saw: Saw,
-    heard: Vec<(Instant, Offer)>,
-    /// Where among them each device's is.
-    heard_at: BTreeMap<&'static str, usize>,
-    offered_at: Instant,
-}
-
-/// What an agent sees of the pair.
-#[derive(Clone, Debug, Default)]
-struct Saw {
-    holds: Option<Term>,
-    able: Vec<String>,
-    on_bus: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -518,103 +481,5 @@ impl<R: RecruitRules> Fleet<R> {
             let at_s = self.now.seconds_after(ZERO);
             self.broken.push(format!("F1: {members} members at {at_s:.2} s, {}", self.standing()));
         }
-    }
-}
-
-impl<R: RecruitRules> Device<R> {
-    fn new(zero: Instant, name: &'static str, index: usize) -> Self {
-        let number = u8::try_from(index).unwrap_or(u8::MAX);
-        Self {
-            name,
-            slot: Slot::new(number),
-            alive: true,
-            comes_back: None,
-            cut_until: zero,
-            blind_until: zero,
-            mission_back: None,
-            fenced: false,
-            has_image: false,
-            is_original: index < 2,
-            member_since: (index < 2).then_some(zero),
-            recruit: Recruit::default(),
-            doing: None,
-            fails: Vec::new(),
-            hangs: Vec::new(),
-            orchestrator: Orchestrator::default(),
-            saw: Saw::default(),
-            heard: Vec::new(),
-            heard_at: BTreeMap::new(),
-            offered_at: zero,
-        }
-    }
-
-    fn die(&mut self, comes_back: Option<Instant>) {
-        self.alive = false;
-        self.comes_back = comes_back;
-        (self.member_since, self.mission_back) = (None, None);
-        self.recruit = Recruit::default();
-        self.doing = None;
-        (self.orchestrator, self.saw) = (Orchestrator::default(), Saw::default());
-        self.heard.clear();
-        self.heard_at.clear();
-    }
-
-    fn is_member(&self) -> bool {
-        self.alive && self.member_since.is_some()
-    }
-
-    fn is_ready(&self, now: Instant) -> bool {
-        self.alive && self.member_since.is_some_and(|since| now.since(since) >= READY_AFTER)
-    }
-
-    /// Returns whether a ticket holds it, and it is no member.
-    fn is_held(&self) -> bool {
-        self.recruit.ticket().is_some() && !self.recruit.has_joined()
-    }
-
-    fn takes_a_failure(&mut self, step: Step) -> bool {
-        takes(&mut self.fails, step)
-    }
-
-    fn takes_a_hang(&mut self, step: Step) -> bool {
-        takes(&mut self.hangs, step)
-    }
-
-    fn hear(&mut self, now: Instant, from: &'static str, offer: &Offer) {
-        let at = *self.heard_at.entry(from).or_insert(self.heard.len());
-        match self.heard.get_mut(at) {
-            Some((heard, known)) => {
-                *heard = now;
-                if known != offer {
-                    known.clone_from(offer);
-                }
-            }
-            None => self.heard.push((now, offer.clone())),
-        }
-    }
-
-    fn offer(&self) -> Offer {
-        // One whose mission is gone for a while is a member all the same.
-        let is_member = self.member_since.is_some() || self.mission_back.is_some();
-        let busy = is_member.then(|| MEMBER.to_owned());
-        Offer {
-            reaches: vec!["can0".to_owned()],
-            images: if self.has_image { vec!["mission".to_owned()] } else { Vec::new() },
-            busy,
-            fenced: self.fenced,
-            slot: self.slot.map(Slot::number),
-            ..Offer::of(self.name, 0)
-        }
-    }
-}
-
-/// Takes one of the troubles that are left for `step`.
-fn takes(left: &mut [(Step, u32)], step: Step) -> bool {
-    match left.iter_mut().find(|(at, left)| *at == step && *left > 0) {
-        Some((_, left)) => {
-            *left -= 1;
-            true
-        }
-        None => false,
     }
 }
