@@ -308,6 +308,10 @@ impl Migration {
             Stage::Working { until, .. } if now >= *until => {
                 self.retry_or_give_up(now, "nothing came of it in time", view, effects);
             }
+            // Its ticket is void by now. Told to join, it may be a member all the same: the step's limit counts.
+            Stage::Working { device, step, .. } if *step < Step::Join && view.pool.is_silent(device) => {
+                self.withdraw(now, "nothing is heard of it", view, effects);
+            }
             Stage::Working { said_at, .. } => {
                 if now.since(*said_at) >= RENEW_EVERY {
                     *said_at = now;

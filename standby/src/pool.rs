@@ -177,6 +177,12 @@ pub struct Ranking {
 }
 
 impl Ranking {
+    /// Returns whether nothing was heard of a device for so long that it counts as dead, or cut off.
+    #[must_use]
+    pub fn is_silent(&self, device: &str) -> bool {
+        self.unfit.iter().any(|(offer, why)| offer.device == device && matches!(why, Unfit::Silent(_)))
+    }
+
     /// Returns it for people.
     #[must_use]
     pub fn told(&self) -> Vec<Ranked> {

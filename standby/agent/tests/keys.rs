@@ -1,11 +1,13 @@
 //! Keys as their users have them: made by `twinhelm keys init`, and asked for at each end of a link.
 
 use std::fs;
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use twinhelm_hal::cycle::Cycle;
@@ -194,6 +196,30 @@ fn a_stranger_is_not_let_in_and_is_told_of() {
     FleetLine::open("anna~1", &settings(&[], &[&plain], None), |_| {}).expect_err("it speaks no TLS");
     told.recv_timeout(PATIENCE).expect("it is told");
     assert!(heard.try_recv().is_err(), "nothing was heard of either");
+}
+
+#[test]
+fn strangers_who_knock_all_the_time_keep_no_member_out() {
+    let folder = fleet();
+    let of = |name: &str| folder.path().join(name);
+    let at = endpoint("tls");
+    let (_hub, _cloud, heard) = hub(&at, of("cloud"), "cloud");
+    let (over, is_over) = channel::<()>();
+    let address = at.trim_start_matches("tls/").to_owned();
+    // As often as some processes that try every 50 ms, and have the wrong keys.
+    let every = Duration::from_millis(5);
+    std::thread::spawn(move || {
+        while is_over.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+            // Whatever becomes of it.
+            let _ = TcpStream::connect(&address).and_then(|mut door| door.write_all(b"knock, knock"));
+        }
+    });
+    for count in 0..5 {
+        let name = format!("anna~{count}");
+        let (anna, _) = line(&at, of("anna"), &name);
+        until(&heard, || anna.say("cloud", b"hello".to_vec()), is_word(&name));
+    }
+    drop(over);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::pool::{Candidate, Offer};
+use crate::pool::{Candidate, Offer, Unfit};
 use twinhelm_hal::term::Slot;
 
 fn at(ms: u64) -> Instant {
@@ -182,6 +182,29 @@ fn each_step_that_fails_twice_or_takes_too_long_makes_room_for_the_next_candidat
         assert_eq!(orders(&effects), [&order("spare", 0, step)], "{step:?}: once more");
         let effects = migration.step(at(1 + 2 * limit), &News::Look, view(&pool));
         assert_eq!(orders(&effects), [&release, &order("other", 1, Step::Notify)], "{step:?}");
+    }
+}
+
+#[test]
+fn a_candidate_that_falls_silent_makes_room_at_once_until_it_was_told_to_join() {
+    let silent = |name: &str| {
+        let offer = Offer::of(name, 2);
+        Ranking { unfit: vec![(offer, Unfit::Silent(Duration::from_secs(3)))], ..pool(&["other"]) }
+    };
+    for step in Step::ALL {
+        let mut migration = working_at(step);
+        let effects = migration.step(at(100), &News::Look, view(&silent("spare")));
+        if step == Step::Join {
+            assert_eq!(migration.at(), Some(("spare", Step::Join)), "it may be a member: its limit counts");
+            continue;
+        }
+        let why = "nothing is heard of it".to_owned();
+        assert_eq!(effects[0], Effect::Note(Event::GivenUp { device: "spare".to_owned(), step, why }));
+        assert_eq!(migration.at(), Some(("other", Step::Notify)));
+        // Another's silence is nobody's business.
+        let mut migration = working_at(step);
+        migration.step(at(100), &News::Look, view(&silent("another")));
+        assert_eq!(migration.at(), Some(("spare", step)));
     }
 }
 

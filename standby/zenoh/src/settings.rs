@@ -27,6 +27,11 @@ const VEHICLE_BYTES_MAX: usize = 64;
 const OPEN_TIMEOUT_MIN_MS: u64 = 200;
 /// How often a link that is not there is tried.
 const RETRY_PERIOD_MS: u64 = 50;
+/// Where keys are asked for, each time is twice as long after the last, up to this: a process that stood still finds all that
+/// was tried meanwhile before its door, and each takes it a handshake to find that nobody is there any more.
+const RETRY_PERIOD_WITH_KEYS_MAX_MS: u64 = 1_000;
+/// And a handshake on a slow board takes its time, too.
+const OPEN_TIMEOUT_WITH_KEYS_MIN_MS: u64 = 1_000;
 /// A client is of use only connected.
 const CLIENT_CONNECTS_WITHIN_MS: i64 = 3_000;
 
@@ -37,7 +42,8 @@ pub struct Settings {
     pub vehicle: String,
     /// Where others connect to, each as `tcp/ADDRESS:PORT` or `tls/ADDRESS:PORT`.
     pub listen: Vec<String>,
-    /// Whom to connect to, each as `tcp/ADDRESS:PORT` or `tls/ADDRESS:PORT`. Tried for ever, every 50 ms. Two devices need one connection:
+    /// Whom to connect to, each as `tcp/ADDRESS:PORT` or `tls/ADDRESS:PORT`. Tried for ever, every 50 ms; with
+    /// keys less and less often, up to once a second. Two devices need one connection:
     /// one listens, the other connects.
     pub connect: Vec<String>,
     /// How long the other side may be silent before the link is torn down, up to 10 s; whole milliseconds, rounded
@@ -252,7 +258,11 @@ impl Settings {
     pub(crate) fn to_json(&self, mode: Mode, credentials: Option<&Credentials>) -> Value {
         let link_lease_ms = self.link_lease.as_nanos().div_ceil(1_000_000);
         let link_lease_ms = u64::try_from(link_lease_ms).unwrap_or(u64::MAX);
-        let open_timeout_ms = OPEN_TIMEOUT_MIN_MS.max(link_lease_ms / 2);
+        let (open_min_ms, retry_max_ms, factor) = match credentials {
+            Some(_) => (OPEN_TIMEOUT_WITH_KEYS_MIN_MS, RETRY_PERIOD_WITH_KEYS_MAX_MS, 2),
+            None => (OPEN_TIMEOUT_MIN_MS, RETRY_PERIOD_MS, 1),
+        };
+        let open_timeout_ms = open_min_ms.max(link_lease_ms / 2);
         let (mode, connect_timeout_ms) = match mode {
             Mode::Peer => ("peer", -1),
             Mode::Router => ("router", -1),
@@ -269,8 +279,8 @@ impl Settings {
                 "exit_on_failure": mode == "client",
                 "retry": {
                     "period_init_ms": RETRY_PERIOD_MS,
-                    "period_max_ms": RETRY_PERIOD_MS,
-                    "period_increase_factor": 1,
+                    "period_max_ms": retry_max_ms,
+                    "period_increase_factor": factor,
                 },
             },
             // Else opening takes half a second longer when nobody is there yet.
