@@ -2,10 +2,11 @@
 
 mod ground;
 
-use ground::{Ground, TWINHELM, may_make_containers};
+use ground::{Ground, PATIENCE, TWINHELM, may_make_containers};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::Instant;
 
 /// A spare that listens at `tls/`, in a fleet with anna, who may order, and page, who may look.
 fn with_keys(ground: &Ground) -> std::path::PathBuf {
@@ -113,4 +114,92 @@ fn an_agent_that_takes_orders_beyond_loopback_without_keys_does_not_start() {
         said.contains("tcp/0.0.0.0:7449 asks nobody for a key, and an agent with [pool] takes orders: write tls/ and link.keys"),
         "{said}"
     );
+}
+
+#[test]
+fn an_order_that_the_disk_does_not_take_is_obeyed_and_the_answer_says_so() {
+    if !may_make_containers() {
+        return;
+    }
+    let ground = Ground::new();
+    let config = with_keys(&ground);
+    let anna = ground.path("keys").join("anna");
+    let _agent = ground.start(&config);
+    part(&ground, &anna);
+    // Where it writes the order there is something that it cannot write to.
+    let beside = ground.path("store").join("fenced.new");
+    std::fs::create_dir(&beside).expect("a folder");
+    let fenced = answer(&ask(&ground, &["fence", &ground.device], Some(&anna)));
+    let said = fenced["said"].as_str().unwrap_or_default();
+    assert!(said.starts_with("it is off the bus until its agent ends: the order cannot be kept: "), "{fenced}");
+    // Once the disk takes it, the order is kept.
+    std::fs::remove_dir(&beside).expect("it is empty");
+    ground::wait_until("the order is kept", || ground.path("store").join("fenced").exists());
+    let fenced = answer(&ask(&ground, &["fence", &ground.device], Some(&anna)));
+    assert_eq!(fenced["said"], json!("it is off the bus"));
+}
+
+/// Waits until the agent says what it is.
+#[track_caller]
+fn part(ground: &Ground, keys: &Path) -> String {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let status = ask(ground, &["status"], Some(keys));
+        let reports: Value = serde_json::from_slice(&status.stdout).unwrap_or_default();
+        if let Some(part) = reports[0]["part"].as_str() {
+            return part.to_owned();
+        }
+        assert!(Instant::now() < until, "{status:?}");
+    }
+}
+
+#[test]
+fn an_agent_that_is_killed_while_it_obeys_has_kept_what_it_answered() {
+    if !may_make_containers() {
+        return;
+    }
+    let ground = Ground::new();
+    let config = with_keys(&ground);
+    let anna = ground.path("keys").join("anna");
+    let (order, beside) = (ground.path("store").join("fenced"), ground.path("store").join("fenced.new"));
+    let mut was_fenced = false;
+    let mut lives = 0;
+    for (what, at_the_answer) in
+        [("fence", false), ("fence", true), ("readmit", false), ("fence", false), ("readmit", true)]
+    {
+        let mut agent = ground.start(&config);
+        lives += 1;
+        let fenced = part(&ground, &anna) == "fenced";
+        assert_eq!(fenced, order.exists(), "it is what the order on its disk says");
+        if was_fenced {
+            assert!(fenced, "what was answered holds");
+        }
+        // In the middle of what it writes, or when the answer has come.
+        let mut command = Command::new(TWINHELM);
+        command.args([what, &ground.device, "--connect", &tls(&ground), "--wait", "2", "--keys"]).arg(&anna);
+        let mut asked = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs");
+        let answered = loop {
+            if let Some(status) = asked.try_wait().expect("a child") {
+                break status.success();
+            }
+            let is_written = if what == "fence" { order.exists() || beside.exists() } else { !order.exists() };
+            if !at_the_answer && is_written {
+                break false;
+            }
+            std::thread::yield_now();
+        };
+        agent.0.kill().expect("it runs");
+        agent.0.wait().expect("it is gone");
+        asked.wait().expect("it gives up");
+        was_fenced = answered && what == "fence";
+        if answered {
+            assert_eq!(order.exists(), what == "fence", "{what} was answered");
+        }
+    }
+    let _agent = ground.start(&config);
+    part(&ground, &anna);
+    let events = ask(&ground, &["events"], Some(&anna));
+    let told = String::from_utf8_lossy(&events.stdout).into_owned();
+    let ups = told.lines().filter(|line| line.contains("\"what\":\"up\"")).count();
+    assert_eq!(ups, lives + 1, "no entry is lost, and none is half: {told}");
 }

@@ -70,6 +70,8 @@ pub(super) struct Fleet {
     /// Until then it listens; `None`: it takes part, or is a spare.
     listens_until: Option<Instant>,
     part: Part,
+    /// The order that holds it off the bus, until the disk has it.
+    unkept: Option<String>,
     resort: Resort,
     /// It is a member because nobody was left: its mission is the one that they had.
     resumes: bool,
@@ -144,6 +146,7 @@ impl Fleet {
             offered_at: None,
             listens_until,
             part,
+            unkept: None,
             resort: Resort::Idle,
             resumes: false,
             members,

@@ -1,8 +1,10 @@
 //! Whether the device takes part: room on the bus, orders to stay off it, and leaving the pair.
 
-use super::{CROWDED_FOR, DRAINS_WITHIN, HEARD_WITHIN, LISTENS_FOR, Part, fence_file};
+use super::{CROWDED_FOR, DRAINS_WITHIN, Fleet, HEARD_WITHIN, LISTENS_FOR, Part, fence_file};
 use crate::agent::Agent;
+use crate::config::Config;
 use crate::output::tell;
+use std::io::{self, ErrorKind};
 use twinhelm_hal::time::Instant;
 use twinhelm_linux::clock::now;
 use twinhelm_linux::disk::write_whole;
@@ -11,6 +13,15 @@ use twinhelm_standby::ladder::Task;
 use twinhelm_standby::migration::{Fencing, Recruit};
 use twinhelm_standby::orchestrator::leaves_a_crowd;
 use twinhelm_standby::{Order, Readiness, RoleName};
+
+/// Has the disk keep the order that holds the device off the bus, if it does not yet.
+fn keep_fence(config: &Config, fleet: &mut Fleet) -> io::Result<()> {
+    if let Some(order) = &fleet.unkept {
+        write_whole(&fence_file(config), order.as_bytes())?;
+        fleet.unkept = None;
+    }
+    Ok(())
+}
 
 impl Agent {
     /// M9: returns whether `task` would bring a third device onto the bus. Then this one is a spare.
@@ -73,8 +84,10 @@ impl Agent {
             return;
         }
         // First the disk: whatever happens next, the order stands.
-        if let Err(error) = write_whole(&fence_file(&self.config), format!("{from}: {why}\n").as_bytes()) {
-            tell(format_args!("keeping the order to stay off the bus: {error}; it holds until this agent ends"));
+        fleet.unkept = Some(format!("{from}: {why}\n"));
+        let kept = keep_fence(&self.config, fleet);
+        if let Err(error) = kept {
+            tell(format_args!("keeping the order to stay off the bus: {error}; it is tried again"));
         }
         fleet.part = Part::Fenced;
         fleet.listens_until = None;
@@ -88,10 +101,18 @@ impl Agent {
     pub(super) fn answer_fences(&mut self) {
         let is_off = self.held.is_none();
         let Some(fleet) = &mut self.fleet else { return };
-        if is_off && fleet.part == Part::Fenced {
+        if fleet.part != Part::Fenced {
+            return;
+        }
+        let kept = keep_fence(&self.config, fleet);
+        if is_off {
+            let said = kept.map_or_else(
+                |error| format!("it is off the bus until its agent ends: the order cannot be kept: {error}"),
+                |()| "it is off the bus".to_owned(),
+            );
             for teller in std::mem::take(&mut fleet.tells) {
                 fleet.say(&teller, &Word::Fenced(Fencing::Fenced));
-                fleet.say(&teller, &Word::Answer(Ok("it is off the bus".to_owned())));
+                fleet.say(&teller, &Word::Answer(Ok(said.clone())));
             }
         }
     }
@@ -111,10 +132,16 @@ impl Agent {
             fleet.say(from, &Word::Answer(Err("it is not fenced".to_owned())));
             return;
         }
-        if let Err(error) = std::fs::remove_file(fence_file(&self.config)) {
-            fleet.say(from, &Word::Answer(Err(format!("forgetting the order: {error}"))));
-            return;
+        match std::fs::remove_file(fence_file(&self.config)) {
+            // It was never kept.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => {
+                fleet.say(from, &Word::Answer(Err(format!("forgetting the order: {error}"))));
+                return;
+            }
+            Ok(()) => {}
         }
+        fleet.unkept = None;
         fleet.part = if fleet.pool.spare { Part::Spare } else { Part::Member };
         fleet.listens_until = (fleet.part == Part::Member).then(|| now() + LISTENS_FOR);
         fleet.note(What::Readmitted);
