@@ -11,6 +11,8 @@ use twinhelm_hal::term::Slot;
 
 /// What separates a member's name from a number that tells its sessions apart: no name has it.
 pub const SESSION_MARK: char = '~';
+/// A name longer than this is a mistake.
+const NAME_BYTES_MAX: usize = 64;
 
 /// What a member is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +35,10 @@ impl Role {
             Word::Order { .. } | Word::Release { .. } | Word::Report { .. } | Word::Fenced(_) => {
                 matches!(self, Self::Device(_))
             }
-            Word::Fence { .. } | Word::Readmit { .. } | Word::Switchover | Word::Drain => {
+            Word::Fence { .. } | Word::Readmit { .. } => {
                 matches!(self, Self::Device(_) | Self::Person | Self::Router)
             }
+            Word::Switchover | Word::Drain => matches!(self, Self::Person | Self::Router),
             // It changes nothing.
             Word::AskPool | Word::Pool(_) | Word::Answer(_) => true,
         }
@@ -111,9 +114,24 @@ impl Members {
         }
     }
 
-    /// Returns what is wrong with the list: one name twice, or one slot twice.
+    /// Returns whether `name` is a device of the fleet whose number on the bus is `slot`.
+    #[must_use]
+    pub fn is_device(&self, name: &str, slot: Option<u8>) -> bool {
+        self.devices.get(name).is_some_and(|device| device.slot.map(Slot::number) == slot)
+    }
+
+    /// Returns what is wrong with the list: a name that a key would read as something else, one name twice, or one slot twice.
     #[must_use]
     pub fn problem(&self) -> Option<String> {
+        let is_name = |name: &str| {
+            (1..=NAME_BYTES_MAX).contains(&name.len())
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        };
+        if let Some((name, _)) = self.all().find(|(name, _)| !is_name(name)) {
+            return Some(format!(
+                "{name:?} names no member: write letters, digits and dashes, at most {NAME_BYTES_MAX}"
+            ));
+        }
         let mut names = BTreeSet::new();
         if let Some((twice, _)) = self.all().find(|(name, _)| !names.insert(*name)) {
             return Some(format!("{twice} is in it twice: each member has a name of its own"));
@@ -160,6 +178,8 @@ mod tests {
                 assert_eq!(members.check(from, order), Err(refused));
             }
         }
+        // Whoever holds the wheel keeps it, whatever another device wants.
+        assert!(members.check("right", &Word::Drain).is_err() && members.check("anna", &Word::Drain).is_ok());
         // What devices say to each other is not for people.
         let report = Word::Fenced(crate::migration::Fencing::Fenced);
         assert_eq!(members.check("right", &report), Ok(()));
@@ -173,6 +193,11 @@ mod tests {
         let mut twice = members();
         twice.watchers.insert("left".to_string());
         assert_eq!(twice.problem().as_deref(), Some("left is in it twice: each member has a name of its own"));
+        let mut nameless = members();
+        nameless.people.insert("a/*".to_string());
+        assert!(nameless.problem().is_some_and(|why| why.starts_with("\"a/*\" names no member")));
+        assert!(members().is_device("left", Some(0)) && members().is_device("depot", None));
+        assert!(!members().is_device("depot", Some(0)) && !members().is_device("anna", None));
         let mut crowded = members();
         crowded.devices.insert("other".to_string(), Device { slot: Some(Slot::LEFT) });
         assert_eq!(

@@ -153,7 +153,7 @@ pub struct Phase {
 pub struct Migration {
     /// Which device was lost, if the one that orchestrated knew.
     pub from: Option<String>,
-    /// Which spare joined; `None` when it ended otherwise, or not at all.
+    /// Which spare joined, or resumed the mission; `None` when it ended otherwise, or not at all.
     pub to: Option<String>,
     /// How long each step took, in milliseconds, as its orchestrator's entries of the timeline came in: `detect` (from the loss
     /// of the device), `notify`, `pull`, `fetch`, `create`, `start`, `join`, `fence`. Where no controller was left: `detect`, with the

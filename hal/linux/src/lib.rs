@@ -16,6 +16,7 @@ mod core_threads;
 pub mod datagram;
 pub mod disk;
 pub mod journal;
+pub mod listener;
 mod names;
 pub mod network;
 pub mod process;

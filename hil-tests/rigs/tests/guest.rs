@@ -74,6 +74,11 @@ fn a_device_wakes_only_for_what_it_wants() {
 }
 
 #[test]
+fn a_listener_hears_the_bus_and_knows_when_it_does_not() {
+    in_the_guest("can::inside_a_listener_hears_the_bus_and_knows_when_it_does_not");
+}
+
+#[test]
 fn the_controllers_errors_become_its_confinement() {
     in_the_guest("can::inside_the_controllers_errors_become_its_confinement");
 }

@@ -29,6 +29,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 use store::{Fetched, Store};
+use strangers::Seldom;
 use twinhelm_hal::time::Instant;
 use twinhelm_linux::clock::now;
 use twinhelm_linux::scheduling::{lower_io_to_idle, lower_to_idle, raise};
@@ -43,7 +44,6 @@ use twinhelm_mission::runner::{Runner, RunnerError, RunnerEvent, beside_this_pro
 use twinhelm_standby::ladder::{Keeper, News, Step, Task};
 use twinhelm_standby::{AgentReport, Readiness};
 use twinhelm_zenoh::agents::AgentLine;
-use twinhelm_zenoh::watch_strangers;
 
 /// How often the report is renewed when nothing happens.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
@@ -71,8 +71,8 @@ enum Happened {
     PowerIsOff(String, Result<(), String>),
     /// What the mission goes on with was found, or not.
     Fetched(Purpose, Result<Box<Found>, String>),
-    /// Somebody was not let in.
-    Stranger(String),
+    /// Somebody was not let in, so often since that was told last.
+    Stranger(String, u32),
     /// Somebody wants the agent to end.
     Stop,
 }
@@ -159,6 +159,10 @@ struct Agent {
     is_deaf: bool,
     steps: Vec<Step>,
     libcrun: String,
+    /// Members that were refused something.
+    refused: Seldom,
+    /// Connections that were not let in.
+    strangers: Arc<Mutex<Seldom>>,
     fleet: Option<Fleet>,
     data: Option<Data>,
     /// What was fetched for the mission to go on with.
@@ -211,6 +215,8 @@ impl Agent {
             is_deaf: false,
             steps: Vec::new(),
             libcrun: String::new(),
+            refused: Seldom::default(),
+            strangers: Arc::default(),
             fleet,
             data,
             fetched: None,
@@ -220,8 +226,7 @@ impl Agent {
         agent.runner().map_err(|error| Problem::machine(&error))?;
         stop_on_signals(happen.clone())?;
         if agent.config.link.keys.is_some() {
-            let strangers = happen.clone();
-            watch_strangers(move |why| drop(strangers.send(Happened::Stranger(why))));
+            strangers::watch(&agent.strangers, happen.clone());
         }
         // A spare begins nothing of itself.
         let is_spare = agent.config.pool.as_ref().is_some_and(|pool| pool.spare);
@@ -331,8 +336,8 @@ impl Agent {
                 self.on_fetched(now(), purpose, found);
                 News::Look
             }
-            Happened::Stranger(why) => {
-                self.on_stranger(why);
+            Happened::Stranger(why, times) => {
+                self.on_refused(why, times);
                 News::Look
             }
             // `serve` has looked for it.

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use twinhelm_hal::term::Slot;
+use twinhelm_linux::listener::BusPlace;
 use twinhelm_mission::bundle::Allowance;
 use twinhelm_mission::image::error::chain;
 use twinhelm_mission::image::verify::Limits;
@@ -34,7 +35,7 @@ pub(crate) struct Config {
     pub limits: Limits,
     /// So many bytes a second at most, while nobody waits for it.
     pub rate: Option<u64>,
-    pub bus: String,
+    pub bus: BusPlace,
     pub gate_lease: Duration,
     pub link: Settings,
     /// Its fleet, if it has one.
@@ -87,7 +88,7 @@ entries_max = 100000
 pull_mib_s = 10                     # so fast at most while the image is pulled ahead; 0: as fast as it goes
 
 [bus]
-name = "demo"                       # the vehicle's bus
+name = "demo"                       # the vehicle's bus between processes; or can = "can0", an interface of the kernel
 gate_lease_ms = 30                  # as in the vehicle's configuration
 
 [link]
@@ -177,7 +178,8 @@ impl Default for LimitsTable {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Bus {
-    name: String,
+    name: Option<String>,
+    can: Option<String>,
     gate_lease_ms: f64,
 }
 
@@ -224,9 +226,14 @@ impl Config {
             return Err(format!("link.keys are those of {own:?}, and device = {:?}", self.device));
         }
         match role {
-            Role::Device(slot) if slot.is_none_or(|slot| slot == self.slot) => Ok(()),
+            Role::Device(Some(slot)) if slot == self.slot => Ok(()),
+            Role::Device(None) if self.pool.as_ref().is_some_and(|pool| pool.no_slot) => Ok(()),
             Role::Device(slot) => {
-                Err(format!("slot = {}, and link.keys say {}", self.slot, slot.unwrap_or(self.slot)))
+                let theirs = slot.map_or_else(|| "none".to_owned(), |slot| slot.to_string());
+                Err(format!(
+                    "slot = {}, and link.keys say {theirs}: write that, or make keys with {own}={}",
+                    self.slot, self.slot
+                ))
             }
             Role::Person | Role::Router | Role::Watcher => {
                 Err(format!("link.keys are those of {role}, not of a device"))
@@ -289,6 +296,13 @@ impl Config {
         if !(bus.gate_lease_ms > 0.0 && bus.gate_lease_ms <= 10_000.0) {
             return Err(bad(format!("bus.gate_lease_ms = {} cannot be: write the vehicle's", bus.gate_lease_ms)));
         }
+        let place = match (bus.name, bus.can) {
+            (Some(name), None) => BusPlace::Userland(name),
+            (None, Some(interface)) => BusPlace::Can(interface),
+            (Some(_), Some(_)) | (None, None) => {
+                return Err(bad("bus: write name, or can, and not both: a device is on one bus".to_owned()));
+            }
+        };
         let link = Settings {
             vehicle,
             listen: link.listen,
@@ -331,7 +345,7 @@ impl Config {
                 entries_max: limits.entries_max,
             },
             rate: (limits.pull_mib_s > 0.0).then_some((limits.pull_mib_s * f64::from(1 << 20)) as u64),
-            bus: bus.name,
+            bus: place,
             gate_lease: Duration::from_secs_f64(bus.gate_lease_ms / 1e3),
             link,
             pool,
@@ -375,6 +389,8 @@ mod tests {
             ("\"oci:/srv/images\"", "\"/srv/images\"", "mission.sources: \"/srv/images\" names no image"),
             ("\"/run/twinhelm/right\"", "\"run\"", "run = \"run\" is relative"),
             ("memory_mib = 512", "memory_mib = 1", "limits.memory_mib = 1 cannot be: write 8 to"),
+            ("name = \"demo\" ", "can = \"can0\"\nname = \"demo\" ", "bus: write name, or can, and not both"),
+            ("name = \"demo\" ", "# ", "bus: write name, or can, and not both"),
             ("gate_lease_ms = 30", "gate_lease_ms = 0", "bus.gate_lease_ms = 0 cannot be"),
             ("\"right\" ", "\"../right\" ", "device: \"../right\" cannot name a container"),
             ("pids = 128", "pidz = 128", "unknown field `pidz`"),

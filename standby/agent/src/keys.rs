@@ -1,6 +1,7 @@
 //! `keys init`: an authority for a fleet, and for each of its members a folder with a certificate, a key, and who is who.
 
 use crate::cli::KeysArgs;
+use crate::orders::settings_of;
 use crate::output::{Problem, print, print_json, tell};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
@@ -99,15 +100,14 @@ fn members(args: &KeysArgs) -> Result<Members, Problem> {
     if let Some(problem) = members.problem() {
         return Err(Problem::bad_input(problem));
     }
-    for (name, _) in members.all() {
-        mission_wire::ContainerId::new(name)
-            .map_err(|error| Problem::bad_input(format_args!("{name:?}: {error}")))?;
-        if name == AUTHORITY {
-            return Err(Problem::bad_input(format_args!(
-                "{name:?} is the authority's folder: call the member otherwise"
-            )));
-        }
+    if members.all().any(|(name, _)| name == AUTHORITY) {
+        let message = format_args!("{AUTHORITY:?} is the authority's folder: call the member otherwise");
+        return Err(Problem::bad_input(message));
     }
+    // It becomes a part of each key.
+    settings_of(&members.vehicle, &[ZENOHD_LISTENS.replace("tls/", "tcp/")], None)
+        .check()
+        .map_err(|error| Problem::bad_input(&error))?;
     Ok(members)
 }
 
@@ -134,17 +134,28 @@ impl Authority {
         make_folder(&folder)?;
         let (certificate, key) = (folder.join(CA), folder.join(AUTHORITY_KEY));
         let unable = |error: rcgen::Error| Problem::machine(format_args!("making the fleet's authority: {error}"));
+        let bad = |why: String| Problem::bad_input(format_args!("{}: {why}", folder.display()));
+        let marked = format!("# the fleet of {vehicle}\n");
         let pair = match fs::read_to_string(&key) {
-            Ok(text) => KeyPair::from_pem(&text)
-                .map_err(|error| Problem::bad_input(format_args!("{}: {error}", key.display())))?,
+            Ok(text) => KeyPair::from_pem(&text).map_err(|error| bad(format!("{AUTHORITY_KEY}: {error}")))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && certificate.exists() => {
+                return Err(bad(format!(
+                    "the authority's {AUTHORITY_KEY} is not here, so nobody can be made a member: bring it, or write another --to"
+                )));
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => KeyPair::generate().map_err(unable)?,
             Err(error) => return Err(failed(&key, &error)),
         };
         let params = authority_params(vehicle);
         let text = match fs::read_to_string(&certificate) {
-            Ok(text) => text,
+            Ok(text) if text.starts_with(&marked) => text,
+            Ok(_) => {
+                return Err(bad(format!(
+                    "it is not the authority of {vehicle:?}: write that vehicle, or another --to"
+                )));
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let text = params.self_signed(&pair).map_err(unable)?.pem();
+                let text = marked + &params.self_signed(&pair).map_err(unable)?.pem();
                 write_secret(&key, &pair.serialize_pem())?;
                 write_whole(&certificate, text.as_bytes()).map_err(|error| failed(&certificate, &error))?;
                 text
@@ -168,6 +179,8 @@ impl Authority {
         {
             return Ok(false);
         }
+        // It goes first and comes last: with it all is there.
+        remove(&certificate)?;
         let unable = |error: rcgen::Error| Problem::machine(format_args!("making the keys of {name}: {error}"));
         let pair = KeyPair::generate().map_err(unable)?;
         let mut params = endless();
@@ -210,16 +223,19 @@ fn make_folder(folder: &Path) -> Result<(), Problem> {
 
 /// Writes a key, for its owner's eyes alone.
 fn write_secret(path: &PathBuf, text: &str) -> Result<(), Problem> {
-    let remove = match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    };
-    let written = remove.and_then(|()| {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    remove(path)?;
+    let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).and_then(|mut file| {
         file.write_all(text.as_bytes())?;
         file.sync_all()
     });
     written.map_err(|error| failed(path, &error))
+}
+
+fn remove(path: &Path) -> Result<(), Problem> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(path, &error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 fn failed(path: &Path, error: &io::Error) -> Problem {

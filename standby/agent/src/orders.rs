@@ -2,6 +2,7 @@
 
 use crate::cli::{AskArgs, EventsArgs, OrderArgs, seconds};
 use crate::output::{Problem, print, print_json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -89,10 +90,11 @@ impl Desk {
 
     /// Returns the offers of all, by name.
     fn offers(&self) -> Vec<Offer> {
-        let mut offers = std::collections::BTreeMap::new();
+        let mut offers = BTreeMap::new();
         while let Some(heard) = self.next(self.until) {
-            if let Heard::Offer { bytes, .. } = heard
+            if let Heard::Offer { device, bytes } = heard
                 && let Ok(offer) = serde_json::from_slice::<Offer>(&bytes)
+                && offer.device == device
             {
                 offers.insert(offer.device.clone(), offer);
             }
@@ -130,28 +132,39 @@ pub(crate) fn pool(args: &AskArgs) -> Result<(), Problem> {
 /// `events`
 pub(crate) fn events(args: &EventsArgs) -> Result<(), Problem> {
     let desk = Desk::open(&args.ask)?;
-    let mut told: Vec<Told> = Vec::new();
-    while Instant::now() < desk.until && told.is_empty() {
+    // By time, as each device's clock has it; and each once, however often it is asked for.
+    let mut told: BTreeMap<(u64, String, u64), Told> = BTreeMap::new();
+    // With keys each device tells its own entries alone.
+    let wanted = if desk.asks_with_keys { args.ask.connect.len() } else { 1 };
+    let mut heard_of = BTreeSet::new();
+    while Instant::now() < desk.until && heard_of.len() < wanted {
         let wait = SAY_EVERY.min(desk.until.saturating_duration_since(Instant::now()));
         let entries = desk.line.events(wait).map_err(|error| Problem::machine(&error))?;
-        told.extend(entries.iter().filter_map(|bytes| serde_json::from_slice(bytes).ok()));
-        if told.is_empty() {
+        for entry in entries.iter().filter_map(|(device, bytes)| read(device, bytes)) {
+            heard_of.insert(entry.device.clone());
+            told.insert((entry.unix_ms, entry.device.clone(), entry.seq), entry);
+        }
+        if heard_of.len() < wanted {
             // It answers at once when nobody is connected yet.
-            let _ = desk.next(Instant::now() + SAY_EVERY);
+            let _ = desk.next((Instant::now() + SAY_EVERY).min(desk.until));
         }
     }
-    told.sort_by(|one, other| (one.unix_ms, &one.device, one.seq).cmp(&(other.unix_ms, &other.device, other.seq)));
-    told.iter().try_for_each(|entry| show(entry, args.ask.json))?;
+    told.values().try_for_each(|entry| show(entry, args.ask.json))?;
     if !args.follow {
         return Ok(());
     }
     loop {
-        if let Ok(Heard::Event { bytes, .. }) = desk.heard.recv()
-            && let Ok(entry) = serde_json::from_slice(&bytes)
+        if let Ok(Heard::Event { device, bytes }) = desk.heard.recv()
+            && let Some(entry) = read(&device, &bytes)
         {
             show(&entry, args.ask.json)?;
         }
     }
+}
+
+/// Reads an entry; nobody makes one in another's name.
+fn read(device: &str, bytes: &[u8]) -> Option<Told> {
+    serde_json::from_slice::<Told>(bytes).ok().filter(|told| told.device == device)
 }
 
 fn show(entry: &Told, json: bool) -> Result<(), Problem> {

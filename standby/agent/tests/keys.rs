@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use twinhelm_hal::cycle::Cycle;
 use twinhelm_hal::term::Slot;
 use twinhelm_standby::{Header, NotReady, RoleName, Sample};
+use twinhelm_zenoh::agents::AgentLine;
 use twinhelm_zenoh::fleet::{FleetLine, Heard};
 use twinhelm_zenoh::{Hub, Link, Settings, watch_strangers};
 
@@ -120,13 +121,60 @@ fn members_know_each_other_and_speak_in_their_own_names_alone() {
     // Often, so that what was forged had its time.
     for _ in 0..20 {
         let all = until(&heard, said, is_word("page~1"));
-        let forged = |heard: &&Heard| match heard {
-            Heard::Word { bytes, .. } | Heard::Offer { bytes, .. } | Heard::Event { bytes, .. } => {
-                bytes == b"forged"
-            }
-        };
-        assert_eq!(all.iter().find(forged), None);
+        assert!(!all.iter().any(is_forged), "{all:?}");
     }
+}
+
+#[test]
+fn whoever_is_on_a_devices_machine_speaks_to_it_and_not_for_it() {
+    let folder = fleet();
+    let of = |name: &str| Some(folder.path().join(name));
+    let (door, inside) = (endpoint("tls"), endpoint("tcp"));
+    // Left lets the fleet in by one door, and whoever is on its machine by the other.
+    let left = AgentLine::open(Slot::LEFT, &settings(&[&door, &inside], &[], of("left"))).expect("an agent");
+    let (hear, heard_by_left) = channel();
+    let to_left = left.fleet("left", "demo", move |it| drop(hear.send(it))).expect("a line");
+    let right = AgentLine::open(Slot::RIGHT, &settings(&[], &[&door], of("right"))).expect("an agent");
+    let (hear, heard_by_right) = channel();
+    let _to_right = right.fleet("right", "demo", move |it| drop(hear.send(it))).expect("a line");
+    let local = FleetLine::open("left", &settings(&[], &[&inside], None), |_| {}).expect("it is on the machine");
+
+    let said = || {
+        local.say("right", b"forged".to_vec());
+        local.offer(b"forged".to_vec());
+        local.note(b"forged".to_vec());
+        local.say("left", b"to the device itself".to_vec());
+        to_left.say("right", b"honest".to_vec());
+    };
+    until(&heard_by_left, said, is_word("left"));
+    for _ in 0..20 {
+        let all = until(&heard_by_right, said, is_word("left"));
+        assert!(!all.iter().any(is_forged), "{all:?}");
+    }
+}
+
+#[test]
+fn a_watcher_answers_for_nobody() {
+    let folder = fleet();
+    let of = |name: &str| folder.path().join(name);
+    let at = endpoint("tls");
+    let (_hub, cloud, heard) = hub(&at, of("cloud"), "cloud");
+    let (left, _) = line(&at, of("left"), "left");
+    left.note(b"an entry".to_vec());
+    // It says that it has left's timeline, and would answer whoever asks for it.
+    let (posing, _) = line(&at, of("page"), "left");
+    posing.keep(b"forged".to_vec());
+    let (page, _) = line(&at, of("page"), "page~1");
+    for _ in 0..20 {
+        until(&heard, || page.say("cloud", b"still here".to_vec()), is_word("page~1"));
+        let told = cloud.events(PATIENCE).expect("it asks");
+        assert_eq!(told, [("left".to_owned(), b"an entry".to_vec())]);
+    }
+}
+
+fn is_forged(heard: &Heard) -> bool {
+    let (Heard::Word { bytes, .. } | Heard::Offer { bytes, .. } | Heard::Event { bytes, .. }) = heard;
+    bytes == b"forged"
 }
 
 /// A device's sample that says nothing but who it is of, and when.
@@ -260,7 +308,7 @@ fn what_cannot_be_is_refused_with_what_to_write() {
         (&["left=0", "right=0"], "left and right both have slot 0"),
         (&["left=0", "left=1"], "two devices have one name"),
         (&["left=0", "--person", "left"], "left is in it twice"),
-        (&["le/ft=0"], "\"le/ft\" cannot name"),
+        (&["le/ft=0"], "\"le/ft\" names no member: write letters, digits and dashes"),
         (&["authority"], "call the member otherwise"),
     ] {
         let refused = keys(folder.path(), members);
@@ -268,6 +316,19 @@ fn what_cannot_be_is_refused_with_what_to_write() {
         assert!(refused.status.code() == Some(2) && said.contains(says), "{members:?}: {said}");
     }
     assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0, "and nothing is written");
+    let other = keys(folder.path(), &["left=0", "--vehicle", "a/b"]);
+    let said = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert!(other.status.code() == Some(2) && said.contains("means something in a Zenoh key"), "{said}");
+
+    // An authority of another vehicle, and one that has lost its key.
+    let of_demo = fleet();
+    let other = keys(of_demo.path(), &["left=0", "--vehicle", "other"]);
+    let said = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert!(other.status.code() == Some(2) && said.contains("it is not the authority of \"other\""), "{said}");
+    fs::remove_file(of_demo.path().join("authority/ca.key")).expect("a key");
+    let without = keys(of_demo.path(), &["left=0", "more=2"]);
+    let said = String::from_utf8_lossy(&without.stderr).into_owned();
+    assert!(without.status.code() == Some(2) && said.contains("so nobody can be made a member"), "{said}");
 
     // Keys that are not a device's.
     let keys_folder = fleet();
@@ -286,7 +347,8 @@ fn what_cannot_be_is_refused_with_what_to_write() {
     for (device, keys, says) in [
         ("right", "left", "link.keys are those of \"left\", and device = \"right\""),
         ("anna", "anna", "link.keys are those of a person who may order, not of a device"),
-        ("left", "left", "slot = 1, and link.keys say 0"),
+        ("left", "left", "slot = 1, and link.keys say 0: write that, or make keys with left=1"),
+        ("depot", "depot", "slot = 1, and link.keys say none"),
         ("right", "nobody", "write the folder that `twinhelm keys init` made for this member"),
     ] {
         let (code, said) = config(device, keys);

@@ -131,7 +131,8 @@ fn an_order_that_the_disk_does_not_take_is_obeyed_and_the_answer_says_so() {
     std::fs::create_dir(&beside).expect("a folder");
     let fenced = answer(&ask(&ground, &["fence", &ground.device], Some(&anna)));
     let said = fenced["said"].as_str().unwrap_or_default();
-    assert!(said.starts_with("it is off the bus until its agent ends: the order cannot be kept: "), "{fenced}");
+    let says = "it is off the bus until its agent ends, and no longer: the order cannot be kept: ";
+    assert!(said.starts_with(says) && fenced["done"] == json!(false), "{fenced}");
     // Once the disk takes it, the order is kept.
     std::fs::remove_dir(&beside).expect("it is empty");
     ground::wait_until("the order is kept", || ground.path("store").join("fenced").exists());

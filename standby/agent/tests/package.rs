@@ -19,7 +19,8 @@ const SCRIPT: &str = r#"
         vehicle-demo check examples/vehicle.toml
         vehicle-demo gate examples/board.toml --check
         vehicle-demo run --rig sim --duration 2s --fault kill@1s
-        twinhelm agent --example > /tmp/agent.toml
+        twinhelm keys init --to /tmp/keys left=0 right=1 --person anna
+        twinhelm agent --example | sed "s|/etc/twinhelm/keys|/tmp/keys/right|" > /tmp/agent.toml
         twinhelm agent --config /tmp/agent.toml --check
         mission-runner --version
         systemd-analyze verify /lib/systemd/system/twinhelm-agent.service /lib/systemd/system/twinhelm-gate.service

@@ -9,7 +9,8 @@
 //!
 //! Two members prove to each other who they are (TLS on both sides). What each may put where is in Zenoh's access control:
 //! a device speaks under its own name and its own slot, a person in words and orders, a watcher in words, which devices refuse.
-//! A router passes on what others say, after it has looked at it the same way.
+//! A router passes on what others say, after it has looked at it the same way. What a device passes on for others is dropped by
+//! whoever hears it from there, because it is not the device's own.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -28,11 +29,11 @@ pub const FLEET: &str = "fleet.toml";
 
 /// What [`FLEET`] says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FleetFile {
     /// Whose keys these are.
     pub own: String,
     /// Who belongs to the fleet.
-    #[serde(flatten)]
     pub members: Members,
 }
 
@@ -149,18 +150,23 @@ impl Credentials {
     pub(crate) fn access_control(&self) -> Value {
         let Members { vehicle, .. } = &self.file.members;
         let everything = format!("twinhelm/{vehicle}/**");
-        let rule = |id: &str, flow: &str, messages: &[&str], keys: &[String]| json!({ "id": id, "permission": "allow", "flows": [flow], "messages": messages, "key_exprs": keys });
+        let all = std::slice::from_ref(&everything);
+        let rule = |id: &str, flow: &str, messages: &[&str], keys: &[String]| {
+            let (flows, permission) = ([flow], "allow");
+            json!({ "id": id, "permission": permission, "flows": flows, "messages": messages, "key_exprs": keys })
+        };
         let subject = |name: &str, role| json!({ "id": name, "cert_common_names": [common_name(name, role)] });
         let names: Vec<&str> = self.members().all().map(|(name, _)| name).collect();
         let mut rules = vec![
-            rule("say", "egress", &[LOOKS, SPEAKS].concat(), std::slice::from_ref(&everything)),
-            rule("look", "ingress", LOOKS, std::slice::from_ref(&everything)),
-            rule("everything", "ingress", SPEAKS, std::slice::from_ref(&everything)),
+            rule("say", "egress", &[LOOKS, SPEAKS].concat(), all),
+            rule("look", "ingress", LOOKS, all),
+            rule("everything", "ingress", SPEAKS, all),
+            rule("here", "ingress", SPEAKS, &keys_of_this_machine(vehicle, self.own(), self.role())),
         ];
-        // Plain TCP is taken on loopback alone, where whoever speaks is on the machine already.
+        // Plain TCP is taken on loopback alone: whoever speaks there is on the machine already, and speaks to it, not for it.
         let mut subjects = vec![json!({ "id": OWN_MACHINE, "link_protocols": ["tcp"] })];
         let mut policies = vec![
-            json!({ "rules": ["say", "look", "everything"], "subjects": [OWN_MACHINE] }),
+            json!({ "rules": ["say", "look", "here"], "subjects": [OWN_MACHINE] }),
             json!({ "rules": ["say", "look"], "subjects": names }),
         ];
         for (name, role) in self.members().all() {
@@ -185,22 +191,17 @@ impl Credentials {
 const OWN_MACHINE: &str = "own machine";
 
 /// What changes nothing on a device.
-const LOOKS: &[&str] = &[
-    "declare_subscriber",
-    "declare_queryable",
-    "query",
-    "liveliness_token",
-    "liveliness_query",
-    "declare_liveliness_subscriber",
-];
+const LOOKS: &[&str] = &["declare_subscriber", "query", "liveliness_query", "declare_liveliness_subscriber"];
 
-/// What says something in somebody's name.
-const SPEAKS: &[&str] = &["put", "delete", "reply"];
+/// What says something in somebody's name: that it is there, and that it answers, as well.
+const SPEAKS: &[&str] = &["put", "delete", "reply", "liveliness_token", "declare_queryable"];
 
 /// Returns the keys that a member may put something under.
 fn own_keys(vehicle: &str, name: &str, role: Role) -> Vec<String> {
     let of = |key: String| format!("twinhelm/{vehicle}/{key}");
     let session = format!("{name}{SESSION_MARK}$*");
+    // That it is there, and a timeline that is empty: whoever speaks to a fleet has both.
+    let presence = [format!("pool/{session}"), format!("event/{session}")];
     match role {
         Role::Device(slot) => {
             let mut keys = vec![
@@ -209,17 +210,41 @@ fn own_keys(vehicle: &str, name: &str, role: Role) -> Vec<String> {
                 format!("word/*/{name}"),
                 format!("word/*/{session}"),
                 format!("stock/{name}/*"),
+                format!("pool/{name}"),
             ];
             // Its agent asks its own mission alone.
-            let of_slot = |slot| ["state", "refused", "agent", "order"].map(|kind| format!("{kind}/{slot}"));
+            let of_slot =
+                |slot| ["state", "refused", "alive", "agent", "order"].map(|kind| format!("{kind}/{slot}"));
             keys.extend(slot.into_iter().flat_map(of_slot));
+            keys.extend(presence);
             keys.into_iter().map(of).collect()
         }
-        Role::Person => [format!("word/*/{session}"), "order/*".to_owned()].map(of).into(),
+        Role::Person => {
+            let orders = [format!("word/*/{session}"), "order/*".to_owned()];
+            presence.into_iter().chain(orders).map(of).collect()
+        }
         // A device refuses what it asks, and says so.
-        Role::Watcher => vec![of(format!("word/*/{session}"))],
+        Role::Watcher => presence.into_iter().chain([format!("word/*/{session}")]).map(of).collect(),
         Role::Router => vec![of("**".to_owned())],
     }
+}
+
+/// Returns the keys under which whoever is on the own machine may put something, to a session of this member.
+fn keys_of_this_machine(vehicle: &str, own: &str, role: Role) -> Vec<String> {
+    // Missions publish; and whoever asks is there, with a timeline that is empty.
+    let mut keys = ["state/*", "refused/*", "alive/*"].map(str::to_owned).to_vec();
+    keys.extend(["pool", "event"].map(|kind| format!("{kind}/$*{SESSION_MARK}$*")));
+    match role {
+        // A mission has its orders from its agent, and an agent words from whoever is at the device. None goes on to others.
+        Role::Device(_) => keys.extend(["order/*".to_owned(), format!("word/{own}/*")]),
+        // Who asks an agent on this machine hears its answers.
+        Role::Person | Role::Watcher => {
+            keys.push(format!("word/{own}{SESSION_MARK}$*/*"));
+            keys.extend(["agent/*", "event/*", "offer/*", "pool/*"].map(str::to_owned));
+        }
+        Role::Router => {}
+    }
+    keys.into_iter().map(|key| format!("twinhelm/{vehicle}/{key}")).collect()
 }
 
 /// Returns what a member's certificate calls it. No public authority gives such a name to anybody.
@@ -244,8 +269,8 @@ mod tests {
         for name in [CA, CERTIFICATE, KEY] {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
-        let fleet =
-            "own = 'cloud'\nvehicle = 'demo'\nrouters = ['cloud']\n[devices]\nleft = { slot = 0 }\ndepot = {}\n";
+        let fleet = "own = 'cloud'\n[members]\nvehicle = 'demo'\nrouters = ['cloud']\n\
+                     [members.devices]\nleft = { slot = 0 }\ndepot = {}\n";
         std::fs::write(folder.path().join(FLEET), fleet).unwrap();
         let text = crate::router_config(folder.path(), "tls/0.0.0.0:7450").unwrap();
         let config = zenoh::Config::from_json5(&text).unwrap();
@@ -253,8 +278,16 @@ mod tests {
         assert_eq!(config.get_json("access_control/enabled").unwrap(), "true");
         assert_eq!(config.get_json("transport/link/tls/listen_certificate").unwrap(), "\"own.pem\"");
 
-        std::fs::write(folder.path().join(FLEET), fleet.replace("'cloud'\nvehicle", "'left~1'\nvehicle")).unwrap();
-        let refused = Credentials::read(folder.path()).unwrap_err().to_string();
-        assert!(refused.ends_with("own = \"left~1\" is none of the members"), "{refused}");
+        for (from, to, says) in [
+            ("own = 'cloud'", "own = 'left~1'", "own = \"left~1\" is none of the members"),
+            ("['cloud']", "['cl/oud']", "\"cl/oud\" names no member: write letters, digits and dashes"),
+            ("depot = {}", "depot = { slot = 0 }", "depot and left both have slot 0"),
+        ] {
+            std::fs::write(folder.path().join(FLEET), fleet.replace(from, to)).unwrap();
+            let refused = Credentials::read(folder.path()).unwrap_err().to_string();
+            assert!(refused.contains(says), "{refused}");
+        }
+        std::fs::write(folder.path().join(FLEET), fleet.replace("routers", "router")).unwrap();
+        assert!(Credentials::read(folder.path()).is_err(), "what is not known is not passed over");
     }
 }

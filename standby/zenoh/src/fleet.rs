@@ -164,11 +164,11 @@ impl FleetLine {
         history.push_back(bytes);
     }
 
-    /// Asks all devices for their last entries; returns what came within `wait`.
+    /// Asks all devices for their last entries; returns what came within `wait`, and under whose key.
     ///
     /// # Errors
     /// Zenoh does not take the question.
-    pub fn events(&self, wait: Duration) -> Result<Vec<Vec<u8>>, OpenError> {
+    pub fn events(&self, wait: Duration) -> Result<Vec<(String, Vec<u8>)>, OpenError> {
         let key = format!("twinhelm/{}/event/*", self.vehicle);
         let replies = self
             .session
@@ -180,7 +180,10 @@ impl FleetLine {
             .map_err(OpenError::of(&key))?;
         let mut events = Vec::new();
         while let Ok(reply) = replies.recv() {
-            events.extend(reply.result().ok().map(|sample| sample.payload().to_bytes().into_owned()));
+            let Ok(sample) = reply.result() else { continue };
+            if let Some((_, device)) = sample.key_expr().as_str().rsplit_once('/') {
+                events.push((device.to_owned(), sample.payload().to_bytes().into_owned()));
+            }
         }
         Ok(events)
     }

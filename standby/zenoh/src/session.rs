@@ -28,7 +28,10 @@ pub enum OpenError {
     #[error("the keys of the link cannot be used")]
     Keys(#[from] CredentialsError),
     /// The keys are for another vehicle.
-    #[error("the keys in {} are of vehicle {theirs:?}, not of {vehicle:?}", keys.display())]
+    #[error(
+        "the keys in {} are of vehicle {theirs:?}, not of {vehicle:?}: write that vehicle, or the folder of other keys",
+        keys.display()
+    )]
     OtherVehicle {
         /// The folder.
         keys: PathBuf,

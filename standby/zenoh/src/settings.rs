@@ -90,7 +90,7 @@ pub enum SettingsError {
         vehicle: String,
     },
     /// An endpoint cannot be read.
-    #[error("{side} endpoint {endpoint:?} {problem}: write tcp/ADDRESS:PORT, for example tcp/10.0.0.2:7447")]
+    #[error("{side} endpoint {endpoint:?} {problem}: write {}", problem.instead())]
     Endpoint {
         /// In which list.
         side: Side,
@@ -173,6 +173,18 @@ pub enum EndpointProblem {
     /// It was listed before, in either list.
     #[error("is listed twice")]
     Twice,
+}
+
+impl EndpointProblem {
+    const fn instead(self) -> &'static str {
+        match self {
+            Self::Empty | Self::NoTransport | Self::NoPort | Self::NoAddress | Self::Options | Self::Twice => {
+                "tcp/ADDRESS:PORT, for example tcp/10.0.0.2:7447"
+            }
+            Self::NoKeys => "the folder of this member's, or tcp/ for loopback and a network of your own",
+            Self::Unguarded => "tls/ADDRESS:PORT, for example tls/10.0.0.2:7447",
+        }
+    }
 }
 
 impl Settings {

@@ -1,4 +1,4 @@
-//! Who was not let in: somebody without a key of the fleet, or without TLS. Zenoh says so in its log alone.
+//! Who was not let in: somebody without a key of the fleet, or without TLS, or who took too long. Zenoh says so in its log alone.
 
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
@@ -7,10 +7,10 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry;
 
-/// Where Zenoh takes connections in. What it warns of there is a handshake that failed.
+/// Where Zenoh takes connections in.
 const ACCEPTS: &str = "zenoh_link_tls::unicast";
-/// What it adds, which does not help here.
-const HINT: &str = ". Hint:";
+/// What it adds to why it did not take one, and to nothing else that it warns of there. It speaks of open files, which is seldom why.
+const HINT: &str = ". Hint: increase the system open file limit";
 
 struct Listens<F>(F);
 
@@ -19,7 +19,9 @@ impl<S: Subscriber, F: Fn(String) + 'static> Layer<S> for Listens<F> {
         let mut said = Said(String::new());
         event.record(&mut said);
         let Said(why) = said;
-        (self.0)(why.split(HINT).next().unwrap_or_default().to_owned());
+        if let Some((why, _)) = why.split_once(HINT) {
+            (self.0)(why.to_owned());
+        }
     }
 }
 
@@ -33,7 +35,7 @@ impl Visit for Said {
     }
 }
 
-/// Has `tell` called with why, each time that somebody was not let in. It is for the whole process, and for its first caller: returns
+/// Has `tell` called with why, each time that a connection was not let in. It is for the whole process, and for its first caller: returns
 /// whether this was the first.
 pub fn watch_strangers(tell: impl Fn(String) + Send + Sync + 'static) -> bool {
     let accepts = Targets::new().with_target(ACCEPTS, LevelFilter::WARN);

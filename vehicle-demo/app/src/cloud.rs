@@ -108,18 +108,23 @@ pub(crate) fn run<M: Carried>(setup: &CloudSetup<'_>) -> Result<Exit, Problem> {
             caught_up_at = Some(at);
             // What was told while it was away, or on the way of which something was lost.
             let missed = line.events(CATCH_UP_WITHIN).unwrap_or_default();
-            missed.iter().for_each(|bytes| note(&ledger, &mut journal, bytes, false));
+            missed.iter().for_each(|(device, bytes)| note(&ledger, &mut journal, (device, bytes), false));
         }
         while let Ok(heard) = heard.try_recv() {
             match heard {
                 Heard::Offer { device, bytes } => {
                     let offer = serde_json::from_slice::<Offer>(&bytes).ok();
-                    // Nobody offers in another's name.
-                    if let Some(offer) = offer.filter(|offer| offer.device == device) {
+                    // Nobody offers in another's name, or another's place on the bus.
+                    let is_own = |offer: &Offer| {
+                        let members = credentials.as_ref().map(Credentials::members);
+                        offer.device == device
+                            && members.is_none_or(|members| members.is_device(&offer.device, offer.slot))
+                    };
+                    if let Some(offer) = offer.filter(is_own) {
                         locked(&ledger).on_offer(at, offer);
                     }
                 }
-                Heard::Event { bytes, .. } => note(&ledger, &mut journal, &bytes, true),
+                Heard::Event { device, bytes } => note(&ledger, &mut journal, (&device, &bytes), true),
                 Heard::Word { .. } => {}
             }
         }
@@ -135,8 +140,9 @@ pub(crate) fn run<M: Carried>(setup: &CloudSetup<'_>) -> Result<Exit, Problem> {
 }
 
 /// Takes in an entry, and keeps it on the disk if it is new. What was caught up orders nothing: it may be of yesterday.
-fn note(ledger: &Shared, journal: &mut Journal, bytes: &[u8], is_live: bool) {
-    let Ok(told) = serde_json::from_slice::<Told>(bytes) else { return };
+fn note(ledger: &Shared, journal: &mut Journal, (device, bytes): (&str, &[u8]), is_live: bool) {
+    let told = serde_json::from_slice::<Told>(bytes).ok().filter(|told| told.device == device);
+    let Some(told) = told else { return };
     if locked(ledger).on_told(now(), &told, is_live)
         && let Ok(line) = serde_json::to_string(&told)
         && let Err(error) = journal.add(&line)

@@ -75,13 +75,15 @@ fn object_storage_that_is_away_when_nobody_is_left_is_waited_for() {
         &address,
     ];
     let mut stage = Stage::start(&[&["--spares", "1"], &faults[..]].concat(), None);
-    stage.wait_for("kill@3500ms:right hits right");
-    // What was uploaded last is there whole, or will be.
+    // It has opened it by then.
+    stage.wait_for("spare-2's agent holds");
     fs::rename(&storage, &away).expect("it is taken away");
+    fs::write(&storage, "").expect("nothing can be kept in a file");
     stage.wait_for("spare-2's agent: ");
     stage.wait_for_answer(&["status", "--wait", "2"], |said| {
         said.as_array().is_some_and(|all| all.iter().any(|report| report["problem"].is_string()))
     });
+    fs::remove_file(&storage).expect("a file");
     fs::rename(&away, &storage).expect("it is back");
     stage.wait_for(&format!("from {address}"));
     stage.wait_for("spare-2 is primary");
@@ -152,8 +154,10 @@ fn a_spare_whose_clock_is_off_by_a_day_is_recruited_as_any_other() {
         let mut stage = Stage::start(&faults, Some(("spare-2", off)));
         stage.wait_for("the pair is whole again with spare-2");
         stage.wait_for("spare-2 is primary");
-        let (told, _) = stage.ask(&["events"]);
         let of_spare = |entry: &&Value| entry["device"] == "spare-2";
+        let told = stage.wait_for_answer(&["events"], |told| {
+            told.as_array().is_some_and(|all| all.iter().any(|entry| of_spare(&entry)))
+        });
         let times: Vec<u64> = told
             .as_array()
             .expect("a list")
@@ -233,5 +237,5 @@ fn a_faulty_device_that_comes_back_in_the_middle_makes_no_third_member() {
     for figure in ["stale_accepted", "double_accepted", "wrong_command_cycles"] {
         assert_eq!(report[figure], 0, "{figure}: {report}");
     }
-    assert!(agents_of(&std::env::temp_dir()).is_empty(), "no agent is left");
+    assert!(agents_of(&stage.fleet).is_empty(), "no agent is left");
 }

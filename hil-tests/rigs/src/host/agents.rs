@@ -48,6 +48,10 @@ where
             let started = start_cloud(&self.host.program, folder.path(), &self.addresses, containers);
             self.cloud = Some(started.map_err(|error| machine("starting the cloud application", &error))?);
             self.operator.line(None, &format!("the page: http://{}/", self.addresses.page));
+        }
+        if let (Some(containers), Some(folder)) = (&self.host.containers, &self.folder)
+            && containers.spares > 0
+        {
             let Settings { connect, keys, .. } =
                 to_agents(containers, folder.path(), &self.addresses, Duration::ZERO, 0);
             let keys = keys.map(|keys| format!(" --keys {}", keys.display())).unwrap_or_default();

@@ -33,6 +33,9 @@ impl Migrations {
         if self.resumes.as_deref() == Some(device) {
             self.resumes = None;
             self.took("resume", self.ms_until(at));
+            if let Some(migration) = self.all.last_mut() {
+                migration.to = Some(device.to_owned());
+            }
             self.ends("it drives".to_owned(), fetched);
             self.since = Some(at);
         }
@@ -57,8 +60,8 @@ impl Migrations {
         let event = match &told.what {
             What::Migration(event) => event,
             What::LastResort => {
-                let (steps, to) = ([("detect".to_owned(), ms)].into(), Some(told.device.clone()));
-                self.all.push(Migration { to, steps, end: IN_PROGRESS.to_owned(), ..Migration::default() });
+                let steps = [("detect".to_owned(), ms)].into();
+                self.all.push(Migration { steps, end: IN_PROGRESS.to_owned(), ..Migration::default() });
                 (self.is_open, self.since) = (true, Some(at));
                 self.resumes = Some(told.device.clone());
                 self.working = Some((told.device.clone(), fetched(&told.device)));

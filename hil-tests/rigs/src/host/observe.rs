@@ -10,6 +10,7 @@ use twinhelm_hal::term::Slot;
 use twinhelm_hal::time::Instant;
 use twinhelm_linux::clock::now;
 use twinhelm_linux::network::enter;
+use twinhelm_standby::access::SESSION_MARK;
 use twinhelm_standby::fleet::Told;
 use twinhelm_standby::{AgentReport, Order, Refusal, Sample};
 use twinhelm_vehicle::signals::State;
@@ -96,7 +97,10 @@ impl<M: Carried> Watch<M> {
                             let _ = tell.send((now(), bytes));
                         }
                     };
-                    let line = agents.as_ref().map(|agents| agents.fleet("runner", hear)).transpose();
+                    let line = agents
+                        .as_ref()
+                        .map(|agents| agents.fleet(&format!("desk{SESSION_MARK}{}", std::process::id()), hear))
+                        .transpose();
                     Ok((observer, line.map_err(|error| error.to_string())?, agents, told))
                 });
                 let (observer, _line, agents, told) = match opened_all {

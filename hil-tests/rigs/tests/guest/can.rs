@@ -2,11 +2,14 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
+use twinhelm_hal::bus::Station;
 use twinhelm_hal::frame::{COMMAND_ID, COUNTERS_ID, Frame, STATUS_ID};
 use twinhelm_hal::ports::{Bus as _, Confinement, Received};
+use twinhelm_hal::term::Slot;
 use twinhelm_hal::time::Duration;
 use twinhelm_linux::can::{CanBus, Interface, OpenError, Setup, Wants};
 use twinhelm_linux::clock;
+use twinhelm_linux::listener::{BusPlace, ListenError, Listener};
 use twinhelm_rigs::guest::inside::call;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -154,6 +157,35 @@ fn inside_a_device_wakes_only_for_what_it_wants() {
     assert_eq!(heard, [], "its own counters come back, so its next frame goes out; it does not hear them");
     assert_eq!(next(&mut others).frame, frame(COUNTERS_ID + 1, 1));
     assert_eq!(next(&mut others).frame, frame(STATUS_ID + 1, 2));
+}
+
+#[test]
+#[ignore = "runs in the guest"]
+fn inside_a_listener_hears_the_bus_and_knows_when_it_does_not() {
+    let place = BusPlace::Can("vcan0".to_owned());
+    let ear = || Listener::open(&place, Station::of_ear(Slot::RIGHT));
+    assert!(matches!(ear(), Err(ListenError::Can(OpenError::NoInterface { .. }))), "there is none yet");
+    call("ip link add vcan0 type vcan");
+    let down = ear().expect_err("it is down");
+    assert_eq!(down.to_string(), "the CAN interface vcan0 is down: ip link set vcan0 up type can bitrate 500000");
+    call("ip link set vcan0 up");
+    let mut listener = ear().unwrap();
+    let mut others = open("vcan0", Wants::All).unwrap();
+    send(&mut others, frame(COMMAND_ID, 7));
+    send(&mut others, frame(0x7F0, 7));
+    let until = clock::now() + PATIENCE;
+    let heard = loop {
+        if let Some(received) = listener.receive() {
+            break received.frame;
+        }
+        assert!(clock::now() < until, "no frame comes");
+        listener.wait(until);
+    };
+    assert_eq!((heard, listener.receive()), (frame(COMMAND_ID, 7), None), "and not what is not ours");
+    assert!(listener.is_connected());
+    call("ip link set vcan0 down");
+    assert_eq!(listener.receive(), None);
+    assert!(!listener.is_connected(), "whoever is off the bus hears nobody drive, which means nothing");
 }
 
 #[test]

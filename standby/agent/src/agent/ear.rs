@@ -8,11 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use twinhelm_hal::bus::Station;
 use twinhelm_hal::frame::{GATES, StatusFrame, commanding_slot};
-use twinhelm_hal::ports::Bus as _;
 use twinhelm_hal::term::{SLOTS, Slot, Term};
 use twinhelm_hal::time::{Duration, Instant};
-use twinhelm_linux::bus::Client;
 use twinhelm_linux::clock::{now, sleep_until};
+use twinhelm_linux::listener::{BusPlace, Listener};
 
 /// The seat is emptied so often.
 const EMPTY_EVERY: Duration = Duration::from_millis(20);
@@ -24,12 +23,15 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug)]
 pub(super) struct BusEar {
     own: Slot,
+    is_userland: bool,
     heard: Arc<Mutex<BusHeard>>,
 }
 
 #[derive(Debug, Default)]
 struct BusHeard {
     is_on: bool,
+    /// When the last frame came.
+    last: Option<Instant>,
     devices: [Option<Instant>; SLOTS as usize],
     /// When each gate named an adopted term as an open one, and that term's part on the wire.
     gates: [Option<(Instant, u8)>; GATES as usize],
@@ -43,13 +45,11 @@ impl BusEar {
     /// Starts to listen.
     pub fn start(config: &Config) -> Self {
         let heard = Arc::new(Mutex::new(BusHeard::default()));
-        let (own, name, to) = (config.slot, config.bus.clone(), Arc::clone(&heard));
+        let (own, place, to) = (config.slot, config.bus.clone(), Arc::clone(&heard));
         let listen = move || {
             // It ends when the agent does.
             loop {
-                if let Ok(mut bus) = Client::connect(&name, Station::of_ear(own))
-                    && bus.wait_attached(LOOK_EVERY).is_ok()
-                {
+                if let Ok(mut bus) = Listener::open(&place, Station::of_ear(own)) {
                     while bus.is_connected() {
                         hear(&mut bus, &to);
                         sleep_until(now() + EMPTY_EVERY);
@@ -62,12 +62,15 @@ impl BusEar {
         if let Err(error) = thread::Builder::new().name("ear".to_owned()).spawn(listen) {
             tell(format_args!("starting the thread that listens on the bus: {error}"));
         }
-        Self { own, heard }
+        Self { own, is_userland: matches!(config.bus, BusPlace::Userland(_)), heard }
     }
 
-    /// Returns whether this device hears the bus.
-    pub fn is_on_the_bus(&self) -> bool {
-        locked(&self.heard).is_on
+    /// Returns whether this device hears the bus. Of a cable that leads nowhere an interface does not tell: there, somebody has to be
+    /// heard; gates are, a hundred times a second.
+    pub fn is_on_the_bus(&self, at: Instant) -> bool {
+        let heard = locked(&self.heard);
+        let is_heard = heard.last.is_some_and(|last| at.since(last) < THERE_FOR);
+        heard.is_on && (self.is_userland || is_heard)
     }
 
     /// Returns whether the device in `slot` was heard lately.
@@ -117,10 +120,11 @@ impl BusEar {
     }
 }
 
-fn hear(bus: &mut Client, to: &Mutex<BusHeard>) {
+fn hear(bus: &mut Listener, to: &Mutex<BusHeard>) {
     let mut heard = locked(to);
     heard.is_on = true;
     while let Some(received) = bus.receive() {
+        heard.last = Some(received.at);
         let frame = &received.frame;
         if let Some(slot) = commanding_slot(frame.id) {
             heard.devices[slot.index()] = Some(received.at);

@@ -9,7 +9,6 @@ mod resume;
 
 use super::data::Data;
 use super::ear::BusEar;
-use super::strangers::Seldom;
 use super::timeline::Timeline;
 use super::{Agent, Happened, bytes_of};
 use crate::config::{Config, Pool};
@@ -38,6 +37,8 @@ use twinhelm_zenoh::fleet::{FleetLine, Heard};
 
 /// So often it looks at its vehicle.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// An agent that has not looked for so long stood still, or its machine did.
+const STOOD_STILL: Duration = Duration::from_secs(1);
 /// So often it says what it offers.
 const OFFER_EVERY: Duration = Duration::from_secs(1);
 /// A device whose samples are older is not heard: five of the slowest profile's.
@@ -77,7 +78,7 @@ pub(super) struct Fleet {
     resumes: bool,
     /// Who may say what; `None` where nobody beyond this machine is heard.
     pub(super) members: Option<Members>,
-    pub(super) refused: Seldom,
+    looked_at: Option<Instant>,
     /// Since when more than one other was heard on the bus without a pause.
     crowded_since: Option<Instant>,
 }
@@ -118,7 +119,7 @@ impl Fleet {
             // Of whoever drives it: the image runs there, and on what is like it.
             platforms: platform.runs().iter().map(ToString::to_string).collect(),
             memory_bytes: config.allowance.memory_bytes,
-            reaches: vec![config.bus.clone()],
+            reaches: vec![config.bus.name().to_owned()],
             image: config.image.to_string(),
             // The newest that anybody has.
             data: String::new(),
@@ -150,7 +151,7 @@ impl Fleet {
             resort: Resort::Idle,
             resumes: false,
             members,
-            refused: Seldom::default(),
+            looked_at: None,
             crowded_since: None,
         };
         fleet.note(What::Up);
@@ -203,8 +204,11 @@ impl Agent {
         match heard {
             Heard::Offer { device, bytes } => {
                 let offer = serde_json::from_slice::<Offer>(&bytes).ok().filter(|offer| offer.device == device);
-                let Some(offer) = offer else { return };
-                let Some(fleet) = &mut self.fleet else { return };
+                let (Some(offer), Some(fleet)) = (offer, &mut self.fleet) else { return };
+                // Nobody takes another's place on the bus.
+                if fleet.members.as_ref().is_some_and(|members| !members.is_device(&offer.device, offer.slot)) {
+                    return;
+                }
                 let effect = fleet.orchestrator.on_offer(&offer);
                 fleet.offers.insert(offer.device.clone(), (at, offer));
                 if let Some(data) = &self.data {
@@ -215,7 +219,7 @@ impl Agent {
             Heard::Word { from, bytes } => match serde_json::from_slice(&bytes) {
                 Ok(word) if self.may_say(at, &from, &word) => self.on_word(at, &from, word),
                 Ok(_) => {}
-                Err(error) => tell(format_args!("a word of {from} that cannot be read: {error}")),
+                Err(error) => self.refuse(at, format!("a word of {from} cannot be read: {error}")),
             },
             // Of others: for those who keep a timeline of all.
             Heard::Event { .. } => {}
@@ -253,9 +257,13 @@ impl Agent {
     /// Looks at the vehicle, and does what is due.
     pub(super) fn look_at_fleet(&mut self) {
         let at = now();
-        if self.fleet.is_none() {
-            return;
+        self.tell_who_was_refused(at);
+        let Some(fleet) = &mut self.fleet else { return };
+        if fleet.looked_at.is_some_and(|last| at.since(last) >= STOOD_STILL) {
+            // It has heard nobody meanwhile, which says nothing about them.
+            fleet.offers.values_mut().for_each(|(heard, _)| *heard = at);
         }
+        fleet.looked_at = Some(at);
         self.take_part_or_not(at);
         self.resume_if_nobody_is_left(at);
         self.leave_when_it_may(at);
@@ -271,7 +279,7 @@ impl Agent {
     fn take_part_or_not(&mut self, at: Instant) {
         let wanted = self.config.readiness;
         let Some(fleet) = &mut self.fleet else { return };
-        if fleet.listens_until.is_some() && !fleet.ear.is_on_the_bus() {
+        if fleet.listens_until.is_some() && !fleet.ear.is_on_the_bus(at) {
             // It begins to count when it hears the bus.
             fleet.listens_until = Some(at + LISTENS_FOR);
         }
@@ -443,7 +451,7 @@ impl Agent {
     fn offer(&mut self, at: Instant) {
         let has_image = self.unpacked.is_some();
         let platform = self.platform.to_string();
-        let (slot, bus) = (self.config.slot, self.config.bus.clone());
+        let (slot, bus) = (self.config.slot, self.config.bus.name().to_owned());
         let data = self.data.as_ref();
         let (plan, state) = (data.and_then(Data::plan), data.and_then(Data::newest));
         let Some(fleet) = &mut self.fleet else { return };
@@ -459,7 +467,7 @@ impl Agent {
             Part::Fenced => None,
         };
         let mut reaches = fleet.pool.reaches.clone();
-        if fleet.ear.is_on_the_bus() {
+        if fleet.ear.is_on_the_bus(at) {
             reaches.push(bus);
         }
         let offer = Offer {

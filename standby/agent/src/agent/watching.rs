@@ -7,23 +7,19 @@ use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
 use twinhelm_hal::bus::Station;
-use twinhelm_hal::ports::Bus as _;
-use twinhelm_linux::bus::{Client, ConnectError};
 use twinhelm_linux::clock::{now, sleep_until};
+use twinhelm_linux::listener::Listener;
 use twinhelm_linux::scheduling::{Priority, run_at};
 use twinhelm_standby::Watch;
 use twinhelm_standby::watch::WatchEffect;
-
-/// How long the bus may take to seat it.
-const SEAT_WITHIN: Duration = Duration::from_secs(5);
 
 /// How often a bus that is gone is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Starts the thread that listens, and tells when nobody drives.
 pub(super) fn start(config: &Config, happen: Sender<Happened>) -> Result<(), Problem> {
-    let (name, station, gate_lease) = (config.bus.clone(), Station::of_agent(config.slot), config.gate_lease);
-    let first = connect(&name, station).map_err(|error| Problem::machine(&error))?;
+    let (place, station, gate_lease) = (config.bus.clone(), Station::of_agent(config.slot), config.gate_lease);
+    let first = Listener::open(&place, station).map_err(|error| Problem::machine(&error))?;
     let listen = move || {
         // Ahead of whatever else the device does; where that is not allowed, it is as late as the device is busy.
         let _ = run_at(Priority::CONTROL);
@@ -32,7 +28,7 @@ pub(super) fn start(config: &Config, happen: Sender<Happened>) -> Result<(), Pro
         while watch(&mut bus, gate_lease, &happen) && happen.send(Happened::Deaf(true)).is_ok() {
             bus = loop {
                 sleep_until(now() + LOOK_EVERY);
-                if let Ok(bus) = connect(&name, station) {
+                if let Ok(bus) = Listener::open(&place, station) {
                     break bus;
                 }
             };
@@ -43,14 +39,8 @@ pub(super) fn start(config: &Config, happen: Sender<Happened>) -> Result<(), Pro
     started.map(drop).map_err(|error| Problem::machine(format_args!("starting the watch: {error}")))
 }
 
-fn connect(name: &str, station: Station) -> Result<Client, ConnectError> {
-    let mut bus = Client::connect(name, station)?;
-    bus.wait_attached(SEAT_WITHIN)?;
-    Ok(bus)
-}
-
 /// Listens until the bus is gone, and returns `true`; `false` when nobody wants to hear of it any more.
-fn watch(bus: &mut Client, gate_lease: Duration, happen: &Sender<Happened>) -> bool {
+fn watch(bus: &mut Listener, gate_lease: Duration, happen: &Sender<Happened>) -> bool {
     let mut watch = Watch::new(gate_lease);
     while bus.is_connected() {
         bus.wait(now() + gate_lease / 4);

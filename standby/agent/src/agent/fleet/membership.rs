@@ -106,13 +106,12 @@ impl Agent {
         }
         let kept = keep_fence(&self.config, fleet);
         if is_off {
-            let said = kept.map_or_else(
-                |error| format!("it is off the bus until its agent ends: the order cannot be kept: {error}"),
-                |()| "it is off the bus".to_owned(),
-            );
+            let said = kept.map(|()| "it is off the bus".to_owned()).map_err(|error| {
+                format!("it is off the bus until its agent ends, and no longer: the order cannot be kept: {error}")
+            });
             for teller in std::mem::take(&mut fleet.tells) {
                 fleet.say(&teller, &Word::Fenced(Fencing::Fenced));
-                fleet.say(&teller, &Word::Answer(Ok(said.clone())));
+                fleet.say(&teller, &Word::Answer(said.clone()));
             }
         }
     }
