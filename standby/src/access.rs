@@ -110,7 +110,7 @@ impl Members {
         match self.role_of(from) {
             Some(role) if role.may_say(word) => Ok(()),
             Some(role) => Err(format!("refused: {from} is {role}, which may not say that")),
-            None => Err(format!("refused: {from} is no member of the fleet")),
+            None => Err(format!("refused: {from} is no member of the fleet: ask with the keys of one")),
         }
     }
 
@@ -184,7 +184,10 @@ mod tests {
         let report = Word::Fenced(crate::migration::Fencing::Fenced);
         assert_eq!(members.check("right", &report), Ok(()));
         assert!(members.check("anna", &report).is_err() && members.check("cloud", &report).is_err());
-        assert_eq!(members.check("desk-1", &fence), Err("refused: desk-1 is no member of the fleet".to_string()));
+        assert_eq!(
+            members.check("desk-1", &fence),
+            Err("refused: desk-1 is no member of the fleet: ask with the keys of one".to_string())
+        );
     }
 
     #[test]

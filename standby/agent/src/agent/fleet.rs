@@ -166,6 +166,14 @@ impl Fleet {
         }
     }
 
+    /// Takes note that the agent is awake. If it stood still before, it has heard nobody meanwhile, which says nothing about them.
+    fn awake(&mut self, at: Instant) {
+        if self.looked_at.is_some_and(|last| at.since(last) >= STOOD_STILL) {
+            self.offers.values_mut().for_each(|(heard, _)| *heard = at);
+        }
+        self.looked_at = Some(at);
+    }
+
     pub(super) fn note(&mut self, what: What) {
         if let Some(entry) = self.timeline.note(what) {
             self.line.note(entry.into_bytes());
@@ -201,6 +209,9 @@ impl Agent {
     /// Takes in what was heard of the fleet.
     pub(super) fn on_fleet(&mut self, heard: Heard) {
         let at = now();
+        if let Some(fleet) = &mut self.fleet {
+            fleet.awake(at);
+        }
         match heard {
             Heard::Offer { device, bytes } => {
                 let offer = serde_json::from_slice::<Offer>(&bytes).ok().filter(|offer| offer.device == device);
@@ -259,11 +270,7 @@ impl Agent {
         let at = now();
         self.tell_who_was_refused(at);
         let Some(fleet) = &mut self.fleet else { return };
-        if fleet.looked_at.is_some_and(|last| at.since(last) >= STOOD_STILL) {
-            // It has heard nobody meanwhile, which says nothing about them.
-            fleet.offers.values_mut().for_each(|(heard, _)| *heard = at);
-        }
-        fleet.looked_at = Some(at);
+        fleet.awake(at);
         self.take_part_or_not(at);
         self.resume_if_nobody_is_left(at);
         self.leave_when_it_may(at);

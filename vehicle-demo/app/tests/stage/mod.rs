@@ -252,7 +252,10 @@ impl Stage {
             if is_so(&said) {
                 return said;
             }
-            assert!(Instant::now() < until, "{words:?}: {said}\n{}", self.said.join("\n"));
+            if Instant::now() >= until {
+                let since: Vec<_> = self.lines.try_iter().collect();
+                panic!("{words:?}: {said}\n{}\n{}", self.said.join("\n"), since.join("\n"));
+            }
         }
     }
 
