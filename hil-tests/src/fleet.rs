@@ -14,7 +14,6 @@ mod device;
 
 use crate::rng::Rng;
 use device::{Device, Saw};
-
 use std::sync::Arc;
 use std::time::Duration;
 use twinhelm_hal::term::{Slot, Term};

@@ -249,8 +249,7 @@ impl Config {
         let File { device, vehicle, slot, store, run, mission, limits, bus, link, pool, data } = file;
         mission_wire::ContainerId::new(&device).map_err(|error| bad(format!("device: {error}")))?;
         let slot = Slot::new(slot).ok_or_else(|| bad(format!("slot = {slot} cannot be: write 0 to 3")))?;
-        let keys = link.keys.clone().unwrap_or_else(|| PathBuf::from("/"));
-        for (key, path) in [("store", &store), ("run", &run), ("link.keys", &keys)] {
+        for (key, path) in [("store", &store), ("run", &run)] {
             if path.is_relative() {
                 return Err(bad(format!("{key} = {:?} is relative: write a path from / on", path.display())));
             }
@@ -270,7 +269,9 @@ impl Config {
         let sources = sources.collect::<Result<Vec<_>, _>>()?;
         let readiness: Readiness =
             mission.readiness.parse().map_err(|error| bad(format!("mission.readiness: {error}")))?;
-        for (key, path) in [("mission.data", &mission.data), ("limits.network", &limits.network)] {
+        for (key, path) in
+            [("mission.data", &mission.data), ("limits.network", &limits.network), ("link.keys", &link.keys)]
+        {
             if let Some(path) = path.as_ref().filter(|path| path.is_relative()) {
                 return Err(bad(format!("{key} = {:?} is relative: write a path from / on", path.display())));
             }

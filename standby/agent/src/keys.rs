@@ -51,9 +51,9 @@ pub(crate) fn init(args: &KeysArgs) -> Result<(), Problem> {
         let path = folder.join(FLEET);
         write_whole(&path, text.as_bytes()).map_err(|error| failed(&path, &error))?;
         // What was written is read once as an agent reads it.
-        Credentials::read(&folder).map_err(|error| Problem::machine(chain(&error)))?;
+        let credentials = Credentials::read(&folder).map_err(|error| Problem::machine(chain(&error)))?;
         if role == Role::Router {
-            let config = router_config(&folder, ZENOHD_LISTENS).map_err(|error| Problem::machine(chain(&error)))?;
+            let config = router_config(credentials, ZENOHD_LISTENS);
             let path = folder.join(ZENOHD);
             write_whole(&path, config.as_bytes()).map_err(|error| failed(&path, &error))?;
         }

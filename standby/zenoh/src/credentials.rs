@@ -272,7 +272,7 @@ mod tests {
         let fleet = "own = 'cloud'\n[members]\nvehicle = 'demo'\nrouters = ['cloud']\n\
                      [members.devices]\nleft = { slot = 0 }\ndepot = {}\n";
         std::fs::write(folder.path().join(FLEET), fleet).unwrap();
-        let text = crate::router_config(folder.path(), "tls/0.0.0.0:7450").unwrap();
+        let text = crate::router_config(Credentials::read(folder.path()).unwrap(), "tls/0.0.0.0:7450");
         let config = zenoh::Config::from_json5(&text).unwrap();
         assert_eq!(config.get_json("mode").unwrap(), "\"router\"");
         assert_eq!(config.get_json("access_control/enabled").unwrap(), "true");

@@ -5,7 +5,7 @@ use crate::settings::{Mode, Settings, SettingsError, address};
 use std::error::Error;
 use std::io::{self, ErrorKind};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use twinhelm_hal::time::Duration;
 use twinhelm_linux::clock::{now, sleep_until};
 use zenoh::pubsub::Publisher;
@@ -149,22 +149,20 @@ fn open_as(settings: &Settings, mode: Mode) -> Result<Session, OpenError> {
     zenoh::open(config).wait().map_err(failed)
 }
 
-/// Returns the configuration of a `zenohd` that is started in `folder`, where its keys are, listens at `listen`, and looks at what
+/// Returns the configuration of a `zenohd` that is started in the folder of these keys, listens at `listen`, and looks at what
 /// passes as the router in a cloud application does.
-///
-/// # Errors
-/// The keys cannot be read.
-pub fn router_config(folder: &Path, listen: &str) -> Result<String, OpenError> {
-    let credentials = Credentials::read(folder)?.here();
+#[must_use]
+pub fn router_config(credentials: Credentials, listen: &str) -> String {
+    let credentials = credentials.here();
     let settings = Settings {
         vehicle: credentials.members().vehicle.clone(),
         listen: vec![listen.to_owned()],
         connect: Vec::new(),
         link_lease: ROUTER_LEASE,
         keep_alive: 4,
-        keys: Some(folder.to_owned()),
+        keys: None,
     };
-    Ok(format!("{:#}\n", settings.to_json(Mode::Router, Some(&credentials))))
+    format!("{:#}\n", settings.to_json(Mode::Router, Some(&credentials)))
 }
 
 /// Declares who publishes samples under `key`: the newest matters, and nobody waits for it to be sent.
