@@ -1,22 +1,15 @@
 //! The devices in containers, each kept by its agent: the mission drives, takes over from every rung, and leaves nothing.
 //! `./dev test` packs the image before.
 
+use stage::{Stage, may_make_containers};
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tools::{demo, program, text};
-use twinhelm_rigs::host::addresses::Addresses;
 
+mod stage;
 mod tools;
-
-fn may_make_containers() -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
-        println!("skipped: containers need root");
-    }
-    root
-}
 
 fn report_of(path: &std::path::Path, said: &str) -> serde_json::Value {
     serde_json::from_str(&fs::read_to_string(path).expect(said)).expect("JSON")
@@ -222,72 +215,8 @@ fn a_spare_resumes_the_mission_when_no_controller_is_left() {
     assert!(report["missed_deadlines"].as_u64() > Some(200), "the vehicle stood first: {report}");
 }
 
-/// A run that goes on beside a test, and the agents that are asked meanwhile.
-struct Beside {
-    run: std::process::Child,
-    /// Where to ask them, and with whose keys.
-    how: Vec<String>,
-    page: String,
-}
-
-impl Beside {
-    /// Starts a run with a spare, and waits until all are ready.
-    fn start() -> Self {
-        let arguments =
-            ["run", "--plain", "--runtime", "container", "--spares", "1", "--duration", "120s", "--cloud"];
-        let mut run =
-            program().args(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("a run");
-        let said = BufReader::new(run.stderr.take().expect("a pipe"));
-        let mut lines = said.lines().map_while(Result::ok);
-        let asks = lines.find(|line| line.contains("the fleet: twinhelm pool")).expect("how to ask the fleet");
-        let how: Vec<String> = asks.split(' ').skip_while(|word| *word != "--connect").map(str::to_owned).collect();
-        assert!(lines.any(|line| line.contains("the pair is ready")));
-        // Read to its end, or the run would wait for somebody who reads.
-        std::thread::spawn(move || lines.for_each(drop));
-        let addresses = Addresses::of(run.id(), 0);
-        Self { run, how, page: addresses.page.to_string() }
-    }
-
-    /// Returns what `twinhelm` says, and its exit code.
-    fn ask(&self, words: &[&str]) -> (serde_json::Value, Option<i32>) {
-        let twinhelm = std::path::Path::new(env!("CARGO_BIN_EXE_vehicle-demo")).with_file_name("twinhelm");
-        let output = std::process::Command::new(twinhelm)
-            .args(words)
-            .args(&self.how)
-            .arg("--json")
-            .output()
-            .expect("it runs");
-        let lines = text(&output.stdout);
-        // One value, or a line each.
-        let value = serde_json::from_str(&lines).unwrap_or_else(|_| {
-            lines.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()).collect()
-        });
-        (value, output.status.code())
-    }
-
-    /// Asks until the answer is as wanted.
-    fn wait_for(&self, words: &[&str], is_so: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
-        let until = Instant::now() + Duration::from_secs(40);
-        loop {
-            let (said, _) = self.ask(words);
-            if is_so(&said) {
-                return said;
-            }
-            assert!(Instant::now() < until, "{words:?}: {said}");
-        }
-    }
-}
-
-impl Drop for Beside {
-    fn drop(&mut self) {
-        let pid = rustix::process::Pid::from_child(&self.run);
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        let _ = self.run.wait();
-    }
-}
-
 /// Asserts that the page says that the vehicle is protected, and shows where it is and who stands by.
-fn is_shown_in_a_browser(beside: &Beside) {
+fn is_shown_in_a_browser(beside: &Stage) {
     let until = Instant::now() + Duration::from_secs(10);
     while
         serde_json::from_str::<serde_json::Value>(&tools::get(&beside.page, "/api/state")).expect("JSON")["stored"]
@@ -335,7 +264,7 @@ fn people_see_the_pool_and_the_timeline_and_their_orders_are_obeyed() {
     if !may_make_containers() {
         return;
     }
-    let beside = Beside::start();
+    let beside = Stage::start(&["--spares", "1", "--duration", "120s"], None);
     is_shown_in_a_browser(&beside);
     let (pool, _) = beside.ask(&["pool"]);
     let spare = pool.as_array().and_then(|pool| pool.first()).expect("a pool");
@@ -353,25 +282,25 @@ fn people_see_the_pool_and_the_timeline_and_their_orders_are_obeyed() {
         let ended = |entry: &serde_json::Value| entry["what"]["migration"]["Ended"]["Whole"]["fencing"] == "fenced";
         told.as_array().is_some_and(|all| all.iter().any(ended))
     };
-    beside.wait_for(&["events"], is_whole);
+    beside.wait_for_answer(&["events"], is_whole);
     let part_of = |said: &serde_json::Value, device: &str| {
         let all = said.as_array().cloned().unwrap_or_default();
         all.iter().find(|report| report["device"] == device).map(|report| report["part"].clone())
     };
-    beside.wait_for(&["status", "--wait", "2"], |said| {
+    beside.wait_for_answer(&["status", "--wait", "2"], |said| {
         part_of(said, "right") == Some("fenced".into()) && part_of(said, "spare-2") == Some("member".into())
     });
 
     // There are two on the bus: it may come back, as a spare.
     let (said, code) = beside.ask(&["readmit", "right"]);
     assert_eq!((&said["said"], code), (&"it may come back".into(), Some(0)), "{said}");
-    beside.wait_for(&["status", "--wait", "2"], |said| part_of(said, "right") == Some("spare".into()));
+    beside.wait_for_answer(&["status", "--wait", "2"], |said| part_of(said, "right") == Some("spare".into()));
 
     let (said, code) = beside.ask(&["drain", "left"]);
     assert_eq!(code, Some(0), "{said}");
-    beside.wait_for(&["status", "--wait", "2"], |said| part_of(said, "left") == Some("spare".into()));
+    beside.wait_for_answer(&["status", "--wait", "2"], |said| part_of(said, "left") == Some("spare".into()));
     // Left or right, whoever ranks first, is recruited in its place.
-    beside.wait_for(&["status", "--wait", "2"], |said| {
+    beside.wait_for_answer(&["status", "--wait", "2"], |said| {
         ["left", "right"].iter().any(|device| part_of(said, device) == Some("member".into()))
     });
 

@@ -1,5 +1,7 @@
 //! A run with spares that goes on beside a test: what it says is read, its agents are asked, killed, stopped and cut off.
 
+#![allow(dead_code, reason = "each test is a program of its own, and takes what it needs")]
+
 use crate::tools::{self, text};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -14,7 +16,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Far beyond what anything here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(40);
 
 pub fn may_make_containers() -> bool {
     let root = rustix::process::geteuid().is_root();
@@ -103,11 +105,12 @@ pub struct Stage {
     said: Vec<String>,
     /// Where its agents are asked, and with whose keys.
     how: Vec<String>,
-    page: String,
+    pub page: String,
     /// The folder of its agents.
     pub fleet: PathBuf,
     report: PathBuf,
-    cloud: Option<Child>,
+    /// The cloud application that was started again, and what it was told.
+    cloud: Option<(Child, Vec<String>)>,
     inside: Option<Inside>,
     _folder: TempDir,
 }
@@ -213,19 +216,24 @@ impl Stage {
 
     /// Kills the cloud application, and starts it again with what it was told.
     pub fn kill_cloud_and_start_it_again(&mut self) {
-        let here = self.fleet.join("cloud").display().to_string();
-        let is_cloud = |words: &[String]| {
-            words.get(1).is_some_and(|word| word == "cloud")
-                && words.contains(&here)
-                && words.contains(&"--data".into())
+        let words = match self.cloud.take() {
+            // Right after its start the kernel does not know yet what it was told.
+            Some((mut before, words)) => {
+                before.kill().expect("it runs");
+                before.wait().expect("it is gone");
+                words
+            }
+            None => {
+                let here = self.fleet.join("cloud").display().to_string();
+                let is_cloud =
+                    |words: &[String]| words.get(1).is_some_and(|word| word == "cloud") && words.contains(&here);
+                let (pid, words) = processes(is_cloud).pop_first().expect("a cloud application");
+                send(pid, Signal::KILL);
+                words
+            }
         };
-        let (pid, words) = processes(is_cloud).pop_first().expect("a cloud application");
-        send(pid, Signal::KILL);
-        if let Some(mut before) = self.cloud.take() {
-            before.wait().expect("it is gone");
-        }
         let again = Command::new(&words[0]).args(&words[1..]).stdout(Stdio::null()).spawn();
-        self.cloud = Some(again.expect("it starts"));
+        self.cloud = Some((again.expect("it starts"), words));
     }
 
     /// Returns what `twinhelm` says, and its exit code.
@@ -306,7 +314,8 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        for child in [Some(&mut self.run), self.cloud.as_mut()].into_iter().flatten() {
+        let cloud = self.cloud.as_mut().map(|(child, _)| child);
+        for child in [Some(&mut self.run), cloud].into_iter().flatten() {
             // It may have ended by itself; either way it is waited for.
             if child.try_wait().ok().flatten().is_none() {
                 send(child.id(), Signal::TERM);
