@@ -11,8 +11,12 @@ use tools::{demo, program, text};
 mod stage;
 mod tools;
 
-fn report_of(path: &std::path::Path, said: &str) -> serde_json::Value {
-    serde_json::from_str(&fs::read_to_string(path).expect(said)).expect("JSON")
+/// Returns the report that a run has written; one that has written none is shown with how it ended.
+fn report_of(path: &std::path::Path, ran: &std::process::Output) -> serde_json::Value {
+    let written = fs::read_to_string(path).unwrap_or_else(|cause| {
+        panic!("{}: {cause}; {}\n{}{}", path.display(), ran.status, text(&ran.stderr), text(&ran.stdout))
+    });
+    serde_json::from_str(&written).expect("JSON")
 }
 
 /// Asserts that no container of a run is left on this machine.
@@ -38,7 +42,7 @@ fn a_mission_in_a_container_takes_the_wheel_from_another() {
     let arguments = ["run", "--plain", "--runtime", "container", "--duration", "4s", "--fault", "kill@2s:left"];
     let output = demo(&[&arguments[..], &["--json", &json.display().to_string()]].concat());
     let said = text(&output.stderr);
-    let report = report_of(&json, &said);
+    let report = report_of(&json, &output);
     assert_eq!(report["handovers"][0]["to"], "right", "{report}");
     for figure in ["stale_accepted", "double_accepted", "wrong_command_cycles"] {
         assert_eq!(report[figure], 0, "{figure}: {report}");
@@ -77,7 +81,7 @@ fn every_rung_drives_after_a_takeover() {
     let output = demo(&["ladder", "--runs", "1", "--json", &json.display().to_string()]);
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{said}");
-    let ladder = report_of(&json, &said);
+    let ladder = report_of(&json, &output);
     let rungs = ladder["rungs"].as_array().expect("a list");
     let steps = |rung: &serde_json::Value| -> Vec<String> {
         let phases = rung["runs"][0]["phases"].as_array().expect("a list");
@@ -126,7 +130,7 @@ fn drive_with_a_spare(more: &[&str]) -> (serde_json::Value, String) {
     let arguments = ["run", "--plain", "--runtime", "container", "--spares", "1", "--json", &json];
     let output = demo(&[&arguments[..], more].concat());
     let said = text(&output.stderr);
-    let report = report_of(json.as_ref(), &format!("{said}{}", text(&output.stdout)));
+    let report = report_of(json.as_ref(), &output);
     assert_nothing_left();
     for figure in ["stale_accepted", "double_accepted", "wrong_command_cycles"] {
         assert_eq!(report[figure], 0, "{figure}: {report}");
