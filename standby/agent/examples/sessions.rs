@@ -21,7 +21,7 @@ use twinhelm_zenoh::{Hub, Settings};
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 const FLEETS: [usize; 2] = [10, 50];
-const TRANSPORTS: [&str; 2] = ["tcp", "tls"];
+const TRANSPORTS: [&str; 2] = ["tcp", "quic"];
 const PORT: u16 = 7_530;
 /// An offer of an agent, as JSON, has some hundred bytes.
 const OFFER_BYTES: usize = 400;
@@ -41,7 +41,7 @@ fn main() -> Outcome<()> {
         "router" => return route(&next()?, next().ok().map(PathBuf::from)),
         "fleet" => {
             let (transport, count, keys) = (next()?, next()?.parse()?, PathBuf::from(next()?));
-            println!("{}", fleet(&transport, count, (transport == "tls").then_some(keys.as_path()))?);
+            println!("{}", fleet(&transport, count, (transport == "quic").then_some(keys.as_path()))?);
             return Ok(());
         }
         _ => {}

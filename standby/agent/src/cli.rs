@@ -93,7 +93,7 @@ pub(crate) struct StatusArgs {
     /// Where agents listen; may be repeated
     #[arg(long, default_value = "tcp/127.0.0.1:7449", value_name = "ENDPOINT")]
     pub connect: Vec<String>,
-    /// The folder with your keys, as `twinhelm keys init` made it: needed where agents listen at tls/
+    /// The folder with your keys, as `twinhelm keys init` made it: needed where agents listen at quic/
     #[arg(long, value_name = "DIR", env = "TWINHELM_KEYS")]
     pub keys: Option<PathBuf>,
     /// The vehicle
@@ -116,7 +116,7 @@ pub(crate) struct AskArgs {
     /// Where agents listen; may be repeated
     #[arg(long, default_value = "tcp/127.0.0.1:7449", value_name = "ENDPOINT")]
     pub connect: Vec<String>,
-    /// The folder with your keys, as `twinhelm keys init` made it: needed where agents listen at tls/
+    /// The folder with your keys, as `twinhelm keys init` made it: needed where agents listen at quic/
     #[arg(long, value_name = "DIR", env = "TWINHELM_KEYS")]
     pub keys: Option<PathBuf>,
     /// The vehicle
@@ -207,7 +207,7 @@ enum KeysWhat {
 
 const KEYS_AFTER: &str = "Try:
   twinhelm keys init --to keys left=0 right=1 depot=2 --person anna --router cloud --watcher page
-  twinhelm fence left --connect tls/10.0.0.2:7449 --keys keys/anna
+  twinhelm fence left --connect quic/10.0.0.2:7449 --keys keys/anna
 
 Devices recruit, and fence what they replaced; people order; watchers look; routers pass on what the others say.";
 

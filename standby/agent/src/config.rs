@@ -92,9 +92,9 @@ name = "demo"                       # the vehicle's bus between processes; or ca
 gate_lease_ms = 30                  # as in the vehicle's configuration
 
 [link]
-listen = ["tls/0.0.0.0:7449"]      # tcp/ on loopback alone, where a fleet's orders are taken
-connect = ["tls/10.0.0.1:7447", "tcp/127.0.0.1:7447"]   # both devices: the state of whoever drove is handed on
-keys = "/etc/twinhelm/keys"         # this device's, as `twinhelm keys init` made them: what tls/ needs
+listen = ["quic/0.0.0.0:7449"]      # tcp/ on loopback alone, where a fleet's orders are taken
+connect = ["quic/10.0.0.1:7447", "tcp/127.0.0.1:7447"]   # both devices: the state of whoever drove is handed on
+keys = "/etc/twinhelm/keys"         # this device's, as `twinhelm keys init` made them: what quic/ needs
 link_lease_ms = 500
 keep_alive = 4
 
@@ -315,7 +315,7 @@ impl Config {
         link.check().map_err(|error| bad(format!("link: {error}")))?;
         if let Some(endpoint) = link.unguarded().filter(|_| pool.is_some()) {
             return Err(bad(format!(
-                "link: {endpoint} asks nobody for a key, and an agent with [pool] takes orders: write tls/ and \
+                "link: {endpoint} asks nobody for a key, and an agent with [pool] takes orders: write quic/ and \
                  link.keys, which `twinhelm keys init` makes, or an address of loopback"
             )));
         }
@@ -399,13 +399,13 @@ mod tests {
             (
                 "keys = \"/etc",
                 "#keys = \"/etc",
-                "link: listen endpoint \"tls/0.0.0.0:7449\" needs keys, which `twinhelm keys init` writes",
+                "link: listen endpoint \"quic/0.0.0.0:7449\" needs keys, which `twinhelm keys init` writes",
             ),
             ("\"/etc/twinhelm/keys\"", "\"keys\"", "link.keys = \"keys\" is relative"),
             (
-                "tls/0.0.0.0:7449",
+                "quic/0.0.0.0:7449",
                 "tcp/0.0.0.0:7449",
-                "link: listen endpoint \"tcp/0.0.0.0:7449\" asks nobody for a key beyond this machine (tls/ does)",
+                "link: listen endpoint \"tcp/0.0.0.0:7449\" asks nobody for a key beyond this machine (quic/ does)",
             ),
             (
                 "\"s3://missions/fleet\"",

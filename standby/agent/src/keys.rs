@@ -25,7 +25,7 @@ const AUTHORITY_KEY: &str = "ca.key";
 /// What a `zenohd` of its own is started with.
 const ZENOHD: &str = "zenohd.json5";
 /// Where such a router listens, until somebody writes something else.
-const ZENOHD_LISTENS: &str = "tls/0.0.0.0:7450";
+const ZENOHD_LISTENS: &str = "quic/0.0.0.0:7450";
 
 /// A device and its number on the bus, as `NAME=SLOT`, or `NAME` for a spare without one.
 pub(crate) fn parse_device(text: &str) -> Result<(String, Option<Slot>), String> {
@@ -105,7 +105,7 @@ fn members(args: &KeysArgs) -> Result<Members, Problem> {
         return Err(Problem::bad_input(message));
     }
     // It becomes a part of each key.
-    settings_of(&members.vehicle, &[ZENOHD_LISTENS.replace("tls/", "tcp/")], None)
+    settings_of(&members.vehicle, &[ZENOHD_LISTENS.replace("quic/", "tcp/")], None)
         .check()
         .map_err(|error| Problem::bad_input(&error))?;
     Ok(members)

@@ -1,8 +1,7 @@
 //! Keys as their users have them: made by `twinhelm keys init`, and asked for at each end of a link.
 
 use std::fs;
-use std::io::Write as _;
-use std::net::TcpStream;
+use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -95,7 +94,7 @@ fn is_word(from: &str) -> impl Fn(&Heard) -> bool + '_ {
 fn members_know_each_other_and_speak_in_their_own_names_alone() {
     let folder = fleet();
     let of = |name: &str| folder.path().join(name);
-    let at = endpoint("tls");
+    let at = endpoint("quic");
     let (_hub, cloud, heard) = hub(&at, of("cloud"), "cloud");
 
     // A person's word arrives, and the answer comes back; a device's offer as well.
@@ -129,7 +128,7 @@ fn members_know_each_other_and_speak_in_their_own_names_alone() {
 fn whoever_is_on_a_devices_machine_speaks_to_it_and_not_for_it() {
     let folder = fleet();
     let of = |name: &str| Some(folder.path().join(name));
-    let (door, inside) = (endpoint("tls"), endpoint("tcp"));
+    let (door, inside) = (endpoint("quic"), endpoint("tcp"));
     // Left lets the fleet in by one door, and whoever is on its machine by the other.
     let left = AgentLine::open(Slot::LEFT, &settings(&[&door, &inside], &[], of("left"))).expect("an agent");
     let (hear, heard_by_left) = channel();
@@ -157,7 +156,7 @@ fn whoever_is_on_a_devices_machine_speaks_to_it_and_not_for_it() {
 fn a_watcher_answers_for_nobody() {
     let folder = fleet();
     let of = |name: &str| folder.path().join(name);
-    let at = endpoint("tls");
+    let at = endpoint("quic");
     let (_hub, cloud, heard) = hub(&at, of("cloud"), "cloud");
     let (left, _) = line(&at, of("left"), "left");
     left.note(b"an entry".to_vec());
@@ -199,7 +198,7 @@ fn sample(slot: Slot, cycle: u64) -> Sample<u8, u8> {
 fn devices_share_their_state_and_nobody_else_puts_words_into_their_mouths() {
     let folder = fleet();
     let of = |name: &str| Some(folder.path().join(name));
-    let (at_left, at_right) = (endpoint("tls"), endpoint("tls"));
+    let (at_left, at_right) = (endpoint("quic"), endpoint("quic"));
     let open = |slot, listen: &[&str], connect: &[&str], keys| {
         Link::open::<u8, u8>(slot, &settings(listen, connect, keys)).expect("a link")
     };
@@ -228,7 +227,7 @@ fn a_stranger_is_not_let_in_and_is_told_of() {
     let (folder, other) = (fleet(), fleet());
     let (tell, told) = channel();
     assert!(watch_strangers(move |why| drop(tell.send(why))), "the first of this process");
-    let at = endpoint("tls");
+    let at = endpoint("quic");
     let (_hub, _cloud, heard) = hub(&at, folder.path().join("cloud"), "cloud");
 
     // With keys of another fleet.
@@ -240,26 +239,29 @@ fn a_stranger_is_not_let_in_and_is_told_of() {
     assert!(!why.is_empty());
 
     // Without any.
-    let plain = at.replace("tls/", "tcp/");
-    FleetLine::open("anna~1", &settings(&[], &[&plain], None), |_| {}).expect_err("it speaks no TLS");
-    told.recv_timeout(PATIENCE).expect("it is told");
+    let plain = at.replace("quic/", "tcp/");
+    FleetLine::open("anna~1", &settings(&[], &[&plain], None), |_| {}).expect_err("nobody is there");
     assert!(heard.try_recv().is_err(), "nothing was heard of either");
 }
 
 #[test]
 fn strangers_who_knock_all_the_time_keep_no_member_out() {
-    let folder = fleet();
+    let (folder, other) = (fleet(), fleet());
     let of = |name: &str| folder.path().join(name);
-    let at = endpoint("tls");
+    let at = endpoint("quic");
     let (_hub, _cloud, heard) = hub(&at, of("cloud"), "cloud");
+    // Devices of another fleet, which try for ever, and what is no handshake at all.
+    let wrong = settings(&[], &[&at], Some(other.path().join("left")));
+    let strangers = (0..8).map(|_| AgentLine::open(Slot::LEFT, &wrong).expect("it waits"));
+    let _strangers: Vec<AgentLine> = strangers.collect();
     let (over, is_over) = channel::<()>();
-    let address = at.trim_start_matches("tls/").to_owned();
-    // As often as some processes that try every 50 ms, and have the wrong keys.
+    let address = at.trim_start_matches("quic/").to_owned();
     let every = Duration::from_millis(5);
     std::thread::spawn(move || {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
         while is_over.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
             // Whatever becomes of it.
-            let _ = TcpStream::connect(&address).and_then(|mut door| door.write_all(b"knock, knock"));
+            let _ = socket.send_to(b"knock, knock", &address);
         }
     });
     for count in 0..5 {
@@ -286,7 +288,7 @@ fn members_come_and_go_and_keep_their_keys() {
     let said = String::from_utf8_lossy(&made.stderr).into_owned();
     assert!(made.status.success() && said.contains("page has a folder here and is no member any more"), "{said}");
     assert!(key("left") == left && key("anna") != anna, "who stays what it was keeps its key");
-    let at = endpoint("tls");
+    let at = endpoint("quic");
     let (_hub, _cloud, heard) = hub(&at, of("cloud"), "cloud");
     let (bert, _) = line(&at, of("bert"), "bert~1");
     let (page, _) = line(&at, of("page"), "page~1");

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
-/// A spare that listens at `tls/`, in a fleet with anna, who may order, and page, who may look.
+/// A spare that listens at `quic/`, in a fleet with anna, who may order, and page, who may look.
 fn with_keys(ground: &Ground) -> std::path::PathBuf {
     let keys = ground.path("keys");
     let made = Command::new(TWINHELM)
@@ -21,20 +21,20 @@ fn with_keys(ground: &Ground) -> std::path::PathBuf {
         "pulled",
         "exec /bin/busybox sleep 1000",
         &[
-            ("link.listen", json!([tls(ground)])),
+            ("link.listen", json!([door(ground)])),
             ("link.keys", json!(keys.join(&ground.device))),
             ("pool.spare", json!(true)),
         ],
     )
 }
 
-fn tls(ground: &Ground) -> String {
-    ground.endpoint.replace("tcp/", "tls/")
+fn door(ground: &Ground) -> String {
+    ground.endpoint.replace("tcp/", "quic/")
 }
 
 fn ask(ground: &Ground, what: &[&str], keys: Option<&Path>) -> Output {
     let mut command = Command::new(TWINHELM);
-    command.args(what).args(["--connect", &tls(ground), "--wait", "3", "--json"]);
+    command.args(what).args(["--connect", &door(ground), "--wait", "3", "--json"]);
     if let Some(keys) = keys {
         command.arg("--keys").arg(keys);
     }
@@ -111,7 +111,7 @@ fn an_agent_that_takes_orders_beyond_loopback_without_keys_does_not_start() {
     let said = String::from_utf8_lossy(&checked.stderr).into_owned();
     assert_eq!(checked.status.code(), Some(2));
     assert!(
-        said.contains("tcp/0.0.0.0:7449 asks nobody for a key, and an agent with [pool] takes orders: write tls/ and link.keys"),
+        said.contains("tcp/0.0.0.0:7449 asks nobody for a key, and an agent with [pool] takes orders: write quic/ and link.keys"),
         "{said}"
     );
 }
@@ -177,7 +177,7 @@ fn an_agent_that_is_killed_while_it_obeys_has_kept_what_it_answered() {
         }
         // In the middle of what it writes, or when the answer has come.
         let mut command = Command::new(TWINHELM);
-        command.args([what, &ground.device, "--connect", &tls(&ground), "--wait", "2", "--keys"]).arg(&anna);
+        command.args([what, &ground.device, "--connect", &door(&ground), "--wait", "2", "--keys"]).arg(&anna);
         let mut asked = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs");
         let answered = loop {
             if let Some(status) = asked.try_wait().expect("a child") {

@@ -7,7 +7,7 @@
 //!   fleet.toml    who is a member, as what, and which of them this is
 //! ```
 //!
-//! Two members prove to each other who they are (TLS on both sides). What each may put where is in Zenoh's access control:
+//! Two members prove to each other who they are (QUIC, with certificates on both sides). What each may put where is in Zenoh's access control:
 //! a device speaks under its own name and its own slot, a person in words and orders, a watcher in words, which devices refuse.
 //! A router passes on what others say, after it has looked at it the same way. What a device passes on for others is dropped by
 //! whoever hears it from there, because it is not the device's own.
@@ -272,7 +272,7 @@ mod tests {
         let fleet = "own = 'cloud'\n[members]\nvehicle = 'demo'\nrouters = ['cloud']\n\
                      [members.devices]\nleft = { slot = 0 }\ndepot = {}\n";
         std::fs::write(folder.path().join(FLEET), fleet).unwrap();
-        let text = crate::router_config(Credentials::read(folder.path()).unwrap(), "tls/0.0.0.0:7450");
+        let text = crate::router_config(Credentials::read(folder.path()).unwrap(), "quic/0.0.0.0:7450");
         let config = zenoh::Config::from_json5(&text).unwrap();
         assert_eq!(config.get_json("mode").unwrap(), "\"router\"");
         assert_eq!(config.get_json("access_control/enabled").unwrap(), "true");

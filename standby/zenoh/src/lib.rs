@@ -23,7 +23,7 @@
 //!   lost as well; who gave it looks at the roles.
 //! - **Discovery.** No multicast, no gossip, no router: endpoints are written down.
 //! - **Secrecy and identity without keys.** Who reaches an endpoint that is `tcp/` can order a switchover and pose as a peer,
-//!   which cannot make a device drive, but can feed it wrong state. With [`Settings::keys`] both sides of a `tls/` link
+//!   which cannot make a device drive, but can feed it wrong state. With [`Settings::keys`] both sides of a `quic/` link
 //!   prove who they are ([`credentials`]), and each speaks in its own name alone.
 //! - **More than two devices that publish state.** A port has one cell for "the peer"; spares come later.
 //! - **Real-time scheduling of Zenoh's threads.** They inherit what the thread has that opens the link.

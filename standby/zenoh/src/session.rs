@@ -66,7 +66,7 @@ pub enum OpenError {
     },
     /// Nobody listens where somebody should.
     #[error(
-        "no agent of vehicle {vehicle:?} answers at {endpoints}: is one running, does it listen there, and, if that is tls/, does it \
+        "no agent of vehicle {vehicle:?} answers at {endpoints}: is one running, does it listen there, and, if that is quic/, does it \
          know these keys?"
     )]
     NobodyThere {

@@ -40,9 +40,9 @@ const CLIENT_CONNECTS_WITHIN_MS: i64 = 3_000;
 pub struct Settings {
     /// The vehicle's name, a part of each key. Vehicles on one network have different ones.
     pub vehicle: String,
-    /// Where others connect to, each as `tcp/ADDRESS:PORT` or `tls/ADDRESS:PORT`.
+    /// Where others connect to, each as `tcp/ADDRESS:PORT` or `quic/ADDRESS:PORT`.
     pub listen: Vec<String>,
-    /// Whom to connect to, each as `tcp/ADDRESS:PORT` or `tls/ADDRESS:PORT`. Tried for ever, every 50 ms; with
+    /// Whom to connect to, each as `tcp/ADDRESS:PORT` or `quic/ADDRESS:PORT`. Tried for ever, every 50 ms; with
     /// keys less and less often, up to once a second. Two devices need one connection:
     /// one listens, the other connects.
     pub connect: Vec<String>,
@@ -53,7 +53,7 @@ pub struct Settings {
     /// How many signs of life are sent in one link lease when there is nothing else to send: 2 or more, 4 is usual.
     pub keep_alive: u32,
     /// The folder with this member's keys, as `twinhelm keys init` writes it ([`Credentials`]). With it, whoever is not on this
-    /// machine speaks `tls/`, and is somebody who belongs to the fleet. Without it everybody who reaches an endpoint is believed.
+    /// machine speaks `quic/`, and is somebody who belongs to the fleet. Without it everybody who reaches an endpoint is believed.
     pub keys: Option<PathBuf>,
 }
 
@@ -152,14 +152,14 @@ pub enum EndpointProblem {
     /// It is empty.
     #[error("is empty")]
     Empty,
-    /// It does not begin with `tcp/` or `tls/`: this build of Zenoh has no other transport.
-    #[error("does not begin with tcp/ or tls/")]
+    /// It does not begin with `tcp/` or `quic/`: this build of Zenoh has no other transport.
+    #[error("does not begin with tcp/ or quic/")]
     NoTransport,
-    /// It is `tls/`, and there are no keys.
+    /// It is `quic/`, and there are no keys.
     #[error("needs keys, which `twinhelm keys init` writes")]
     NoKeys,
     /// It is `tcp/` beyond loopback, and there are keys, which nobody would be asked for there.
-    #[error("asks nobody for a key beyond this machine (tls/ does)")]
+    #[error("asks nobody for a key beyond this machine (quic/ does)")]
     Unguarded,
     /// It has no port.
     #[error("has no port from 1 to 65535")]
@@ -182,7 +182,7 @@ impl EndpointProblem {
                 "tcp/ADDRESS:PORT, for example tcp/10.0.0.2:7447"
             }
             Self::NoKeys => "the folder of this member's, or tcp/ for loopback and a network of your own",
-            Self::Unguarded => "tls/ADDRESS:PORT, for example tls/10.0.0.2:7447",
+            Self::Unguarded => "quic/ADDRESS:PORT, for example quic/10.0.0.2:7447",
         }
     }
 }
@@ -232,7 +232,7 @@ impl Settings {
             let address = address(endpoint);
             let problem = match address {
                 Ok(_) if !seen.insert(endpoint) => EndpointProblem::Twice,
-                Ok(_) if endpoint.starts_with(TLS) && self.keys.is_none() => EndpointProblem::NoKeys,
+                Ok(_) if endpoint.starts_with(QUIC) && self.keys.is_none() => EndpointProblem::NoKeys,
                 Ok(_) if is_unguarded(endpoint) && self.keys.is_some() => EndpointProblem::Unguarded,
                 Ok(_) => continue,
                 Err(problem) => problem,
@@ -284,9 +284,9 @@ impl Settings {
         let mut config = json!({
             "mode": mode,
             "scouting": { "multicast": { "enabled": false }, "gossip": { "enabled": false } },
-            "listen": { "endpoints": self.listen, "timeout_ms": 0, "exit_on_failure": true },
+            "listen": { "endpoints": as_zenoh_writes(&self.listen), "timeout_ms": 0, "exit_on_failure": true },
             "connect": {
-                "endpoints": self.connect,
+                "endpoints": as_zenoh_writes(&self.connect),
                 "timeout_ms": connect_timeout_ms,
                 "exit_on_failure": mode == "client",
                 "retry": {
@@ -324,7 +324,17 @@ pub(crate) enum Mode {
     Client,
 }
 
-const TLS: &str = "tls/";
+/// Zenoh's `tls/` is not offered: its two sides touch one connection at one time (decision 0008).
+const QUIC: &str = "quic/";
+
+/// QUIC with one stream keeps what is said in order, as TCP does; Zenoh would open one for each priority.
+fn as_zenoh_writes(endpoints: &[String]) -> Vec<String> {
+    let one_stream = |endpoint: &String| match endpoint.starts_with(QUIC) {
+        true => format!("{endpoint}?multistream=0"),
+        false => endpoint.clone(),
+    };
+    endpoints.iter().map(one_stream).collect()
+}
 
 /// Returns whether an endpoint is beyond this machine, and asks nobody for a key.
 fn is_unguarded(endpoint: &str) -> bool {
@@ -334,7 +344,7 @@ fn is_unguarded(endpoint: &str) -> bool {
         // Any other name is somebody's who says what it means.
         Err(_) => address.starts_with("localhost:"),
     };
-    !endpoint.starts_with(TLS) && !is_loopback
+    !endpoint.starts_with(QUIC) && !is_loopback
 }
 
 /// Returns the `ADDRESS:PORT` of an endpoint.
@@ -342,7 +352,7 @@ pub(crate) fn address(endpoint: &str) -> Result<&str, EndpointProblem> {
     if endpoint.is_empty() {
         return Err(EndpointProblem::Empty);
     }
-    let address = endpoint.strip_prefix("tcp/").or_else(|| endpoint.strip_prefix(TLS));
+    let address = endpoint.strip_prefix("tcp/").or_else(|| endpoint.strip_prefix(QUIC));
     let address = address.ok_or(EndpointProblem::NoTransport)?;
     if address.contains(['?', '#']) {
         return Err(EndpointProblem::Options);
@@ -425,7 +435,7 @@ mod tests {
             ("tcp/::1:7447", EndpointProblem::NoAddress),
             ("tcp/[]:7447", EndpointProblem::NoAddress),
             ("tcp/127.0.0.1:7447#iface=lo", EndpointProblem::Options),
-            ("tls/127.0.0.1:7447", EndpointProblem::NoKeys),
+            ("quic/127.0.0.1:7447", EndpointProblem::NoKeys),
             ("tcp/[::1]:7447", EndpointProblem::Twice),
         ] {
             let settings = Settings { listen: vec!["tcp/[::1]:7447".to_owned(), endpoint.to_owned()], ..good() };
@@ -448,7 +458,7 @@ mod tests {
             assert_eq!(with_keys(endpoint).check(), Err(expected));
             assert_eq!(with_keys(endpoint).unguarded(), Some(endpoint));
         }
-        for endpoint in ["tcp/127.1.2.3:7447", "tcp/[::1]:7447", "tcp/localhost:7447", "tls/10.0.0.1:7447"] {
+        for endpoint in ["tcp/127.1.2.3:7447", "tcp/[::1]:7447", "tcp/localhost:7447", "quic/10.0.0.1:7447"] {
             assert_eq!(with_keys(endpoint).check(), Ok(()));
             assert_eq!(with_keys(endpoint).unguarded(), None);
         }

@@ -1,4 +1,4 @@
-//! Who was not let in: somebody without a key of the fleet, or without TLS, or who took too long. Zenoh says so in its log alone.
+//! Who was not let in: somebody without a key of the fleet, or who took too long. Zenoh says so in its log alone.
 
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
@@ -8,7 +8,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry;
 
 /// Where Zenoh takes connections in.
-const ACCEPTS: &str = "zenoh_link_tls::unicast";
+const ACCEPTS: &str = "zenoh_link_commons::quic::unicast";
 /// What it adds to why it did not take one, and to nothing else that it warns of there. It speaks of open files, which is seldom why.
 const HINT: &str = ". Hint: increase the system open file limit";
 

@@ -233,7 +233,7 @@ pub(crate) struct CloudArgs {
     /// Where agents and devices listen, which it connects to; may be repeated
     #[arg(long, value_name = "ENDPOINT")]
     pub(crate) connect: Vec<String>,
-    /// The folder with its keys, as `twinhelm keys init` made it for a router: needed by an endpoint that is tls/
+    /// The folder with its keys, as `twinhelm keys init` made it for a router: needed by an endpoint that is quic/
     #[arg(long, value_name = "DIR", env = "TWINHELM_KEYS")]
     pub(crate) keys: Option<PathBuf>,
     /// Where the page is; port 0 is one that is free
@@ -263,7 +263,7 @@ opens the page: keep it on loopback, or behind something that asks.
 
 Try:
   vehicle-demo cloud --connect tcp/127.0.0.1:7449      beside an agent that listens there
-  vehicle-demo cloud --listen tls/0.0.0.0:7450 --keys keys/cloud      for a fleet, with keys of `twinhelm keys init`";
+  vehicle-demo cloud --listen quic/0.0.0.0:7450 --keys keys/cloud      for a fleet, with keys of `twinhelm keys init`";
 
 const GATE_AFTER: &str =
     "Signals: SIGTERM and SIGINT bring the vehicle to rest and end it, SIGUSR1 resets the e-stop.

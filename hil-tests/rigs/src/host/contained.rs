@@ -82,7 +82,7 @@ const fn asks_for_keys(containers: &Containers) -> bool {
 
 /// Returns the endpoint at which the agent of the device in `slot` listens.
 fn of_agent(containers: &Containers, addresses: &Addresses, slot: Slot) -> String {
-    let transport = if asks_for_keys(containers) { "tls" } else { "tcp" };
+    let transport = if asks_for_keys(containers) { "quic" } else { "tcp" };
     format!("{transport}/{}", addresses.agents[slot.index()])
 }
 

@@ -285,7 +285,7 @@ impl Stage {
 
     /// Returns the address at which the agent of a device listens.
     fn address(&self, device: &str) -> String {
-        let endpoints = self.how.iter().filter_map(|word| word.strip_prefix("tls/"));
+        let endpoints = self.how.iter().filter_map(|word| word.strip_prefix("quic/"));
         let place = ["left", "right", "spare-2", "spare-3"].iter().position(|name| *name == device);
         let endpoint = endpoints.take(4).nth(place.expect("a device")).expect("its endpoint");
         endpoint.rsplit_once(':').expect("a port").0.to_owned()
