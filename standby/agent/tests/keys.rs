@@ -164,11 +164,15 @@ fn a_watcher_answers_for_nobody() {
     let (posing, _) = line(&at, of("page"), "left");
     posing.keep(b"forged".to_vec());
     let (page, _) = line(&at, of("page"), "page~1");
+    let mut answers = 0;
     for _ in 0..20 {
         until(&heard, || page.say("cloud", b"still here".to_vec()), is_word("page~1"));
         let told = cloud.events(PATIENCE).expect("it asks");
-        assert_eq!(told, [("left".to_owned(), b"an entry".to_vec())]);
+        // On a machine that stalls left may be connecting again.
+        assert!(told.iter().all(|entry| *entry == ("left".to_owned(), b"an entry".to_vec())), "{told:?}");
+        answers += told.len();
     }
+    assert!(answers > 0, "left answers");
 }
 
 fn is_forged(heard: &Heard) -> bool {
@@ -242,6 +246,16 @@ fn a_stranger_is_not_let_in_and_is_told_of() {
     let plain = at.replace("quic/", "tcp/");
     FleetLine::open("anna~1", &settings(&[], &[&plain], None), |_| {}).expect_err("nobody is there");
     assert!(heard.try_recv().is_err(), "nothing was heard of either");
+}
+
+#[test]
+fn a_door_that_somebody_else_has_is_named() {
+    let folder = fleet();
+    let at = endpoint("quic");
+    let _taken = UdpSocket::bind(at.trim_start_matches("quic/")).expect("a port");
+    let of_cloud = Some(folder.path().join("cloud"));
+    let Err(error) = Hub::open(&settings(&[&at], &[], of_cloud)) else { panic!("it is taken") };
+    assert!(error.to_string().contains(&format!("listening on {at}: the port is in use")), "{error}");
 }
 
 #[test]

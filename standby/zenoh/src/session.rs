@@ -1,10 +1,10 @@
 //! Opening a Zenoh session, and saying in words why there is none.
 
 use crate::credentials::{Credentials, CredentialsError};
-use crate::settings::{Mode, Settings, SettingsError, address};
+use crate::settings::{Mode, Settings, SettingsError, address, is_quic};
 use std::error::Error;
 use std::io::{self, ErrorKind};
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::path::PathBuf;
 use twinhelm_hal::time::Duration;
 use twinhelm_linux::clock::{now, sleep_until};
@@ -179,11 +179,12 @@ pub(crate) fn publisher(session: &Session, key: &str) -> Result<Publisher<'stati
 /// Listens for a moment, because Zenoh would say no more than that it failed.
 fn try_listening(endpoint: &str) -> Result<(), OpenError> {
     let bound = match address(endpoint) {
-        Ok(address) => TcpListener::bind(address),
+        Ok(address) if is_quic(endpoint) => UdpSocket::bind(address).map(drop),
+        Ok(address) => TcpListener::bind(address).map(drop),
         Err(problem) => unreachable!("the settings were checked: {endpoint} {problem}"),
     };
     match bound {
-        Ok(_) => Ok(()),
+        Ok(()) => Ok(()),
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
             Err(OpenError::ListenInUse { endpoint: endpoint.to_owned() })
         }

@@ -232,7 +232,7 @@ impl Settings {
             let address = address(endpoint);
             let problem = match address {
                 Ok(_) if !seen.insert(endpoint) => EndpointProblem::Twice,
-                Ok(_) if endpoint.starts_with(QUIC) && self.keys.is_none() => EndpointProblem::NoKeys,
+                Ok(_) if is_quic(endpoint) && self.keys.is_none() => EndpointProblem::NoKeys,
                 Ok(_) if is_unguarded(endpoint) && self.keys.is_some() => EndpointProblem::Unguarded,
                 Ok(_) => continue,
                 Err(problem) => problem,
@@ -327,9 +327,14 @@ pub(crate) enum Mode {
 /// Zenoh's `tls/` is not offered: its two sides touch one connection at one time (decision 0008).
 const QUIC: &str = "quic/";
 
+/// Returns whether an endpoint is one of QUIC's, which are ports of UDP.
+pub(crate) fn is_quic(endpoint: &str) -> bool {
+    endpoint.starts_with(QUIC)
+}
+
 /// QUIC with one stream keeps what is said in order, as TCP does; Zenoh would open one for each priority.
 fn as_zenoh_writes(endpoints: &[String]) -> Vec<String> {
-    let one_stream = |endpoint: &String| match endpoint.starts_with(QUIC) {
+    let one_stream = |endpoint: &String| match is_quic(endpoint) {
         true => format!("{endpoint}?multistream=0"),
         false => endpoint.clone(),
     };
@@ -344,7 +349,7 @@ fn is_unguarded(endpoint: &str) -> bool {
         // Any other name is somebody's who says what it means.
         Err(_) => address.starts_with("localhost:"),
     };
-    !endpoint.starts_with(QUIC) && !is_loopback
+    !is_quic(endpoint) && !is_loopback
 }
 
 /// Returns the `ADDRESS:PORT` of an endpoint.
@@ -427,6 +432,8 @@ mod tests {
             ("", EndpointProblem::Empty),
             ("127.0.0.1:7447", EndpointProblem::NoTransport),
             ("udp/127.0.0.1:7447", EndpointProblem::NoTransport),
+            // Zenoh would take it, and crash now and then: decision 0008.
+            ("tls/127.0.0.1:7447", EndpointProblem::NoTransport),
             ("tcp/127.0.0.1", EndpointProblem::NoPort),
             ("tcp/127.0.0.1:", EndpointProblem::NoPort),
             ("tcp/127.0.0.1:0", EndpointProblem::NoPort),
