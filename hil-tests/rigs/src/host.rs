@@ -23,6 +23,7 @@ pub mod operator;
 pub mod relay;
 mod run;
 pub mod spec;
+mod timeline;
 
 pub use cables::Cabling;
 pub use conclude::judge_by_default;

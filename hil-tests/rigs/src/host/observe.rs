@@ -2,20 +2,18 @@
 //! link between them: cutting that link does not blind it.
 
 use super::cables::Plug;
+use super::timeline::Timeline;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc as blocking};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use twinhelm_hal::term::Slot;
 use twinhelm_hal::time::Instant;
-use twinhelm_linux::clock::now;
 use twinhelm_linux::network::enter;
-use twinhelm_standby::access::SESSION_MARK;
 use twinhelm_standby::fleet::Told;
 use twinhelm_standby::{AgentReport, Order, Refusal, Sample};
 use twinhelm_vehicle::signals::State;
 use twinhelm_zenoh::agents::AgentWatch;
-use twinhelm_zenoh::fleet::Heard;
 use twinhelm_zenoh::wire::Carried;
 use twinhelm_zenoh::{Observed, Observer, Settings};
 
@@ -90,20 +88,10 @@ impl<M: Carried> Watch<M> {
                     to_agents.map(|settings| AgentWatch::open(&settings).map_err(|error| error.to_string()));
                 let opened_all = observer.and_then(|observer| {
                     let agents = agents.transpose()?;
-                    let (tell, told) = blocking::channel();
-                    let hear = move |heard| {
-                        if let Heard::Event { bytes, .. } = heard {
-                            // Nobody listens any more when the run has ended.
-                            let _ = tell.send((now(), bytes));
-                        }
-                    };
-                    let line = agents
-                        .as_ref()
-                        .map(|agents| agents.fleet(&format!("desk{SESSION_MARK}{}", std::process::id()), hear))
-                        .transpose();
-                    Ok((observer, line.map_err(|error| error.to_string())?, agents, told))
+                    let timeline = agents.as_ref().map(Timeline::open).transpose()?;
+                    Ok((observer, timeline, agents))
                 });
-                let (observer, _line, agents, told) = match opened_all {
+                let (observer, mut timeline, agents) = match opened_all {
                     Ok(all) => all,
                     Err(error) => {
                         // Whoever asked has gone: then nobody needs to know.
@@ -125,8 +113,7 @@ impl<M: Carried> Watch<M> {
                             return;
                         }
                     }
-                    while let Ok((at, bytes)) = told.try_recv() {
-                        let Ok(told) = serde_json::from_slice(&bytes) else { continue };
+                    while let Some((at, told)) = timeline.as_mut().and_then(Timeline::next) {
                         if send.blocking_send(Observation::Told { at, told }).is_err() {
                             return;
                         }
