@@ -5,6 +5,7 @@ mod ground;
 use ground::{Bus, Ground, PATIENCE, TWINHELM, may_make_containers, twinhelm, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use std::cell::RefCell;
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
@@ -187,21 +188,24 @@ fn a_pull_that_is_killed_at_any_point_is_gone_on_with() {
     let from = format!("oci:{}@{}", ground.path("images").display(), ground.image);
     let to = format!("oci:{}:mission", ground.path("pulled").display());
     for number in 1..=8 {
-        let mut pull = Command::new(TWINHELM)
+        let pull = Command::new(TWINHELM)
             .args(["image", "pull", "--rate", "20", &from, &to])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("it starts");
+        let pull = RefCell::new(pull);
         // Killed when so much has come, or when it has ended.
         let partial = ground.path("pulled/.partial");
         let enough = number * (4 << 20) / 9;
         wait_until("it fetches", || {
             let sizes = fs::read_dir(&partial).into_iter().flatten().flatten();
             let fetched: u64 = sizes.filter_map(|entry| entry.metadata().ok()).map(|about| about.len()).sum();
-            fetched >= enough
+            fetched >= enough || pull.borrow_mut().try_wait().expect("a child").is_some()
         });
-        pull.kill().expect("it runs");
+        let mut pull = pull.into_inner();
+        // It may have ended meanwhile.
+        let _ = pull.kill();
         pull.wait().expect("it is dead");
         // Whatever has a name is what its name says.
         for entry in fs::read_dir(ground.path("pulled/blobs/sha256")).expect("a store").flatten() {

@@ -6,10 +6,15 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
-use tools::{demo, program, text};
+use tools::{assert_handed_to, demo, program, text};
 
 mod stage;
 mod tools;
+
+/// For what takes a moment, or many on a machine that stalls.
+const PATIENCE: Duration = Duration::from_secs(40);
+/// What the page says while a standby is ready.
+const PROTECTED: &str = "Protected: a standby could take the wheel now";
 
 /// Returns the report that a run has written; one that has written none is shown with how it ended.
 fn report_of(path: &std::path::Path, ran: &std::process::Output) -> serde_json::Value {
@@ -43,7 +48,7 @@ fn a_mission_in_a_container_takes_the_wheel_from_another() {
     let output = demo(&[&arguments[..], &["--json", &json.display().to_string()]].concat());
     let said = text(&output.stderr);
     let report = report_of(&json, &output);
-    assert_eq!(report["handovers"][0]["to"], "right", "{report}");
+    assert_handed_to(&report, &["right"]);
     for figure in ["stale_accepted", "double_accepted", "wrong_command_cycles"] {
         assert_eq!(report[figure], 0, "{figure}: {report}");
     }
@@ -143,7 +148,7 @@ fn a_spare_is_recruited_for_a_dead_device_and_drives_on_when_the_other_dies_too(
     if !may_make_containers() {
         return;
     }
-    let faults = ["--duration", "18s", "--fault", "kill@2s:left", "--fault", "kill@14s:right"];
+    let faults = ["--duration", "26s", "--fault", "kill@2s:left", "--fault", "kill@20s:right"];
     let (report, said) = drive_with_a_spare(&faults);
     let migration = &report["migrations"][0];
     assert_eq!((&migration["from"], &migration["to"]), (&"left".into(), &"spare-2".into()), "{said}");
@@ -151,7 +156,7 @@ fn a_spare_is_recruited_for_a_dead_device_and_drives_on_when_the_other_dies_too(
         assert!(migration["steps"][step].as_f64() >= Some(0.0), "{step}: {migration}");
     }
     assert_eq!(migration["bytes"], 0, "it had the image: {migration}");
-    assert_eq!(report["handovers"][1]["to"], "spare-2", "{report}");
+    assert_handed_to(&report, &["right", "spare-2"]);
     assert!(said.contains("from right"), "it has its plan from the neighbour: {said}");
     assert_eq!(report["mission_data_lost_bytes"], 0, "{report}");
 }
@@ -161,12 +166,13 @@ fn a_spare_without_the_image_pulls_it_first() {
     if !may_make_containers() {
         return;
     }
-    let arguments = ["--duration", "14s", "--spare-readiness", "cold", "--fault", "kill@2s:right"];
+    let arguments = ["--duration", "24s", "--spare-readiness", "cold", "--fault", "kill@2s:right"];
     let (report, said) = drive_with_a_spare(&arguments);
     let migration = &report["migrations"][0];
     assert_eq!((&migration["from"], &migration["to"]), (&"right".into(), &"spare-2".into()), "{said}");
     assert!(migration["bytes"].as_u64() > Some(1 << 20), "{migration}");
-    assert_eq!(report["handovers"], serde_json::json!([]), "the holder drives on: {report}");
+    // The holder drives on.
+    assert_handed_to(&report, &[]);
 }
 
 #[test]
@@ -221,7 +227,7 @@ fn a_spare_resumes_the_mission_when_no_controller_is_left() {
 
 /// Asserts that the page says that the vehicle is protected, and shows where it is and who stands by.
 fn is_shown_in_a_browser(beside: &Stage) {
-    let until = Instant::now() + Duration::from_secs(10);
+    let until = Instant::now() + PATIENCE;
     while
         serde_json::from_str::<serde_json::Value>(&tools::get(&beside.page, "/api/state")).expect("JSON")["stored"]
             ["plan"]
@@ -246,14 +252,12 @@ fn is_shown_in_a_browser(beside: &Stage) {
             .output();
         text(&output.expect("a browser: ./dev setup installs it").stdout)
     };
-    let shown = browse("--dump-dom");
-    for words in [
-        "Protected: a standby could take the wheel now",
-        "id=\"vehicle\"",
-        "spare-2",
-        "waits in the pool",
-        "parts,",
-    ] {
+    // It says so of the moment: whoever stalled is not protected for that long.
+    let mut shown = browse("--dump-dom");
+    while !shown.contains(PROTECTED) && Instant::now() < until {
+        shown = browse("--dump-dom");
+    }
+    for words in [PROTECTED, "id=\"vehicle\"", "spare-2", "waits in the pool", "parts,"] {
         assert!(shown.contains(words), "{words}: {shown}");
     }
     browse(&format!("--screenshot={}", picture.display()));
@@ -274,13 +278,19 @@ fn people_see_the_pool_and_the_timeline_and_their_orders_are_obeyed() {
     let spare = pool.as_array().and_then(|pool| pool.first()).expect("a pool");
     assert_eq!((&spare["device"], &spare["fit"]), (&"spare-2".into(), &true.into()), "{pool}");
 
+    // Left drives, unless the machine has stalled.
+    let state: serde_json::Value = serde_json::from_str(&tools::get(&beside.page, "/api/state")).expect("JSON");
+    let is_primary = |device: &serde_json::Value| device["device"] == "right" && device["role"] == "primary";
+    let right_drives = state["devices"].as_array().is_some_and(|all| all.iter().any(is_primary));
+    let (drives, beside_it) = if right_drives { ("right", "left") } else { ("left", "right") };
+
     // Whoever orders that does not know yet who has the wheel.
-    let (said, code) = beside.ask(&["fence", "left"]);
+    let (said, code) = beside.ask(&["fence", drives]);
     assert!(code == Some(1) && said["said"].as_str().is_some_and(|said| said.starts_with("it drives")), "{said}");
     let (said, code) = beside.ask(&["fence", "le/**"]);
     assert_eq!(code, Some(2), "{said}");
 
-    let (said, code) = beside.ask(&["fence", "right"]);
+    let (said, code) = beside.ask(&["fence", beside_it]);
     assert_eq!((&said["said"], code), (&"it is off the bus".into(), Some(0)), "{said}");
     let is_whole = |told: &serde_json::Value| {
         let ended = |entry: &serde_json::Value| entry["what"]["migration"]["Ended"]["Whole"]["fencing"] == "fenced";
@@ -292,17 +302,17 @@ fn people_see_the_pool_and_the_timeline_and_their_orders_are_obeyed() {
         all.iter().find(|report| report["device"] == device).map(|report| report["part"].clone())
     };
     beside.wait_for_answer(&["status", "--wait", "2"], |said| {
-        part_of(said, "right") == Some("fenced".into()) && part_of(said, "spare-2") == Some("member".into())
+        part_of(said, beside_it) == Some("fenced".into()) && part_of(said, "spare-2") == Some("member".into())
     });
 
     // There are two on the bus: it may come back, as a spare.
-    let (said, code) = beside.ask(&["readmit", "right"]);
+    let (said, code) = beside.ask(&["readmit", beside_it]);
     assert_eq!((&said["said"], code), (&"it may come back".into(), Some(0)), "{said}");
-    beside.wait_for_answer(&["status", "--wait", "2"], |said| part_of(said, "right") == Some("spare".into()));
+    beside.wait_for_answer(&["status", "--wait", "2"], |said| part_of(said, beside_it) == Some("spare".into()));
 
-    let (said, code) = beside.ask(&["drain", "left"]);
+    let (said, code) = beside.ask(&["drain", drives]);
     assert_eq!(code, Some(0), "{said}");
-    beside.wait_for_answer(&["status", "--wait", "2"], |said| part_of(said, "left") == Some("spare".into()));
+    beside.wait_for_answer(&["status", "--wait", "2"], |said| part_of(said, drives) == Some("spare".into()));
     // Left or right, whoever ranks first, is recruited in its place.
     beside.wait_for_answer(&["status", "--wait", "2"], |said| {
         ["left", "right"].iter().any(|device| part_of(said, device) == Some("member".into()))

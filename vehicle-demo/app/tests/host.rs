@@ -116,7 +116,7 @@ fn start(folder: &Path) -> (Child, Vec<u32>) {
 
 /// Waits until `is_so`, with a deadline.
 fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    let until = Instant::now() + Duration::from_secs(10);
+    let until = Instant::now() + Duration::from_secs(40);
     while !is_so() {
         assert!(Instant::now() < until, "{what}");
         std::thread::yield_now();

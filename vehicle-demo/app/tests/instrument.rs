@@ -77,6 +77,17 @@ fn report(log: &Log, zero: Instant) -> Report {
     )
 }
 
+/// Returns whether what sends stood still itself, besides the gap that it was to make: then there is another gap, which may be
+/// the longest, or have closed the gate.
+fn has_stalled(sent: &[(u64, Instant)]) -> bool {
+    let expected = sent.windows(2).filter(|pair| pair[0].0 != COMMANDS);
+    let has = expected.clone().any(|pair| pair[1].1.since(pair[0].1).abs_diff(PERIOD) > PERIOD / 2);
+    if has {
+        println!("not judged: the sender's core stalled");
+    }
+    has
+}
+
 /// What the instrument itself lost while it stood still.
 fn stalls(log: &Log) -> Duration {
     log.observer_stalls().map(|(since, until)| until.since(since)).max().unwrap_or_default()
@@ -89,6 +100,9 @@ fn a_known_gap_is_measured_within_half_a_period() {
         let vehicle = Vehicle::start(config(), &bus, None);
         let sent = send(&bus, gap);
         let log = vehicle.finish();
+        if has_stalled(&sent) || stalls(&log) > PERIOD {
+            continue;
+        }
         // A closed gate acts on the second of two frames.
         let closed = log.events.iter().any(|(_, event)| matches!(event, Event::Closed { gate: 0 }));
         assert_eq!(closed, gap >= Duration::from_millis(50), "{gap:?}");
@@ -171,6 +185,9 @@ fn steps_of_the_wall_clock_do_not_disturb_it() {
     let log = vehicle.finish();
     if stepped.is_none() {
         println!("skipped: setting the date takes root");
+        return;
+    }
+    if has_stalled(&sent) || stalls(&log) > PERIOD {
         return;
     }
     let acted = log.events.iter().filter_map(|(at, event)| {

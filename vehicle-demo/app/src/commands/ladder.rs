@@ -43,7 +43,7 @@ where
     }
     let course = Arc::new(Course::harbour());
     let setup = Setup { course: course.clone(), tuning: settings.tuning() };
-    let fault = format!("kill@{}s:left", FAULT_AT.as_secs());
+    let fault = format!("kill@{}s:holder", FAULT_AT.as_secs());
     let plan = Plan {
         config,
         seed: SEED,

@@ -36,11 +36,24 @@ pub fn get(address: &str, path: &str) -> String {
 /// At 100 Hz.
 const GATE_LEASE_MS: f64 = 30.0;
 
-/// Returns whether the machine stalled too much for a run at 100 Hz to be judged: the gate itself stood still for longer
-/// than it waits for a holder, or too many handovers were disturbed. What must never happen is asserted all the same.
+/// Returns whether the machine stalled too much for a run at 100 Hz to be judged: a core, or the gate itself, stood still for
+/// longer than the gate waits for a holder, or too many handovers were disturbed. What must never happen is asserted all the same.
 pub fn stalled(report: &serde_json::Value) -> bool {
-    let longest = report["observer_stall_max_ms"].as_f64();
-    report["verdict"] == "invalid" || longest.is_some_and(|longest| longest > GATE_LEASE_MS)
+    let longest = [&report["watcher_stall_ms"]["max"], &report["observer_stall_max_ms"]];
+    let mut longest = longest.into_iter().filter_map(serde_json::Value::as_f64);
+    report["verdict"] == "invalid" || longest.any(|longest| longest > GATE_LEASE_MS)
+}
+
+/// Asserts which devices took the wheel over, where the machine let that be judged.
+#[track_caller]
+pub fn assert_handed_to(report: &serde_json::Value, expected: &[&str]) {
+    if stalled(report) {
+        println!("handovers are not judged, the machine stalled: {}", report["handovers"]);
+        return;
+    }
+    let handovers = report["handovers"].as_array().expect("a list");
+    let to: Vec<&str> = handovers.iter().filter_map(|handover| handover["to"].as_str()).collect();
+    assert_eq!(to, expected, "{report}");
 }
 
 /// Asserts that nothing was acted on that must not be.

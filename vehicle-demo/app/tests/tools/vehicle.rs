@@ -91,7 +91,7 @@ impl Vehicle {
     }
 
     fn next(&self) -> Says {
-        self.said.recv_timeout(Duration::from_secs(10)).expect("the process speaks")
+        self.said.recv_timeout(Duration::from_secs(40)).expect("the process speaks")
     }
 
     /// Sends it a signal.
