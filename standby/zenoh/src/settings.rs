@@ -27,10 +27,10 @@ const VEHICLE_BYTES_MAX: usize = 64;
 const OPEN_TIMEOUT_MIN_MS: u64 = 200;
 /// How often a link that is not there is tried.
 const RETRY_PERIOD_MS: u64 = 50;
-/// Where keys are asked for, each time is twice as long after the last, up to this: a process that stood still finds all that
-/// was tried meanwhile before its door, and each takes it a handshake to find that nobody is there any more.
-const RETRY_PERIOD_WITH_KEYS_MAX_MS: u64 = 1_000;
-/// And a handshake on a slow board takes its time, too.
+/// Where keys are asked for, each time is twice as long after the last, up to this: whoever has the wrong ones costs the other side
+/// a handshake each time. (Where nobody answers, the timeout below comes on top.)
+const RETRY_PERIOD_WITH_KEYS_MAX_MS: u64 = 250;
+/// A handshake on a slow board takes its time.
 const OPEN_TIMEOUT_WITH_KEYS_MIN_MS: u64 = 1_000;
 /// A client is of use only connected.
 const CLIENT_CONNECTS_WITHIN_MS: i64 = 3_000;
@@ -43,7 +43,7 @@ pub struct Settings {
     /// Where others connect to, each as `tcp/ADDRESS:PORT` or `quic/ADDRESS:PORT`.
     pub listen: Vec<String>,
     /// Whom to connect to, each as `tcp/ADDRESS:PORT` or `quic/ADDRESS:PORT`. Tried for ever, every 50 ms; with
-    /// keys less and less often, up to once a second. Two devices need one connection:
+    /// keys less and less often, up to every 250 ms. Two devices need one connection:
     /// one listens, the other connects.
     pub connect: Vec<String>,
     /// How long the other side may be silent before the link is torn down, up to 10 s; whole milliseconds, rounded
