@@ -15,7 +15,7 @@ mod tools;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::time::Duration;
-use tools::{program, text};
+use tools::{program, stalled_for, text};
 use twinhelm_rigs::guest::{Guest, GuestError, Verdict, WINDOW};
 
 /// A guest needs some seconds; a busy machine makes more of them.
@@ -54,8 +54,7 @@ fn run(fault: &str) -> Option<serde_json::Value> {
 }
 
 fn has_stalled(report: &serde_json::Value) -> bool {
-    let longest = [&report["watcher_stall_ms"]["max"], &report["observer_stall_max_ms"]];
-    longest.into_iter().filter_map(serde_json::Value::as_f64).any(|ms| ms > STALL_MAX_MS)
+    stalled_for(report, STALL_MAX_MS)
 }
 
 /// Asserts that right drove on behind the first handover, and that left is its standby at the end.

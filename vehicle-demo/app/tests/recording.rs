@@ -112,8 +112,8 @@ fn a_recording_whose_writer_was_killed_is_read() {
     // It comes to the disk while it drives: the writer is no one who waits for the end. The file's length says less, it
     // grows in the middle of a chunk.
     let is_on_disk = || {
-        let output = demo(&["replay", path.to_str().expect("a path"), "--from", "400ms"]);
-        text(&output.stdout).contains("left is down")
+        let said = text(&demo(&["replay", path.to_str().expect("a path"), "--from", "0s"]).stdout);
+        said.contains("left is down") && said.contains("a takeover")
     };
     let until = std::time::Instant::now() + std::time::Duration::from_secs(40);
     while !is_on_disk() {

@@ -39,9 +39,13 @@ const GATE_LEASE_MS: f64 = 30.0;
 /// Returns whether the machine stalled too much for a run at 100 Hz to be judged: a core, or the gate itself, stood still for
 /// longer than the gate waits for a holder, or too many handovers were disturbed. What must never happen is asserted all the same.
 pub fn stalled(report: &serde_json::Value) -> bool {
+    report["verdict"] == "invalid" || stalled_for(report, GATE_LEASE_MS)
+}
+
+/// Returns whether a core, or the gate itself, stood still for longer than `limit_ms`.
+pub fn stalled_for(report: &serde_json::Value, limit_ms: f64) -> bool {
     let longest = [&report["watcher_stall_ms"]["max"], &report["observer_stall_max_ms"]];
-    let mut longest = longest.into_iter().filter_map(serde_json::Value::as_f64);
-    report["verdict"] == "invalid" || longest.any(|longest| longest > GATE_LEASE_MS)
+    longest.into_iter().filter_map(serde_json::Value::as_f64).any(|ms| ms > limit_ms)
 }
 
 /// Asserts which devices took the wheel over, where the machine let that be judged.
