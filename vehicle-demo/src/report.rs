@@ -8,6 +8,7 @@ pub mod figure;
 pub mod ladder;
 pub mod log;
 mod quantiles;
+mod stalls;
 pub mod text;
 pub mod witness;
 
@@ -59,9 +60,9 @@ pub struct Report {
     pub covers: u64,
     /// New terms adopted because the holder's lease had run out.
     pub takeovers: u64,
-    /// Takeovers while no fault and no request was active, and no recorded stall exceeded the gate lease.
+    /// Takeovers while no fault and no request was active, and which no recorded stalls explain.
     pub false_takeovers: u64,
-    /// Takeovers while no fault was active, but a stall of the machine longer than the gate lease was.
+    /// Takeovers while no fault was active, but for which recorded stalls left too little of a gate lease.
     pub stall_takeovers: u64,
     /// Commands acted on in a superseded term, or older than the command timeout.
     pub stale_accepted: u64,
@@ -94,6 +95,10 @@ pub struct Report {
     /// The longest of all its stalls above a millisecond. One longer than the gate lease makes the run invalid: takeovers
     /// come of it that no device is to blame for.
     pub observer_stall_max_ms: Option<f64>,
+    /// The most that the machine and that loop together stood still within one gate lease, of stalls that were recorded. More than the
+    /// lease but a period can make the gate take a healthy holder for silent.
+    #[serde(default)]
+    pub stalled_in_one_lease_ms: Option<f64>,
     /// What a reader has to know of how it was measured.
     pub notes: Vec<String>,
     /// Handovers during which the machine itself stalled for more than a millisecond; their figures are also

@@ -1,6 +1,7 @@
 //! From the log to the figures. Each figure is defined in docs/glossary.md.
 
 use super::log::{Event, Log};
+use super::stalls::{ObserverStalls, Stalls, ms_if_any};
 use super::{CommandStep, Handover, Phase, Quantiles, Report, SCHEMA, Verdict, device_name};
 use crate::signals::Command;
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,7 +56,8 @@ struct Act {
 #[must_use]
 pub fn analyse(log: &Log, setting: &Setting) -> Report {
     let acts = acts_of_gate_0(log);
-    let counts = Counts::of(log, setting);
+    let stalls = Stalls::of(log);
+    let counts = Counts::of(log, &stalls, setting);
     let readiness = Readiness::of(log);
     let period = setting.config.period;
     let gaps: Vec<(Instant, Instant)> = spans(&acts, setting.end);
@@ -104,41 +106,11 @@ pub fn analyse(log: &Log, setting: &Setting) -> Report {
         watcher_stall_ms: setting.watcher_stall_ms,
         observer_stalls: observer.count,
         observer_stall_max_ms: observer.max_ms(),
+        stalled_in_one_lease_ms: ms_if_any(stalls.in_one_lease(&setting.config)),
         notes,
         dropped: counts.dropped,
         broken: Vec::new(),
         verdict: if observer.disturbs { Verdict::Invalid } else { Verdict::Pass },
-    }
-}
-
-/// How often and how long the loop that measures stood still.
-struct ObserverStalls {
-    count: u64,
-    longest: Duration,
-    disturbs: bool,
-}
-
-impl ObserverStalls {
-    fn of(log: &Log, config: &Config) -> Self {
-        let mut stalls = Self { count: 0, longest: Duration::ZERO, disturbs: false };
-        for (since, until) in log.observer_stalls() {
-            let length = until.since(since);
-            stalls.count += u64::from(length > config.period / 2);
-            stalls.longest = stalls.longest.max(length);
-        }
-        stalls.disturbs = stalls.longest > config.gate_lease;
-        stalls
-    }
-
-    fn max_ms(&self) -> Option<f64> {
-        (!self.longest.is_zero()).then_some(self.longest.as_secs_f64() * 1e3)
-    }
-
-    fn note(&self) -> Option<String> {
-        let longest_ms = self.longest.as_secs_f64() * 1e3;
-        self.disturbs.then(|| {
-            format!("the observer, which measures at the gate, stood still for {longest_ms:.1} ms, longer than the gate lease")
-        })
     }
 }
 
@@ -179,16 +151,10 @@ struct Counts {
 }
 
 impl Counts {
-    fn of(log: &Log, setting: &Setting) -> Self {
+    fn of(log: &Log, stalls: &Stalls, setting: &Setting) -> Self {
         let mut counts = Self::default();
         let mut gates = [const { GateMemory::new() }; 4];
         let mut faults: Vec<(String, Option<Instant>)> = Vec::new();
-        let mut stalls: Vec<(Instant, Instant)> = Vec::new();
-        for (at, event) in &log.events {
-            if let Event::Stalled { since, .. } = event {
-                stalls.push((*since, *at));
-            }
-        }
         for (at, event) in &log.events {
             match event {
                 Event::Acted { gate, how, term, adopted, cycle, age, .. } => {
@@ -202,14 +168,14 @@ impl Counts {
                     counts.double += u64::from(!memory.cycles.insert(*cycle));
                     memory.adopted = Some(*adopted);
                     if *how == How::Takeover && *gate == 0 {
-                        counts.classify(*at, &faults, &stalls, setting);
+                        counts.classify(*at, &faults, stalls, setting);
                     }
                     counts.split += split_owners(&mut gates, *at, setting);
                 }
                 Event::Followed { gate, term } => {
                     gates[usize::from(*gate)].adopted = Some(*term);
                     if *gate == 0 {
-                        counts.classify(*at, &faults, &stalls, setting);
+                        counts.classify(*at, &faults, stalls, setting);
                     }
                 }
                 Event::Restarted { gate } | Event::Closed { gate } => {
@@ -244,20 +210,11 @@ impl Counts {
 
 impl Counts {
     /// Counts a new term at gate 0 by what brought it about.
-    fn classify(
-        &mut self,
-        at: Instant,
-        faults: &[(String, Option<Instant>)],
-        stalls: &[(Instant, Instant)],
-        setting: &Setting,
-    ) {
+    fn classify(&mut self, at: Instant, faults: &[(String, Option<Instant>)], stalls: &Stalls, setting: &Setting) {
         let rest = rest_of(&setting.config);
-        let stalled = |(since, until): &(Instant, Instant)| {
-            until.since(*since) > setting.config.gate_lease && *since <= at && *until + rest >= at
-        };
         if faults.iter().any(|(_, over)| over.is_none_or(|over| over + rest >= at)) {
             // Caused.
-        } else if stalls.iter().any(stalled) {
+        } else if stalls.explain_a_takeover(at, &setting.config) {
             self.stall_takeovers += 1;
         } else {
             self.false_takeovers += 1;
@@ -418,7 +375,7 @@ fn handovers(log: &Log, acts: &[Act], setting: &Setting) -> Vec<Handover> {
 }
 
 /// A fault or a request is at work until what it set in motion has come to rest: so long after it is over.
-fn rest_of(config: &Config) -> Duration {
+pub(super) fn rest_of(config: &Config) -> Duration {
     config.command_timeout + config.gate_lease
 }
 
