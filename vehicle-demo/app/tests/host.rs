@@ -84,6 +84,14 @@ fn a_fresh_standby_is_started_when_the_heartbeat_is_missed() {
     assert!(gap > 1_000.0, "{report}");
 }
 
+#[test]
+fn a_device_that_is_started_as_the_run_ends_takes_no_report_with_it() {
+    // It comes to the bus when the vehicle has just left it, some milliseconds sooner or later.
+    for duration in ["403ms", "405ms", "407ms", "410ms", "415ms"] {
+        run(&["--duration", duration, "--fault", "kill@200ms:200ms"]);
+    }
+}
+
 /// Returns the processes that were started from this test's program and belong to `parent`.
 fn children_of(parent: u32) -> Vec<u32> {
     let processes = std::fs::read_dir("/proc").expect("/proc");

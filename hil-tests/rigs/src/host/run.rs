@@ -512,6 +512,8 @@ where
             match self.next(until).await {
                 // Its last line. Its end would tell nothing more, and a process can take seconds to die.
                 Next::Said(Said { who: Who::Vehicle, says: Some(Says::Done) }) => break,
+                // One that was just started finds no bus any more, says so, and ends.
+                Next::Said(Said { who: Who::Device(..), says: Some(Says::Failed { .. }) | None }) => {}
                 Next::Said(said) => self.on_said(said)?,
                 Next::Seen(_) => {}
                 Next::Time => return Err(HostError::Machine("the vehicle process does not stop".to_owned())),
