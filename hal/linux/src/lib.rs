@@ -3,7 +3,8 @@
 //!
 //! This room makes system calls and decides nothing: what a frame means, who may send and what to do about a
 //! missing right is said elsewhere. `unsafe` stands in [`scheduling`], where rustix has no call, in [`network`], where
-//! its call is unsafe, and in the watchdog of [`boards`], whose ioctl is.
+//! its call is unsafe, in [`linger`], which looks at sockets of other threads, and in the watchdog of [`boards`], whose ioctl
+//! is unsafe.
 //!
 //! Everything on the control thread's way (sending, receiving, polling, sleeping) neither allocates nor blocks,
 //! except where waiting is the purpose and the name says so.
@@ -16,6 +17,7 @@ mod core_threads;
 pub mod datagram;
 pub mod disk;
 pub mod journal;
+pub mod linger;
 pub mod listener;
 mod names;
 pub mod network;

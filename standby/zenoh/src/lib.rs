@@ -31,6 +31,7 @@
 #![forbid(unsafe_code)]
 
 pub mod agents;
+mod closing;
 mod counters;
 pub mod credentials;
 pub mod fleet;

@@ -1,5 +1,6 @@
 //! Opening a Zenoh session, and saying in words why there is none.
 
+use crate::closing::wait_for_no_link;
 use crate::credentials::{Credentials, CredentialsError};
 use crate::settings::{Mode, Settings, SettingsError, address, is_quic};
 use std::error::Error;
@@ -146,6 +147,7 @@ fn open_as(settings: &Settings, mode: Mode) -> Result<Session, OpenError> {
         Mode::Peer | Mode::Router => OpenError::Session { vehicle: vehicle.clone(), source },
     };
     let config = Config::from_json5(&settings.to_json(mode, credentials.as_ref()).to_string()).map_err(&failed)?;
+    wait_for_no_link();
     zenoh::open(config).wait().map_err(failed)
 }
 

@@ -15,6 +15,7 @@ use twinhelm_hal::signals::Signals;
 use twinhelm_hal::term::{Slot, Term};
 use twinhelm_hal::time::Duration;
 use twinhelm_linux::clock::{now, sleep_until};
+use twinhelm_linux::linger::lingering;
 use twinhelm_standby::{Header, HeardSample, NotReady, Order, Published, Refusal, RoleName};
 use twinhelm_zenoh::agents::{AgentLine, AgentWatch};
 use twinhelm_zenoh::wire::{BYTES_MAX, Decoded, VERSION, decode, encode};
@@ -205,6 +206,20 @@ fn an_observer_passes_nothing_from_one_device_to_the_other() {
     });
     assert_eq!(left_link.counters().received, 0);
     assert_eq!(right_link.counters().received, 0);
+}
+
+#[test]
+fn nobody_waits_for_a_peer_that_takes_nothing_when_a_link_is_closed() {
+    let a = endpoint();
+    let (_listens, mut left) = open(LEFT, &settings(&[&a], &[]));
+    let (_connects, mut right) = open(RIGHT, &settings(&[], &[&a]));
+    // Zenoh has the kernel wait at both ends, which both are here. They keep talking: a silent link is opened anew.
+    let mut cycle = 0;
+    eventually("closing a link waits for nobody", || {
+        cycle = publish_until_heard(&mut left, LEFT, cycle, &mut right);
+        publish_until_heard(&mut right, RIGHT, cycle, &mut left);
+        lingering().unwrap().is_empty().then_some(())
+    });
 }
 
 #[test]
