@@ -21,8 +21,10 @@ use twinhelm_rigs::guest::{Guest, GuestError, Verdict, WINDOW};
 /// A guest needs some seconds; a busy machine makes more of them.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// Stalls beyond the gate lease of the guest's profile, in ms: then a takeover, or a standby that is not ready, is no wonder.
-const STALL_MAX_MS: f64 = 120.0;
+/// The guest's profile: a gate lease of 120 ms, and the next command is due after 40.
+const HOLDER_MAY_BE_LATE_MS: f64 = 80.0;
+/// A standby that hears nothing for 80 ms falls silent; its first cover is due after a period, the margin of 14 ms and 5 of jitter.
+const STANDBY_MAY_BE_LATE_MS: f64 = 21.0;
 
 /// Drives in a guest for so long with `faults`. Returns the report, and what was shown and said.
 fn drive(duration: &str, faults: &[&str]) -> (serde_json::Value, String, String) {
@@ -54,7 +56,17 @@ fn run(fault: &str) -> Option<serde_json::Value> {
 }
 
 fn has_stalled(report: &serde_json::Value) -> bool {
-    stalled_for(report, STALL_MAX_MS)
+    stalled_for(report, HOLDER_MAY_BE_LATE_MS)
+}
+
+/// Asserts that right has the wheel. Nobody had ordered a fault, so the report calls it what it looks like: a takeover. A standby that is
+/// held up too long in the middle of one falls silent; then it claims when the gate has closed.
+fn right_has_taken_over(report: &serde_json::Value, shown: &str) {
+    assert_eq!(report["broken"], serde_json::json!([]), "{report}");
+    let takeovers = report["takeovers"].as_u64();
+    let may_claim = stalled_for(report, STANDBY_MAY_BE_LATE_MS);
+    assert!(takeovers == Some(1) || takeovers == Some(0) && may_claim, "{report}");
+    assert!(shown.contains("right is primary"), "{shown}");
 }
 
 /// Asserts that right drove on behind the first handover, and that left is its standby at the end.
@@ -174,9 +186,7 @@ fn two_devices_with_one_number_are_noticed_and_named_and_the_other_one_drives() 
         println!("not judged, the machine stalled: {report}");
         return;
     }
-    // Nobody had ordered that fault, so the report calls it what it looks like.
-    assert_eq!((&report["takeovers"], &report["broken"]), (&1.into(), &serde_json::json!([])), "{report}");
-    assert!(verdict.log.contains("right is primary"), "{}", verdict.log);
+    right_has_taken_over(&report, &verdict.log);
     for figure in ["stale_accepted", "double_accepted", "wrong_command_cycles"] {
         assert_eq!(report[figure], 0, "{figure}: {report}");
     }

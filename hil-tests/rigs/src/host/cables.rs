@@ -208,7 +208,7 @@ impl Cables {
     /// Lets the cables of the device in `slot` go dead (`on` is false), or brings them back. On loopback the cable to
     /// the observer stays: what it sees there is no device's business.
     ///
-    /// The kernel takes seconds to move a cable to another namespace when its cores are busy, so this is done beside.
+    /// Another program moves cables to another namespace, which takes it some 50 ms and on a busy machine longer, so this is done beside.
     pub fn set_power(&self, slot: Slot, on: bool) -> JoinHandle<Result<(), HostError>> {
         match self {
             Self::Loopback { .. } => {
