@@ -11,8 +11,8 @@ use twinhelm_hal::term::Slot;
 
 /// What separates a member's name from a number that tells its sessions apart: no name has it.
 pub const SESSION_MARK: char = '~';
-/// A name longer than this is a mistake.
-const NAME_BYTES_MAX: usize = 64;
+/// A name longer than this is a mistake; Zenoh takes none for a region.
+const NAME_BYTES_MAX: usize = 32;
 
 /// What a member is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -124,6 +124,41 @@ fn members_know_each_other_and_speak_in_their_own_names_alone() {
     }
 }
 
+/// The agent of a device, and what it hears.
+fn agent(slot: Slot, settings: &Settings, name: &str) -> (AgentLine, FleetLine, Receiver<Heard>) {
+    let (hear, heard) = channel();
+    let agent = AgentLine::open(slot, settings).expect("an agent");
+    let line = agent.fleet(name, "demo", move |it| drop(hear.send(it))).expect("a line");
+    (agent, line, heard)
+}
+
+#[test]
+fn agents_who_meet_at_a_router_hear_each_other_and_neighbours_there_hear_each_word_once() {
+    let folder = fleet();
+    let of = |name: &str| Some(folder.path().join(name));
+    let (at, door) = (endpoint("quic"), endpoint("quic"));
+    let (_hub, ..) = hub(&at, folder.path().join("cloud"), "cloud");
+    let (_left, left, heard_by_left) = agent(Slot::LEFT, &settings(&[&door], &[&at], of("left")), "left");
+    let (_right, right, heard_by_right) = agent(Slot::RIGHT, &settings(&[], &[&at], of("right")), "right");
+    let is_offer = |heard: &Heard| matches!(heard, Heard::Offer { device, .. } if device == "left");
+    until(&heard_by_right, || left.offer(b"an offer".to_vec()), is_offer);
+    until(&heard_by_left, || right.say("left", b"hello".to_vec()), is_word("right"));
+
+    // Depot is left's neighbour, too. It comes by both ways, once both are there.
+    let (_depot, depot, _) = agent(Slot::LEFT, &settings(&[], &[&at, &door], of("depot")), "depot");
+    until(&heard_by_right, || depot.say("right", b"hello".to_vec()), is_word("depot"));
+    let count = AtomicU8::new(0);
+    let say = || depot.say("left", vec![count.fetch_add(1, Ordering::Relaxed)]);
+    let is_last =
+        |heard: &Heard| matches!(heard, Heard::Word { from, bytes } if from == "depot" && bytes[0] >= 100);
+    let all = until(&heard_by_left, say, is_last);
+    let mut words: Vec<_> =
+        all.iter().filter(|heard| is_word("depot")(heard)).map(|heard| format!("{heard:?}")).collect();
+    let heard = words.len();
+    words.dedup();
+    assert!(heard > 50 && words.len() == heard, "{} of {heard} are different", words.len());
+}
+
 #[test]
 fn whoever_is_on_a_devices_machine_speaks_to_it_and_not_for_it() {
     let folder = fleet();

@@ -4,7 +4,7 @@
 
 use crate::fleet::{self, FleetLine};
 use crate::keys::{Kind, key, keys, slot_of};
-use crate::session::{OpenError, open, open_client};
+use crate::session::{OpenError, open, open_agent, open_client};
 use crate::settings::Settings;
 use crate::stock::Stock;
 use crate::wire::{BYTES_MAX, VERSION, encode};
@@ -93,7 +93,7 @@ impl AgentLine {
     /// # Errors
     /// The settings are wrong, a listening endpoint is in use or not this machine's, or Zenoh fails.
     pub fn open(slot: Slot, settings: &Settings) -> Result<Self, OpenError> {
-        let session = open(settings)?;
+        let session = open_agent(settings)?;
         let key = key(&settings.vehicle, Kind::Agent, slot);
         let report = Arc::new(Mutex::new(Vec::new()));
         let told = Arc::clone(&report);

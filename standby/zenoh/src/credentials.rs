@@ -157,7 +157,12 @@ impl Credentials {
         };
         let subject = |name: &str, role| json!({ "id": name, "cert_common_names": [common_name(name, role)] });
         let names: Vec<&str> = self.members().all().map(|(name, _)| name).collect();
+        // Each device's agent is connected to the missions that it listens to.
+        let states = format!("twinhelm/{vehicle}/state/*");
         let mut rules = vec![
+            json!({
+                "id": NO_STATES, "permission": "deny", "flows": ["egress"], "messages": ["put"], "key_exprs": [states],
+            }),
             rule("say", "egress", &[LOOKS, SPEAKS].concat(), all),
             rule("look", "ingress", LOOKS, all),
             rule("everything", "ingress", SPEAKS, all),
@@ -169,6 +174,10 @@ impl Credentials {
             json!({ "rules": ["say", "look", "here"], "subjects": [OWN_MACHINE] }),
             json!({ "rules": ["say", "look"], "subjects": names }),
         ];
+        if self.role() == Role::Router {
+            let devices: Vec<&String> = self.members().devices.keys().collect();
+            policies.push(json!({ "rules": [NO_STATES], "subjects": devices }));
+        }
         for (name, role) in self.members().all() {
             subjects.push(subject(name, role));
             let keys = own_keys(vehicle, name, role);
@@ -185,7 +194,19 @@ impl Credentials {
             "rules": rules, "subjects": subjects, "policies": policies,
         })
     }
+
+    /// Returns Zenoh's table for `gateway` of a router. To Zenoh, peers behind one router are connected to each other, and nothing
+    /// is passed on between them, unless they are in different regions: so each device's agent is a region of its own.
+    pub(crate) fn regions(&self) -> Value {
+        let agents = self.members().devices.keys().map(|name| json!({ "region_names": [name] }));
+        let others = ["peer", "client"].map(|mode| json!({ "modes": [mode] }));
+        let south: Vec<Value> = agents.chain(others).map(|filter| json!({ "filters": [filter] })).collect();
+        json!({ "south": south })
+    }
 }
+
+/// What a router does not pass on to devices.
+const NO_STATES: &str = "no states";
 
 /// Who speaks over plain TCP. No member is called that: names have no spaces.
 const OWN_MACHINE: &str = "own machine";

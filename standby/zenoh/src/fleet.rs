@@ -9,11 +9,13 @@
 //!
 //! What is said is bytes here. None of it is in the control path.
 
+use crate::once::{Numbers, Once};
 use crate::session::{OpenError, open_client};
 use crate::settings::Settings;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use twinhelm_hal::time::Duration;
+use zenoh::bytes::ZBytes;
 use zenoh::liveliness::LivelinessToken;
 use zenoh::pubsub::{Publisher, Subscriber};
 use zenoh::query::Queryable;
@@ -58,6 +60,7 @@ pub struct FleetLine {
     offers: Publisher<'static>,
     events: Publisher<'static>,
     history: Arc<Mutex<VecDeque<Vec<u8>>>>,
+    numbers: Numbers,
     _subscribers: [Subscriber<()>; 3],
     _asked: Queryable<()>,
     _alive: LivelinessToken,
@@ -106,10 +109,14 @@ impl FleetLine {
         };
         let subscribe = |key: String, heard: fn(String, Vec<u8>) -> Heard| {
             let hear = hear.clone();
+            let once = Mutex::new(Once::default());
             session
                 .declare_subscriber(key.clone())
                 .callback(move |message| {
-                    if let Some((_, who)) = message.key_expr().as_str().rsplit_once('/') {
+                    let Some((_, who)) = message.key_expr().as_str().rsplit_once('/') else { return };
+                    let mark = message.attachment().map(ZBytes::to_bytes).unwrap_or_default();
+                    let is_new = once.lock().unwrap_or_else(PoisonError::into_inner).is_new(who, &mark);
+                    if is_new {
                         hear(heard(who.to_owned(), message.payload().to_bytes().into_owned()));
                     }
                 })
@@ -130,6 +137,7 @@ impl FleetLine {
             offers,
             events,
             history,
+            numbers: Numbers::of(session.zid().to_le_bytes()),
             _subscribers: subscribers,
             _asked: asked,
             _alive: alive,
@@ -140,19 +148,19 @@ impl FleetLine {
     /// Says what the own device offers.
     pub fn offer(&self, bytes: Vec<u8>) {
         // One that does not arrive is followed by the next.
-        drop(self.offers.put(bytes).wait());
+        drop(self.offers.put(bytes).attachment(self.numbers.mark()).wait());
     }
 
     /// Says something to `device`. That it is heard is told by its answer.
     pub fn say(&self, device: &str, bytes: Vec<u8>) {
         let key = format!("twinhelm/{}/word/{device}/{}", self.vehicle, self.device);
-        drop(self.session.put(key, bytes).wait());
+        drop(self.session.put(key, bytes).attachment(self.numbers.mark()).wait());
     }
 
     /// Makes an entry in the timeline, and keeps it for those who ask.
     pub fn note(&self, bytes: Vec<u8>) {
         self.keep(bytes.clone());
-        drop(self.events.put(bytes).wait());
+        drop(self.events.put(bytes).attachment(self.numbers.mark()).wait());
     }
 
     /// Keeps an entry of an earlier life for those who ask.

@@ -40,6 +40,7 @@ mod intake;
 mod keys;
 mod link;
 mod observer;
+mod once;
 pub mod one_way;
 mod session;
 mod settings;

@@ -105,6 +105,11 @@ pub(crate) fn open(settings: &Settings) -> Result<Session, OpenError> {
     open_as(settings, Mode::Peer)
 }
 
+/// Opens the session of a device's agent: routers pass on to it what other agents say. Does not wait for the other side.
+pub(crate) fn open_agent(settings: &Settings) -> Result<Session, OpenError> {
+    open_as(settings, Mode::Agent)
+}
+
 /// Opens a session that passes on what others say. Does not wait for them.
 pub(crate) fn open_router(settings: &Settings) -> Result<Session, OpenError> {
     open_as(settings, Mode::Router)
@@ -144,7 +149,7 @@ fn open_as(settings: &Settings, mode: Mode) -> Result<Session, OpenError> {
         Mode::Client => {
             OpenError::NobodyThere { vehicle: vehicle.clone(), endpoints: settings.connect.join(", "), source }
         }
-        Mode::Peer | Mode::Router => OpenError::Session { vehicle: vehicle.clone(), source },
+        Mode::Peer | Mode::Agent | Mode::Router => OpenError::Session { vehicle: vehicle.clone(), source },
     };
     let config = Config::from_json5(&settings.to_json(mode, credentials.as_ref()).to_string()).map_err(&failed)?;
     wait_for_no_link();

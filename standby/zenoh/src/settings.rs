@@ -275,20 +275,20 @@ impl Settings {
             None => (OPEN_TIMEOUT_MIN_MS, RETRY_PERIOD_MS, 1),
         };
         let open_timeout_ms = open_min_ms.max(link_lease_ms / 2);
-        let (mode, connect_timeout_ms) = match mode {
-            Mode::Peer => ("peer", -1),
+        let (zenohs_mode, connect_timeout_ms) = match mode {
+            Mode::Peer | Mode::Agent => ("peer", -1),
             Mode::Router => ("router", -1),
             Mode::Client => ("client", CLIENT_CONNECTS_WITHIN_MS),
         };
         // Lists of their own for both sides: a peer that is told nothing listens on a port of Zenoh's choice.
         let mut config = json!({
-            "mode": mode,
+            "mode": zenohs_mode,
             "scouting": { "multicast": { "enabled": false }, "gossip": { "enabled": false } },
             "listen": { "endpoints": as_zenoh_writes(&self.listen), "timeout_ms": 0, "exit_on_failure": true },
             "connect": {
                 "endpoints": as_zenoh_writes(&self.connect),
                 "timeout_ms": connect_timeout_ms,
-                "exit_on_failure": mode == "client",
+                "exit_on_failure": mode == Mode::Client,
                 "retry": {
                     "period_init_ms": RETRY_PERIOD_MS,
                     "period_max_ms": retry_max_ms,
@@ -308,6 +308,11 @@ impl Settings {
         if let Some(credentials) = credentials {
             config["transport"]["link"]["tls"] = credentials.tls();
             config["access_control"] = credentials.access_control();
+            match mode {
+                Mode::Agent => config["region_name"] = credentials.own().into(),
+                Mode::Router => config["gateway"] = credentials.regions(),
+                Mode::Peer | Mode::Client => {}
+            }
         }
         config
     }
@@ -318,6 +323,8 @@ impl Settings {
 pub(crate) enum Mode {
     /// One of them.
     Peer,
+    /// A device's agent.
+    Agent,
     /// Whom others meet at.
     Router,
     /// Somebody who has no part in the fleet: whom it connects to passes on what it says, and what is said to it.
