@@ -15,6 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+use twinhelm_hal::term::Slot;
+use twinhelm_zenoh::agents::AgentLine;
 use twinhelm_zenoh::fleet::{FleetLine, Heard};
 use twinhelm_zenoh::{Hub, Settings};
 
@@ -161,7 +163,8 @@ fn fleet(transport: &str, count: usize, keys: Option<&Path>) -> Outcome<Value> {
     let alone = memory_mib("self");
     // What comes from others, and so through the router.
     let passed = Arc::new(AtomicU64::new(0));
-    let mut lines = Vec::new();
+    // With keys they are agents; without, a router passes nothing on between those, and they are of the sort that asks.
+    let (mut agents, mut lines) = (Vec::new(), Vec::new());
     for own in 0..count {
         let (name, passed) = (device(own), Arc::clone(&passed));
         let settings = settings(Vec::new(), vec![endpoint.clone()], keys.map(|keys| keys.join(&name)));
@@ -173,7 +176,14 @@ fn fleet(transport: &str, count: usize, keys: Option<&Path>) -> Outcome<Value> {
                 }
             }
         };
-        lines.push(FleetLine::open(&name, &settings, hear)?);
+        if keys.is_some() {
+            // A device without a place on the bus says nothing in the name of this slot.
+            let agent = AgentLine::open(Slot::LEFT, &settings)?;
+            lines.push(agent.fleet(&name, "demo", hear)?);
+            agents.push(agent);
+        } else {
+            lines.push(FleetLine::open(&name, &settings, hear)?);
+        }
     }
     let offer = vec![b' '; OFFER_BYTES];
     let others = (count * (count - 1)) as u64;

@@ -7,7 +7,7 @@
 //!   twinhelm/<vehicle>/event/<device>       an entry; a query returns the last ones
 //! ```
 //!
-//! What is said is bytes here. None of it is in the control path.
+//! What is said is bytes here, numbered: it is heard once by whatever ways it comes. None of it is in the control path.
 
 use crate::once::{Numbers, Once};
 use crate::session::{OpenError, open_client};
