@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use twinhelm_hal::cycle::Cycle;
 use twinhelm_hal::term::Slot;
-use twinhelm_standby::{Header, NotReady, RoleName, Sample};
+use twinhelm_standby::{Header, NotReady, Order, RoleName, Sample};
 use twinhelm_zenoh::agents::AgentLine;
 use twinhelm_zenoh::fleet::{FleetLine, Heard};
-use twinhelm_zenoh::{Hub, Link, Settings, watch_strangers};
+use twinhelm_zenoh::{Hub, Link, LinkPort, Settings, watch_strangers};
 
 const TWINHELM: &str = env!("CARGO_BIN_EXE_twinhelm");
 /// Far beyond what anything here takes.
@@ -259,6 +259,50 @@ fn devices_share_their_state_and_nobody_else_puts_words_into_their_mouths() {
         }
         std::thread::yield_now();
     }
+}
+
+#[test]
+fn a_device_that_is_at_a_router_hears_its_own_orders_and_samples_once() {
+    let folder = fleet();
+    let of = |name: &str| folder.path().join(name);
+    let (at, inside) = (endpoint("quic"), endpoint("tcp"));
+    let (hub, _cloud, heard) = hub(&at, of("cloud"), "cloud");
+    let seen = hub.observer::<u8, u8>().expect("an observer");
+    let (_link, mut mission) =
+        Link::open::<u8, u8>(Slot::LEFT, &settings(&[&inside], &[&at], Some(of("left")))).expect("a mission");
+    let (agent, line, _) = agent(Slot::LEFT, &settings(&[], &[&at, &inside], Some(of("left"))), "left");
+    let is_offer = |heard: &Heard| matches!(heard, Heard::Offer { .. });
+    until(&heard, || line.offer(b"an offer".to_vec()), is_offer);
+    drop(agent.ear().take_own());
+    let (mut own, mut cycle, end) = (Vec::new(), 0, Instant::now() + PATIENCE);
+    // Publishes a sample; returns whether the router has heard one.
+    let mut turn = |mission: &mut LinkPort<u8, u8>| {
+        assert!(Instant::now() < end, "{} came", own.len());
+        cycle += 1;
+        mission.publish(&sample(Slot::LEFT, cycle));
+        let is_seen = seen.next(Duration::from_millis(2)).is_some();
+        own.extend(agent.ear().take_own().0);
+        (is_seen, own.len())
+    };
+    // Until both ways are there.
+    let mut is_seen = false;
+    while !is_seen || turn(&mut mission).1 < 50 {
+        is_seen |= turn(&mut mission).0;
+    }
+    let mut orders = 0;
+    for _ in 0..20 {
+        agent.order("demo", Slot::LEFT, Order::Switchover).expect("it is sent");
+        let before = orders;
+        while orders == before {
+            turn(&mut mission);
+            orders += std::iter::from_fn(|| mission.order()).count();
+        }
+    }
+    assert_eq!(orders, 20);
+    let mut cycles: Vec<_> = own.iter().map(|sample| sample.header.cycle).collect();
+    cycles.sort_unstable();
+    cycles.dedup();
+    assert_eq!(cycles.len(), own.len(), "samples came twice");
 }
 
 #[test]

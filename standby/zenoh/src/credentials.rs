@@ -157,12 +157,15 @@ impl Credentials {
         };
         let subject = |name: &str, role| json!({ "id": name, "cert_common_names": [common_name(name, role)] });
         let names: Vec<&str> = self.members().all().map(|(name, _)| name).collect();
-        // Each device's agent is connected to the missions that it listens to.
-        let states = format!("twinhelm/{vehicle}/state/*");
+        // What a router keeps from the other end of a device, which is connected to it: an agent's orders to its own mission, and
+        // what missions publish to their agents.
+        let apart = |id: &str, flow: &str, kind: &str| {
+            let (flows, keys) = ([flow], [format!("twinhelm/{vehicle}/{kind}/*")]);
+            json!({ "id": id, "permission": "deny", "flows": flows, "messages": ["put"], "key_exprs": keys })
+        };
         let mut rules = vec![
-            json!({
-                "id": NO_STATES, "permission": "deny", "flows": ["egress"], "messages": ["put"], "key_exprs": [states],
-            }),
+            apart(NO_ORDERS, "ingress", "order"),
+            apart(NO_STATES, "egress", "state"),
             rule("say", "egress", &[LOOKS, SPEAKS].concat(), all),
             rule("look", "ingress", LOOKS, all),
             rule("everything", "ingress", SPEAKS, all),
@@ -176,7 +179,7 @@ impl Credentials {
         ];
         if self.role() == Role::Router {
             let devices: Vec<&String> = self.members().devices.keys().collect();
-            policies.push(json!({ "rules": [NO_STATES], "subjects": devices }));
+            policies.push(json!({ "rules": [NO_ORDERS, NO_STATES], "subjects": devices }));
         }
         for (name, role) in self.members().all() {
             subjects.push(subject(name, role));
@@ -205,7 +208,8 @@ impl Credentials {
     }
 }
 
-/// What a router does not pass on to devices.
+/// What a router takes from no device, and passes on to none.
+const NO_ORDERS: &str = "no orders";
 const NO_STATES: &str = "no states";
 
 /// Who speaks over plain TCP. No member is called that: names have no spaces.
