@@ -88,7 +88,10 @@ fn main() -> Outcome<()> {
             figures.push(found);
         }
     }
-    println!("\nOne machine, loopback: router and sessions share its cores ({}).", machine());
+    println!(
+        "\nOne machine, loopback: router and sessions share its cores ({}). With keys (quic) the sessions are agents', each a region to the router; without (tcp) they are those of somebody who asks.",
+        machine()
+    );
     fs::write(
         first,
         serde_json::to_string_pretty(&json!({"schema": 1, "machine": machine(), "fleets": figures}))? + "\n",

@@ -138,14 +138,14 @@ fn agents_who_meet_at_a_router_hear_each_other_and_neighbours_there_hear_each_wo
     let of = |name: &str| Some(folder.path().join(name));
     let (at, door) = (endpoint("quic"), endpoint("quic"));
     let (_hub, ..) = hub(&at, folder.path().join("cloud"), "cloud");
-    let (_left, left, heard_by_left) = agent(Slot::LEFT, &settings(&[&door], &[&at], of("left")), "left");
+    let (left_agent, left, heard_by_left) = agent(Slot::LEFT, &settings(&[&door], &[&at], of("left")), "left");
     let (_right, right, heard_by_right) = agent(Slot::RIGHT, &settings(&[], &[&at], of("right")), "right");
     let is_offer = |heard: &Heard| matches!(heard, Heard::Offer { device, .. } if device == "left");
     until(&heard_by_right, || left.offer(b"an offer".to_vec()), is_offer);
     until(&heard_by_left, || right.say("left", b"hello".to_vec()), is_word("right"));
 
     // Depot is left's neighbour, too. It comes by both ways, once both are there.
-    let (_depot, depot, _) = agent(Slot::LEFT, &settings(&[], &[&at, &door], of("depot")), "depot");
+    let (depot_agent, depot, _) = agent(Slot::LEFT, &settings(&[], &[&at, &door], of("depot")), "depot");
     until(&heard_by_right, || depot.say("right", b"hello".to_vec()), is_word("depot"));
     let count = AtomicU8::new(0);
     let say = || depot.say("left", vec![count.fetch_add(1, Ordering::Relaxed)]);
@@ -158,6 +158,14 @@ fn agents_who_meet_at_a_router_hear_each_other_and_neighbours_there_hear_each_wo
     words.sort_unstable();
     words.dedup();
     assert!(heard > 50 && words.len() == heard, "{} of {heard} are different", words.len());
+
+    // What it asks is answered by both ways as well.
+    let stock = |agent: &AgentLine, name| agent.stock(name, "demo").expect("a stock");
+    let (of_left, of_depot) = (stock(&left_agent, "left"), stock(&depot_agent, "depot"));
+    of_left.keep("plan", b"a course".to_vec());
+    let ask = || of_depot.ask(Duration::from_secs(1)).expect("it asks").len();
+    let answers: Vec<_> = (0..20).map(|_| ask()).collect();
+    assert!(answers.contains(&1) && answers.iter().all(|count| *count <= 1), "{answers:?}");
 }
 
 #[test]

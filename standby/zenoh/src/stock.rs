@@ -68,12 +68,14 @@ impl Stock {
         let key = format!("twinhelm/{}/stock/*/*", self.vehicle);
         let asked = self.session.get(&key).target(QueryTarget::All).consolidation(ConsolidationMode::None);
         let replies = asked.timeout(wait).wait().map_err(OpenError::of(&key))?;
-        let mut found = Vec::new();
+        let mut found: Vec<Stocked> = Vec::new();
         while let Ok(reply) = replies.recv() {
             let Ok(sample) = reply.result() else { continue };
             let mut parts = sample.key_expr().as_str().rsplit('/');
             if let (Some(name), Some(device)) = (parts.next(), parts.next())
                 && device != self.device
+                // A neighbour who is met at a router as well answers by both ways.
+                && !found.iter().any(|one| one.device == device && one.name == name)
             {
                 let bytes = sample.payload().to_bytes().into_owned();
                 found.push(Stocked { device: device.to_owned(), name: name.to_owned(), bytes });
