@@ -138,28 +138,56 @@ fn a_fault_that_needs_the_userland_bus_is_refused_with_the_rigs_that_have_it() {
     assert!(said.contains("needs the userland bus: use --rig host or --rig netns"), "{said}");
 }
 
-/// Drives for six seconds with `fault`, while a witness on the bus reads every frame; it may also send. Returns the verdict,
-/// the report and what the witness has seen.
-fn witnessed(fault: &str, witness: &str) -> (Verdict, serde_json::Value, serde_json::Value) {
+/// Has a witness on `can-gates` read every frame while the shell does `meanwhile`, which begins when the witness waits for the
+/// interface; `more` is the witness's, which may send. Returns the verdict, and the `files` of the window.
+fn beside_a_witness<const N: usize>(
+    before: &str,
+    more: &str,
+    meanwhile: &str,
+    files: [&str; N],
+) -> (Verdict, [serde_json::Value; N]) {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let (script, dbc) = (here.join("tests/witness.py"), here.join("../vehicle.dbc"));
     let line = format!(
-        "{python} {script} can-gates {dbc} {WINDOW}/witness {witness} & witness=$!
+        "{before}
+         {python} {script} can-gates {dbc} {WINDOW}/witness {more} & witness=$!
          until [ -e {WINDOW}/witness.ready ] || ! kill -0 $witness; do sleep 0.1; done
-         TWINHELM_GUEST=1 {program} run --rig guest --plain --duration 6s {fault} --json {WINDOW}/report
+         {meanwhile}
          code=$?; wait $witness && exit $code",
         python = tools::interpreter(),
         script = script.display(),
         dbc = dbc.display(),
-        program = env!("CARGO_BIN_EXE_vehicle-demo"),
     );
-    let mut files = Vec::new();
-    let take = |window: &Path| files.extend(["report", "witness"].map(|name| std::fs::read(window.join(name))));
+    let mut taken = files.map(|_| None);
+    let take = |window: &Path| taken = files.map(|name| std::fs::read(window.join(name)).ok());
     let verdict = Guest::find().unwrap().run(&["sh", "-c", &line].map(OsStr::new), PATIENCE, take).unwrap();
     println!("{}", verdict.log);
-    let mut files = files.into_iter().map(|file| serde_json::from_slice(&file.expect(&verdict.log)).unwrap());
-    let (report, seen) = (files.next().unwrap(), files.next().unwrap());
+    let taken = taken.map(|file| serde_json::from_slice(&file.expect(&verdict.log)).unwrap());
+    (verdict, taken)
+}
+
+/// Drives for six seconds with `fault`, while a witness on the bus reads every frame; it may also send. Returns the verdict,
+/// the report and what the witness has seen.
+fn witnessed(fault: &str, witness: &str) -> (Verdict, serde_json::Value, serde_json::Value) {
+    let drive = format!(
+        "TWINHELM_GUEST=1 {program} run --rig guest --plain --duration 6s {fault} --json {WINDOW}/report",
+        program = env!("CARGO_BIN_EXE_vehicle-demo"),
+    );
+    let (verdict, [report, seen]) = beside_a_witness("", witness, &drive, ["report", "witness"]);
     (verdict, report, seen)
+}
+
+#[test]
+fn a_witness_waits_for_an_interface_that_is_there_but_down() {
+    let there = "ip link add can-gates type vcan";
+    let up = format!(
+        "ip link set can-gates up
+         until [ -e {WINDOW}/witness.hears ] || ! kill -0 $witness; do sleep 0.1; done
+         cansend can-gates 100#FF00000000000000"
+    );
+    let (verdict, [seen]) = beside_a_witness(there, "", &up, ["witness"]);
+    assert_eq!(verdict.code, 0, "{}", verdict.log);
+    assert_eq!(seen["wrong_crc"], serde_json::json!(["100#ff00000000000000"]), "{seen}");
 }
 
 #[test]

@@ -1,12 +1,13 @@
 """Hears a CAN bus and reads every frame by the vehicle's DBC file, with python-can and cantools and nothing of Twinhelm.
 
-Usage: witness.py INTERFACE DBC OUT [REPEAT]. Waits for the interface, hears until it is silent for two seconds or gone, and writes
-what it heard to OUT as JSON. With REPEAT (seconds) it sends left's newest command as its own, up to three times, so long
-after it first heard one: a second device with left's number. OUT.ready says that it listens.
+Usage: witness.py INTERFACE DBC OUT [REPEAT]. Waits until the interface is up, hears until it is silent for two seconds or gone,
+and writes what it heard to OUT as JSON. With REPEAT (seconds) it sends left's newest command as its own, up to three times,
+so long after it first heard one: a second device with left's number. OUT.ready says that it waits, and OUT.hears that it hears.
 """
 
 import collections
 import json
+import pathlib
 import sys
 import time
 
@@ -24,15 +25,25 @@ def crc8(data):
     return crc ^ 0xFF
 
 
-def opened(interface):
+IFF_UP = 1
+
+
+def is_up(interface):
+    try:
+        return int(pathlib.Path("/sys/class/net", interface, "flags").read_text(), 16) & IFF_UP
+    except OSError:
+        return False
+
+
+def opened(interface, ready):
+    """Returns the bus. One that is there but down can be opened, too, and reading it fails as if the run had ended."""
     until = time.monotonic() + 60
-    while True:
-        try:
-            return can.Bus(interface="socketcan", channel=interface)
-        except OSError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.05)
+    while not is_up(interface):
+        ready.touch()
+        if time.monotonic() > until:
+            sys.exit(f"{interface} does not come up")
+        time.sleep(0.05)
+    return can.Bus(interface="socketcan", channel=interface)
 
 
 def heard(bus, first):
@@ -50,8 +61,8 @@ def main():
     counts, unknown, wrong, signals = collections.Counter(), [], [], collections.Counter()
     first = holder = None
     repeated = 0
-    open(out + ".ready", "w").close()
-    with opened(interface) as bus:
+    with opened(interface, pathlib.Path(out + ".ready")) as bus:
+        pathlib.Path(out + ".hears").touch()
         while message := heard(bus, first):
             try:
                 frame = database.get_message_by_frame_id(message.arbitration_id)
