@@ -142,6 +142,10 @@ pub const BACK_OFF_MIN: Duration = Duration::from_millis(100);
 pub const BACK_OFF_MAX: Duration = Duration::from_secs(10);
 /// A mission that has run for so long has come up: its next crash is its first.
 pub const STEADY_AFTER: Duration = Duration::from_secs(10);
+/// A pull that nobody waits for goes at the lowest priority for so long, then at the ordinary one: on a machine whose cores are
+/// busy the lowest priority can mean never, and an image in the store is what a takeover begins with. A pull of the demo's image
+/// takes a tenth of this on an idle machine.
+pub const UNHURRIED_FOR: Duration = Duration::from_secs(5);
 
 /// Keeps a device on its rung.
 #[derive(Clone, Debug)]
@@ -150,6 +154,8 @@ pub struct Keeper {
     stage: Stage,
     /// The task in progress.
     busy: Option<Task>,
+    /// When the pull in progress, if there is one, is to go on at the ordinary priority.
+    hurries_at: Option<Instant>,
     /// Somebody has to drive: whatever rung was wanted, it is `Shadow` from now on.
     is_urged: bool,
     failures: u32,
@@ -166,6 +172,7 @@ impl Keeper {
             wanted,
             stage: Stage::Cold,
             busy: None,
+            hurries_at: None,
             is_urged: false,
             failures: 0,
             not_before: None,
@@ -211,6 +218,7 @@ impl Keeper {
         }
         self.not_before = None;
         self.busy = self.next();
+        self.hurries_at = (self.busy == Some(Task::Pull)).then(|| now + UNHURRIED_FOR);
         self.busy
     }
 
@@ -309,6 +317,13 @@ impl Keeper {
     #[must_use]
     pub const fn restarts(&self) -> u64 {
         self.restarts
+    }
+
+    /// Returns whether the pull in progress has taken its time at the lowest priority, or is waited for: it goes on at the
+    /// ordinary one.
+    #[must_use]
+    pub fn hurries(&self, now: Instant) -> bool {
+        self.busy == Some(Task::Pull) && (self.is_urged || self.hurries_at.is_some_and(|at| now >= at))
     }
 
     /// Returns when to look again, if nothing happens before.
@@ -486,6 +501,30 @@ mod tests {
         // The image stays, and is used again.
         climb(Readiness::Cold, &[], &[]);
         climb(Readiness::Shadow, &[Create, Start], &[]);
+    }
+
+    #[test]
+    fn a_pull_that_nobody_waits_for_hurries_after_a_while_and_one_that_is_waited_for_at_once() {
+        let mut keeper = Keeper::new(Readiness::Shadow);
+        assert!(!keeper.hurries(at(0)), "nothing is pulled");
+        assert_eq!(keeper.step(at(0), News::Look), Some(Task::Pull));
+        let late = at(0) + UNHURRIED_FOR;
+        assert!(!keeper.hurries(at(4_999)) && keeper.hurries(late));
+        // What follows it is not held down in the first place.
+        assert_eq!(keeper.step(late, News::Done), Some(Task::Create));
+        assert!(!keeper.hurries(late + UNHURRIED_FOR));
+
+        let mut urged = Keeper::new(Readiness::Pulled);
+        assert_eq!(urged.step(at(0), News::Look), Some(Task::Pull));
+        assert_eq!(urged.step(at(1), News::Start), None);
+        assert!(urged.hurries(at(1)), "nobody drives");
+        // A second attempt has its own time.
+        let mut again = Keeper::new(Readiness::Pulled);
+        assert_eq!(again.step(at(0), News::Look), Some(Task::Pull));
+        assert_eq!(again.step(late, News::Failed), None);
+        let retry = again.next_wake().expect("it is tried again");
+        assert_eq!(again.step(retry, News::Look), Some(Task::Pull));
+        assert!(!again.hurries(retry) && again.hurries(retry + UNHURRIED_FOR));
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod clock;
 mod core_threads;
 pub mod datagram;
 pub mod disk;
+pub mod effort;
 pub mod journal;
 pub mod linger;
 pub mod listener;

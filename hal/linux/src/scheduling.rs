@@ -4,8 +4,7 @@
 #![allow(unsafe_code)] // rustix has no call that sets a scheduling class.
 
 use rustix::mm::{MlockAllFlags, mlockall};
-use rustix::process::Pid;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, getpriority_process, getrlimit, setpriority_process, setrlimit};
 use rustix::thread::{
     CapabilitySet, CpuSet, capabilities, sched_getaffinity, sched_setaffinity, set_current_timer_slack,
 };
@@ -80,24 +79,44 @@ pub fn lower_to_idle() -> io::Result<()> {
     set_class(libc::SCHED_IDLE, 0)
 }
 
-/// Reads and writes the calling thread's files only when nobody else wants the disk (`ioprio_set`, class idle).
+/// Has the calling thread, and what it starts from now on, give way to everything else, of processor and disk, but never for
+/// good: `nice` 19 and the lowest of the ordinary disk priorities. (`SCHED_IDLE` and the disk's class `idle` may get nothing at
+/// all for as long as others are busy.)
 ///
 /// # Errors
 /// The kernel's.
-pub fn lower_io_to_idle() -> io::Result<()> {
-    const CLASS_IDLE: libc::c_int = 3 << 13;
-    set_io(0, CLASS_IDLE)
+pub(crate) fn give_way() -> io::Result<()> {
+    setpriority_process(None, LOWEST_NICE)?;
+    queue_last_at_the_disk()
 }
 
-/// Gives a thread that was lowered the ordinary priorities back, of processor and disk.
+/// Has the calling thread's files be read and written after those of others, but never put off for good.
 ///
 /// # Errors
-/// The kernel's: `NotFound` when there is no such thread any more.
-pub fn raise(thread: Pid) -> io::Result<()> {
-    let number = thread.as_raw_nonzero().get();
-    set_class_of(number, libc::SCHED_OTHER, 0)?;
-    set_io(number, 0)
+/// The kernel's.
+pub fn queue_last_at_the_disk() -> io::Result<()> {
+    set_io(0, IO_BEST_EFFORT | IO_LOWEST)
 }
+
+/// Gives a thread that gave way the priorities back that it had: `nice` of the processor, and the disk's that goes with it.
+///
+/// # Errors
+/// The kernel's: the right is missing (`CAP_SYS_NICE`), or there is no such thread any more.
+pub(crate) fn stop_giving_way(thread: Pid, nice: i32) -> io::Result<()> {
+    setpriority_process(Some(thread), nice)?;
+    set_io(thread.as_raw_nonzero().get(), 0)
+}
+
+/// Returns the `nice` of the calling thread; the ordinary one where the kernel does not say.
+pub(crate) fn nice() -> i32 {
+    getpriority_process(None).unwrap_or(0)
+}
+
+/// The kernel's last: a share of 15 beside each ordinary thread's 1024.
+const LOWEST_NICE: i32 = 19;
+/// `IOPRIO_CLASS_BE` of the kernel's `ioprio.h`, and the lowest level in it.
+const IO_BEST_EFFORT: libc::c_int = 2 << 13;
+const IO_LOWEST: libc::c_int = 7;
 
 fn set_io(thread: libc::c_int, class: libc::c_int) -> io::Result<()> {
     const WHO_PROCESS: libc::c_int = 1;
@@ -107,14 +126,10 @@ fn set_io(thread: libc::c_int, class: libc::c_int) -> io::Result<()> {
 }
 
 fn set_class(class: libc::c_int, level: u8) -> io::Result<()> {
-    set_class_of(0, class, level)
-}
-
-fn set_class_of(thread: libc::c_int, class: libc::c_int, level: u8) -> io::Result<()> {
     let level = libc::c_int::from(level);
     // By number: musl's own `sched_setscheduler` refuses everything (POSIX means processes, Linux threads).
     // SAFETY: the kernel reads one `int` there, its `struct sched_param`, and nothing else.
-    let answer = unsafe { libc::syscall(libc::SYS_sched_setscheduler, thread, class, &raw const level) };
+    let answer = unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, class, &raw const level) };
     if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

@@ -19,20 +19,18 @@ use data::{Data, Found, Purpose};
 use fleet::Fleet;
 use mailbox::Mailbox;
 use mission_wire::{ContainerId, Signal};
-use rustix::process::Pid;
-use rustix::thread::gettid;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 use store::{Fetched, Store};
 use strangers::Seldom;
 use twinhelm_hal::time::Instant;
 use twinhelm_linux::clock::now;
-use twinhelm_linux::scheduling::{lower_io_to_idle, lower_to_idle, raise};
+use twinhelm_linux::effort::Effort;
 use twinhelm_mission::bundle::{Bundle, Recipe};
 use twinhelm_mission::container::{Container, Created, Failed, Paused, Running};
 use twinhelm_mission::data::Snapshot;
@@ -145,8 +143,8 @@ struct Agent {
     program: PathBuf,
     runner: Option<Runner>,
     rate: Arc<Rate>,
-    /// The thread that pulls at the lowest priority, if one does.
-    puller: Arc<Mutex<Option<Pid>>>,
+    /// How hard the last pull goes about it.
+    effort: Arc<Effort>,
     keeper: Keeper,
     unpacked: Option<Unpacked>,
     held: Option<Held>,
@@ -202,7 +200,7 @@ impl Agent {
             program,
             runner: None,
             rate: Arc::new(Rate::new(config.rate)),
-            puller: Arc::default(),
+            effort: Arc::new(Effort::ordinary()),
             keeper: Keeper::new(first_rung),
             unpacked: None,
             held: None,
@@ -247,6 +245,12 @@ impl Agent {
                     Some(news) => next = self.keeper.step(now(), news),
                 }
             }
+            if self.keeper.hurries(now()) && self.effort.raise() && !self.keeper.is_urged() {
+                tell(format_args!(
+                    "{}: this machine is busy; the pull gives way to it no longer",
+                    self.config.device
+                ));
+            }
             let target = self.keeper.target();
             self.look_at_fleet();
             if self.keeper.target() != target {
@@ -275,10 +279,6 @@ impl Agent {
             Happened::NobodyDrives(_) if self.fleet.as_ref().is_some_and(|fleet| !fleet.is_member()) => News::Look,
             Happened::NobodyDrives(at) => {
                 self.rate.lift();
-                if let Some(thread) = self.puller.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                    // Where the kernel refuses, it is still as fast as its priority lets it.
-                    let _ = raise(thread);
-                }
                 self.steps.clear();
                 self.note("noticed", at, Duration::ZERO);
                 tell(format_args!("nobody drives: {} is started", self.config.device));
@@ -409,14 +409,9 @@ impl Agent {
             (self.config.clone(), self.store.clone(), self.rate.clone(), self.happen.clone());
         // A recruit's pull is waited for, too: the pair has no standby until then.
         let is_urged = self.keeper.is_urged() || self.takes_over_a_mission();
-        let (platform, puller) = (self.platform, self.puller.clone());
+        self.effort = Arc::new(if is_urged { Effort::ordinary() } else { Effort::low() });
+        let (platform, effort) = (self.platform, self.effort.clone());
         let work = move || {
-            if !is_urged {
-                *puller.lock().unwrap_or_else(PoisonError::into_inner) = Some(gettid());
-                // Where the kernel refuses, it is still slow by its rate.
-                let _ = lower_to_idle();
-                let _ = lower_io_to_idle();
-            }
             let mut told = now();
             let mut tell = |made: Progress| {
                 if now().since(told) >= PROGRESS_EVERY {
@@ -425,12 +420,11 @@ impl Agent {
                 }
             };
             // Whatever becomes of it, its end is told.
-            let fetch = AssertUnwindSafe(|| store.fetch(&config, platform, &rate, &mut tell));
+            let fetch = AssertUnwindSafe(|| store.fetch(&config, platform, &rate, &effort, &mut tell));
             let pulled = match catch_unwind(fetch) {
                 Ok(fetched) => fetched.map(Box::new).map_err(|error| error.to_string()),
                 Err(_) => Err("the pull has met a bug of ours; its message is in the log".to_owned()),
             };
-            puller.lock().unwrap_or_else(PoisonError::into_inner).take();
             drop(happen.send(Happened::Pulled(pulled)));
         };
         match thread::Builder::new().name("pull".to_owned()).spawn(work) {

@@ -24,10 +24,38 @@ pub(super) fn fetched(agents: &[Option<AgentReport>], device: &str) -> u64 {
     of.map_or(0, |report| report.fetched_bytes)
 }
 
+/// Returns what a device's agent is at, in words, for when it is waited for.
+fn is_at(report: Option<&AgentReport>, device: &str) -> String {
+    let Some(report) = report else { return format!("nothing was heard of {device}'s agent") };
+    let mut said = format!("{device}'s agent holds {}, and is to hold {}", report.holds, report.wanted);
+    if let Some(task) = report.busy {
+        said += &format!("; task in progress: {}", task.name());
+    }
+    if let Some((done, all)) = report.pulled {
+        said += &format!(", {done} of {all} bytes of the image are here");
+    }
+    if let Some(problem) = &report.problem {
+        said += &format!("; it says: {problem}");
+    }
+    said
+}
+
 impl<L> Run<'_, L>
 where
     L: Controller<State = State, Command = Command> + Clone,
 {
+    /// Returns what the pair is waiting for, in words; nothing when nobody knows.
+    pub(super) fn why_not_ready(&self) -> String {
+        let of_agents = self.host.containers.iter().flat_map(|_| [Slot::LEFT, Slot::RIGHT]).filter_map(|slot| {
+            let report = self.agents[slot.index()].as_ref();
+            let waits = !report.is_some_and(|report| report.ready);
+            waits.then(|| is_at(report, device_name(slot)))
+        });
+        let reasons: Vec<String> =
+            self.collector.why_not().map(|why| why.to_string()).into_iter().chain(of_agents).collect();
+        if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join("; ")) }
+    }
+
     /// Returns whether the standby could take over, or its agent holds the rung below that is wanted.
     pub(super) fn is_as_ready_as_wanted(&self) -> bool {
         let lower = self.host.containers.as_ref().map(|containers| containers.readiness);
@@ -94,7 +122,15 @@ where
                 Next::Said(said) => self.on_said(said)?,
                 Next::Seen(seen) => self.on_seen(seen),
                 Next::Time if now() < until => {}
-                Next::Time => return Err(HostError::Machine("the spares were not ready in time".to_owned())),
+                Next::Time => {
+                    let late = spares.iter().map(|slot| (slot, self.agents[slot.index()].as_ref()));
+                    let late = late.filter(|(_, report)| !report.is_some_and(|report| report.ready));
+                    let late: Vec<String> = late.map(|(slot, report)| is_at(report, device_name(*slot))).collect();
+                    return Err(HostError::Machine(format!(
+                        "the spares were not ready in time: {}",
+                        late.join("; ")
+                    )));
+                }
             }
         }
         Ok(())
@@ -136,5 +172,27 @@ where
         }
         self.acknowledged.on_report(slot, &report);
         self.agents[index] = Some(report);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_agent_that_is_waited_for_says_what_it_is_at() {
+        assert_eq!(is_at(None, "right"), "nothing was heard of right's agent");
+        let report = json!({
+            "device": "right", "slot": 1, "image": "", "wanted": "shadow", "holds": "cold", "ready": false, "urged": false,
+            "busy": "pull", "pulled": [1000, 4000], "fetched_bytes": 0, "pid": null, "restarts": 0,
+            "problem": "the registry is away", "part": null, "data": null, "steps": [], "resident_bytes": 0, "libcrun": "1.8"
+        });
+        let report: AgentReport = serde_json::from_value(report).unwrap();
+        assert_eq!(
+            is_at(Some(&report), "right"),
+            "right's agent holds cold, and is to hold shadow; task in progress: pull, 1000 of 4000 bytes of the image are \
+             here; it says: the registry is away"
+        );
     }
 }

@@ -2,7 +2,9 @@
 
 use crate::config::Config;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use twinhelm_linux::effort::Effort;
 use twinhelm_mission::image::pull::{Progress, Rate, Request, pull};
 use twinhelm_mission::image::unpack::{Unpacked, unpack};
 use twinhelm_mission::image::{ImageError, Layout, Platform};
@@ -29,18 +31,20 @@ impl Store {
         Ok(Self { layout: Layout::create(folder)?, roots: folder.join("roots") })
     }
 
-    /// Fetches the assigned image if it is not here, verifies it, and unpacks it.
+    /// Fetches the assigned image if it is not here, verifies it, and unpacks it, with `effort`.
     pub fn fetch(
         &self,
         config: &Config,
         platform: Platform,
         rate: &Rate,
+        effort: &Arc<Effort>,
         tell: &mut dyn FnMut(Progress),
     ) -> Result<Fetched, ImageError> {
+        let _entered = effort.enter();
         let begun = Instant::now();
         let runs = platform.runs();
         // Whole, it needs no source: a device that comes up alone has its mission.
-        let unpack_here = || unpack(&self.layout, &config.image, runs, config.limits, &self.roots);
+        let unpack_here = || unpack(&self.layout, &config.image, runs, config.limits, &self.roots, effort);
         if self.layout.has(&config.image)
             && let Ok(unpacked) = unpack_here()
         {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use twinhelm_hal::time::{Duration, Instant};
 use twinhelm_linux::clock::now;
-use twinhelm_linux::scheduling::lower_io_to_idle;
+use twinhelm_linux::scheduling::queue_last_at_the_disk;
 use twinhelm_mission::data::{Plan, Segment, Snapshot};
 use twinhelm_standby::RoleName;
 use twinhelm_standby::data::{Kind, Position, to_remove};
@@ -45,7 +45,7 @@ impl Keeper {
     /// Keeps what is heard, until it is told to stop.
     pub(super) fn run(mut self, stop: &Receiver<()>) {
         // Where the kernel refuses, it is as polite as others.
-        let _ = lower_io_to_idle();
+        let _ = queue_last_at_the_disk();
         loop {
             let ends = stop.recv_timeout(LOOK_EVERY) != Err(RecvTimeoutError::Timeout);
             let at = now();

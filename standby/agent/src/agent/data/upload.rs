@@ -4,7 +4,7 @@ use super::Shared;
 use crate::output::tell;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
-use twinhelm_linux::scheduling::lower_to_idle;
+use twinhelm_linux::effort::Effort;
 use twinhelm_mission::data::Uploader;
 
 /// A pass that takes longer is given up, and the next one goes on.
@@ -15,8 +15,8 @@ const LAST_WITHIN: Duration = Duration::from_secs(3);
 const RETRY_WITHIN: Duration = Duration::from_secs(30);
 
 pub(super) fn run(mut uploader: Uploader, shared: &Shared, every: Duration, stop: &Receiver<()>) {
-    // Where the kernel refuses, it is as polite as others.
-    let _ = lower_to_idle();
+    let effort = Effort::low();
+    let _entered = effort.enter();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
