@@ -335,7 +335,8 @@ pub(crate) struct BuildArgs {
     /// For which platforms, by commas [default: all five, except those that cannot be built here]
     #[arg(long, value_delimiter = ',', value_name = "PLATFORM")]
     pub platform: Vec<Platform>,
-    /// A static program that was built otherwise, as PLATFORM=FILE; may be repeated
+    /// A program that was built otherwise, as PLATFORM=FILE; may be repeated. One that is linked dynamically brings this
+    /// machine's libraries with it
     #[arg(long, value_parser = parse_binary, value_name = "PLATFORM=FILE")]
     pub binary: Vec<(Platform, PathBuf)>,
     /// A file to ship in the image, at /etc/mission; may be repeated
@@ -350,6 +351,9 @@ pub(crate) struct BuildArgs {
     /// Where to: oci:FOLDER:TAG
     #[arg(long, default_value = "oci:images:mission", value_name = "IMAGE")]
     pub out: Reference,
+    /// With the levels of the everyday build: sooner there, to try whether it builds, and slower than a board should have it
+    #[arg(long)]
+    pub quick: bool,
     /// Says what can be built on this machine, and how, and ends
     #[arg(long)]
     pub ways: bool,

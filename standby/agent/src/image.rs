@@ -54,7 +54,8 @@ pub(crate) fn build(args: &BuildArgs) -> Result<(), Problem> {
     let workspace = args.workspace.canonicalize();
     let workspace =
         workspace.map_err(|error| Problem::bad_input(format_args!("{}: {error}", args.workspace.display())))?;
-    let recipe = Recipe { target: workspace.join("target/image"), workspace, package: args.package.clone() };
+    let (target, package) = (workspace.join("target/image"), args.package.clone());
+    let recipe = Recipe { target, workspace, package, quick: args.quick };
     for (count, (platform, way)) in ways.iter().enumerate() {
         let bar = ProgressBar::new_spinner();
         bar.set_style(style("{spinner} {elapsed_precise} {prefix}: {wide_msg}"));

@@ -8,6 +8,7 @@ pub mod build;
 pub mod digest;
 pub mod error;
 pub mod layout;
+pub mod libraries;
 pub mod manifest;
 pub mod pack;
 pub mod platform;

@@ -29,6 +29,19 @@ pub struct Recipe {
     pub package: String,
     /// Where cargo may keep what it compiles.
     pub target: PathBuf,
+    /// With the workspace's levels for its everyday build: sooner there, and slower than a board should have it.
+    pub quick: bool,
+}
+
+impl Recipe {
+    /// Returns the name of the profile, and what it is. It is given on the command line: the workspace need not have it.
+    const fn profile(&self) -> (&'static str, &'static [&'static str]) {
+        if self.quick {
+            ("image-quick", &["profile.image-quick.inherits=\"dev\"", "profile.image-quick.panic=\"abort\""])
+        } else {
+            ("image", &["profile.image.inherits=\"release\"", "profile.image.panic=\"abort\""])
+        }
+    }
 }
 
 /// How a platform's program is built on this machine.
@@ -74,9 +87,6 @@ pub struct Impossible {
 
 /// The compiler that carries the standard library's source, where Debian puts it.
 const SECOND_COMPILER: &str = "/usr/bin/rustc";
-/// The profile that programs for images are built with. It is given on the command line: the workspace need not have it.
-const PROFILE: &str = "image";
-const PROFILE_IS: [&str; 2] = ["profile.image.inherits=\"release\"", "profile.image.panic=\"abort\""];
 
 /// Finds the way to build for `platform` here.
 ///
@@ -122,6 +132,7 @@ pub fn build(
     let name = format!("{} for {platform}", recipe.package);
     let at = At { image: &name, step: "building" };
     let mut flags = vec!["-Cstrip=symbols".to_owned()];
+    let (profile, settings) = recipe.profile();
     let wrapper = write_wrapper(recipe).map_err(at.io("writing the wrapper around the compiler"))?;
     let mut cargo;
     let target = match way {
@@ -146,8 +157,8 @@ pub fn build(
         }
     };
     cargo
-        .args(PROFILE_IS.iter().flat_map(|setting| ["--config", setting]))
-        .args(["--locked", "--profile", PROFILE, "--package", &recipe.package, "--bin", &recipe.package])
+        .args(settings.iter().flat_map(|setting| ["--config", *setting]))
+        .args(["--locked", "--profile", profile, "--package", &recipe.package, "--bin", &recipe.package])
         .arg("--target")
         .arg(&target)
         .arg("--target-dir")
@@ -176,7 +187,7 @@ pub fn build(
         let problem = format!("cargo failed ({status}):\n{}", last.join("\n"));
         return Err(at.error(Kind::Unable, problem, "mend what the compiler names"));
     }
-    Ok(recipe.target.join(target).join(PROFILE).join(&recipe.package))
+    Ok(recipe.target.join(target).join(profile).join(&recipe.package))
 }
 
 /// So many of cargo's last lines are in the error when it fails.

@@ -6,6 +6,7 @@
 use super::digest::{Digest, Tee};
 use super::error::{At, ImageError, Kind};
 use super::layout::{Layout, descriptor, descriptor_for};
+use super::libraries;
 use super::manifest::Blob;
 use super::platform::Platform;
 use crate::bundle::{DATA, RUN, USER};
@@ -14,7 +15,7 @@ use oci_spec::OciSpecError;
 use oci_spec::image::{
     ConfigBuilder, ImageConfigurationBuilder, ImageIndexBuilder, ImageManifestBuilder, MediaType, RootFsBuilder,
 };
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read};
 use std::path::{Path, PathBuf};
@@ -30,7 +31,7 @@ pub struct Contents {
     pub name: String,
     /// Its version.
     pub version: String,
-    /// The program for each platform.
+    /// The program for each platform. One that is linked dynamically brings this machine's libraries with it.
     pub programs: BTreeMap<Platform, PathBuf>,
     /// Files that every platform has, by their names in [`SHIPPED`].
     pub data: BTreeMap<String, PathBuf>,
@@ -56,9 +57,14 @@ pub fn pack(layout: &Layout, contents: &Contents, tag: &str) -> Result<Digest, I
     })?;
     let mut manifests = Vec::new();
     for (platform, path) in &contents.programs {
+        let libraries = libraries::needed(path, *platform)?;
         let program = layer(at, layout, |tar| {
             add_folder(tar, "bin")?;
-            add_file(tar, &format!("bin/{}", contents.name), path, 0o755)
+            add_file(tar, &format!("bin/{}", contents.name), path, 0o755)?;
+            for folder in folders_of(libraries.keys()) {
+                add_folder(tar, &folder)?;
+            }
+            libraries.iter().try_for_each(|(name, path)| add_file(tar, name, path, 0o755))
         })?;
         let (architecture, variant) = platform.architecture();
         let run = ConfigBuilder::default()
@@ -109,6 +115,12 @@ fn folders() -> impl Iterator<Item = &'static str> {
     ["dev", "etc", SHIPPED, "proc", "run", "tmp"]
         .into_iter()
         .chain([DATA, RUN].map(|path| path.trim_start_matches('/')))
+}
+
+/// Returns every folder above these files, the highest first.
+fn folders_of<'a>(files: impl Iterator<Item = &'a String>) -> BTreeSet<String> {
+    let above = |file: &'a String| Path::new(file).ancestors().skip(1).filter(|folder| *folder != Path::new(""));
+    files.flat_map(above).map(|folder| folder.to_string_lossy().into_owned()).collect()
 }
 
 /// Labels are a map, and a map of the standard library has no order: sorted, the same image has the same bytes.
