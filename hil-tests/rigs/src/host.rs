@@ -33,9 +33,10 @@ use crate::tape::Tape;
 use boards::Boards;
 use operator::Operator;
 use run::Run;
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use twinhelm_control::Controller;
 use twinhelm_hil::fault::Kind;
 use twinhelm_hil::run::{Outcome, Plan};
@@ -106,21 +107,66 @@ where
         .build()
         .map_err(|error| machine("starting the runner", &error))?;
     runtime.block_on(async {
-        let terminated = signal(SignalKind::terminate());
-        let mut terminated = terminated.map_err(|error| machine("listening to signals", &error))?;
-        tokio::select! {
-            biased;
-            _ = tokio::signal::ctrl_c() => Err(HostError::Interrupted),
-            _ = terminated.recv() => Err(HostError::Interrupted),
-            outcome = drive(host, operator, tape) => outcome,
+        let mut signals = Signals::listen().map_err(|error| machine("listening to signals", &error))?;
+        let asked = AskedToEnd::default();
+        let driving = drive(host, operator, tape, &asked);
+        tokio::pin!(driving);
+        loop {
+            tokio::select! {
+                biased;
+                name = signals.next() => if !asked.end_with_report(name) {
+                    return Err(HostError::Interrupted);
+                },
+                outcome = &mut driving => return outcome,
+            }
         }
     })
+}
+
+/// The signals that end a run.
+struct Signals([(Signal, &'static str); 3]);
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self([
+            (signal(SignalKind::interrupt())?, "SIGINT"),
+            (signal(SignalKind::terminate())?, "SIGTERM"),
+            (signal(SignalKind::hangup())?, "SIGHUP"),
+        ]))
+    }
+
+    /// Waits for the next one, and returns its name.
+    async fn next(&mut self) -> &'static str {
+        let [(interrupt, first), (terminate, second), (hang_up, third)] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => first,
+            _ = terminate.recv() => second,
+            _ = hang_up.recv() => third,
+        }
+    }
+}
+
+/// What is between the signals and the run.
+#[derive(Debug, Default)]
+struct AskedToEnd {
+    /// There is something to report, and somebody who wants it.
+    has_report: Cell<bool>,
+    /// Which signal came.
+    by: Cell<Option<&'static str>>,
+}
+
+impl AskedToEnd {
+    /// Has the run end with its report, and returns whether it will: once, and only when there is one.
+    fn end_with_report(&self, by: &'static str) -> bool {
+        self.has_report.get() && self.by.replace(Some(by)).is_none()
+    }
 }
 
 async fn drive<L>(
     host: &HostPlan<L>,
     operator: &mut dyn Operator,
     tape: Option<&Tape>,
+    asked: &AskedToEnd,
 ) -> Result<Outcome, HostError>
 where
     L: Controller<State = State, Command = Command> + Clone,
@@ -129,13 +175,21 @@ where
     let spinners = spinners.map_err(|error| machine("starting the spinners", &error))?;
     let watcher =
         Watcher::start(host.cabling.watch_period()).map_err(|error| machine("starting the watchers", &error))?;
+    let wants_report = operator.wants_its_report();
     let mut run = Run::start(host, operator, tape).await?;
     run.wait_until_ready().await?;
-    let end = run.follow().await?;
+    asked.has_report.set(wants_report);
+    let end = run.follow(&asked.by).await?;
     let finished = run.finish(end).await?;
     let stalls = watcher.stop().map_err(|error| machine("stopping the watchers", &error))?;
     drop(spinners);
-    Ok(conclude::conclude(host, finished, &stalls, tape))
+    let mut outcome = conclude::conclude(host, finished, &stalls, tape);
+    if let Some(by) = asked.by.get() {
+        let (drove, planned) = (end.since(outcome.setting.zero), host.plan.duration);
+        let note = format!("ended by {by} after {:.1} s of {:.1} s", drove.as_secs_f64(), planned.as_secs_f64());
+        outcome.report.notes.push(note);
+    }
+    Ok(outcome)
 }
 
 fn machine(doing: &str, error: &dyn std::fmt::Display) -> HostError {

@@ -165,6 +165,10 @@ fn show(
 }
 
 impl Operator for Console {
+    fn wants_its_report(&self) -> bool {
+        true
+    }
+
     fn line(&mut self, t_s: Option<f64>, text: &str) {
         let lines = &mut self.shared.seen().lines;
         if lines.len() == LINES_MAX {

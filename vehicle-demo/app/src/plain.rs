@@ -45,6 +45,10 @@ pub(crate) fn line(t_s: Option<f64>, text: &str) -> String {
 }
 
 impl Operator for Plain {
+    fn wants_its_report(&self) -> bool {
+        true
+    }
+
     fn line(&mut self, t_s: Option<f64>, text: &str) {
         self.clear();
         output::tell(line(t_s, text));

@@ -137,7 +137,8 @@ fn runs(pid: &u32) -> bool {
     stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
 }
 
-fn leaves_nothing_behind(signal: &str, code: Option<i32>) {
+/// Ends a run by a signal, and asserts that these files are all that is left of it.
+fn leaves_behind(signal: &str, codes: &[Option<i32>], files: &[&str]) {
     let folder = tempfile::tempdir().expect("a folder");
     let (mut runner, children) = start(folder.path());
     let sockets = || std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
@@ -146,22 +147,50 @@ fn leaves_nothing_behind(signal: &str, code: Option<i32>) {
     let kill = Command::new("kill").args([signal, &runner.id().to_string()]).status().expect("kill runs");
     assert!(kill.success());
     let status = runner.wait().expect("the runner ends");
-    assert_eq!(status.code(), code);
+    assert!(codes.contains(&status.code()), "{status}");
     wait_until("a process is left behind", || !children.iter().any(runs));
     // The kernel closes a process's sockets with its last thread, which may be a moment after its first.
     wait_until("a socket is left behind", || !sockets().contains(&name));
-    let left: Vec<_> = std::fs::read_dir(folder.path()).expect("the folder").collect();
-    assert!(left.is_empty(), "{left:?}");
+    let left = std::fs::read_dir(folder.path()).expect("the folder").flatten();
+    let mut left: Vec<String> = left.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    left.sort();
+    assert_eq!(left, files);
 }
 
 #[test]
-fn ctrl_c_leaves_nothing_behind() {
-    leaves_nothing_behind("-INT", Some(3));
+fn ctrl_c_leaves_the_report_and_nothing_else_behind() {
+    leaves_behind("-INT", &[Some(0), Some(1)], &["report.json", "report.svg"]);
+}
+
+#[test]
+fn a_signal_ends_a_run_with_its_report_and_a_second_one_at_once() {
+    for (signal, name) in [("-INT", "SIGINT"), ("-TERM", "SIGTERM"), ("-HUP", "SIGHUP")] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let json = folder.path().join("report.json");
+        let mut run = program()
+            .args(["run", "--plain", "--duration", "60s", "--json"])
+            .arg(&json)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program runs");
+        let said = BufReader::new(run.stderr.take().expect("a pipe"));
+        let ready = said.lines().map_while(Result::ok).any(|line| line.contains("the pair is ready"));
+        assert!(ready, "it begins");
+        let kill = Command::new("kill").args([signal, &run.id().to_string()]).status().expect("kill runs");
+        assert!(kill.success());
+        let output = run.wait_with_output().expect("it ends");
+        let report: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(&json).expect("a report")).expect("JSON");
+        assert!(report["notes"].to_string().contains(&format!("ended by {name} after")), "{report}");
+        assert_nothing_wrong_was_acted_on(&report, &text(&output.stdout));
+        assert_eq!(report["verdict"] == "pass", output.status.code() == Some(0), "{report}");
+    }
 }
 
 #[test]
 fn a_killed_runner_leaves_nothing_behind() {
-    leaves_nothing_behind("-KILL", None);
+    leaves_behind("-KILL", &[None], &[]);
 }
 
 #[test]

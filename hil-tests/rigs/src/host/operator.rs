@@ -16,6 +16,11 @@ pub trait Operator {
     fn ask(&mut self) -> Option<Ask> {
         None
     }
+
+    /// Returns whether a signal ends the run as [`Ask::Quit`] does, with its report, and not the whole command.
+    fn wants_its_report(&self) -> bool {
+        false
+    }
 }
 
 /// What an operator may ask for.

@@ -16,6 +16,7 @@ use super::operator::{Ask, Operator};
 use super::spec::{Common, DeviceLine, DeviceSpec, LinkTrouble, Role, Says, Step, VehicleLine, VehicleSpec};
 use super::{HostError, HostPlan, contained, machine};
 use crate::tape::Tape;
+use std::cell::Cell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::process::Child;
 use tokio::sync::mpsc;
@@ -277,7 +278,7 @@ where
                 Next::Seen(seen) => self.on_seen(seen),
                 Next::Time if now() < until => {}
                 Next::Time => {
-                    let why = self.collector.why_not().map_or_else(String::new, |why| format!(": {why}"));
+                    let why = self.why_not_ready();
                     let what = format!("the pair was not ready within {} s{why}", READY_WITHIN.as_secs());
                     return Err(HostError::Machine(what));
                 }
@@ -298,8 +299,9 @@ where
         Ok(())
     }
 
-    /// Follows the run to its end, and does what the agenda and the operator say. Returns when it ended.
-    pub async fn follow(&mut self) -> Result<Instant, HostError> {
+    /// Follows the run to its end, and does what the agenda and the operator say, until a signal `ends` it. Returns when it
+    /// ended.
+    pub async fn follow(&mut self, ends: &Cell<Option<&str>>) -> Result<Instant, HostError> {
         let mut agenda = Agenda::new(self.zero, &self.host.plan.faults);
         let end = self.zero + self.host.plan.duration;
         let shown = (!self.host.open_ended).then_some(self.host.plan.duration);
@@ -312,6 +314,9 @@ where
             }
             if now() >= end {
                 return Ok(end);
+            }
+            if ends.get().is_some() {
+                return Ok(now());
             }
             while let Some(action) = agenda.take_due(now()) {
                 self.act(action).await?;
