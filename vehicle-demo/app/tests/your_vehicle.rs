@@ -1,4 +1,5 @@
-//! docs/your-vehicle.md, tried: exactly its text is built in a folder of its own and runs on both rigs.
+//! docs/your-vehicle.md, tried: its law drives on both rigs by its commands, and, where there is time, exactly its text is built in
+//! a folder of its own.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -17,21 +18,24 @@ fn blocks(text: &str, language: &str) -> Vec<String> {
     rest.map(|rest| rest.split("```").next().expect("a closed block").to_owned()).collect()
 }
 
-fn cargo(project: &Path, arguments: &[&str]) -> Output {
-    let target = repository().join("target");
-    Command::new(env!("CARGO"))
-        .current_dir(project)
-        .env("CARGO_TARGET_DIR", target)
-        // The workspace's profile, so that nothing of Zenoh is built a second time.
-        .args(["--config", "profile.dev.opt-level=1"])
-        .args(["--config", "profile.dev.debug=\"line-tables-only\""])
-        .args(["--config", "profile.dev.package.\"*\".opt-level=2"])
-        .args(["--config", "profile.dev.package.\"*\".debug=false"])
-        .args(["--config", "profile.dev.build-override.opt-level=0"])
-        .args(["--config", "profile.dev.build-override.debug=false"])
-        .args(arguments)
-        .output()
-        .expect("cargo runs")
+/// Returns the page.
+fn page() -> String {
+    std::fs::read_to_string(repository().join("docs/your-vehicle.md")).expect("the page")
+}
+
+/// Lays the page's project into `folder`, and returns where it is.
+fn lay_out(page: &str, folder: &Path) -> PathBuf {
+    std::os::unix::fs::symlink(repository(), folder.join("twinhelm")).expect("a link");
+    let project = folder.join("my-vehicle");
+    std::fs::create_dir_all(project.join("src")).expect("a folder");
+    let tables = blocks(page, "toml");
+    let [law] = blocks(page, "rust").try_into().expect("one law");
+    for (name, text) in [("Cargo.toml", &tables[0]), ("vehicle.toml", &tables[1]), ("src/main.rs", &law)] {
+        std::fs::write(project.join(name), text).expect("a file");
+    }
+    // The same versions as here, without asking any registry.
+    std::fs::copy(repository().join("Cargo.lock"), project.join("Cargo.lock")).expect("the lock file");
+    project
 }
 
 fn succeeds(what: &str, output: &Output) -> String {
@@ -40,29 +44,15 @@ fn succeeds(what: &str, output: &Output) -> String {
     shown
 }
 
-#[test]
-fn the_text_of_the_page_builds_and_drives_on_both_rigs() {
-    let page = std::fs::read_to_string(repository().join("docs/your-vehicle.md")).expect("the page");
-    let folder = tempfile::tempdir().expect("a folder");
-    std::os::unix::fs::symlink(repository(), folder.path().join("twinhelm")).expect("a link");
-    let project = folder.path().join("my-vehicle");
-    std::fs::create_dir_all(project.join("src")).expect("a folder");
-    let tables = blocks(&page, "toml");
-    let [law] = blocks(&page, "rust").try_into().expect("one law");
-    for (name, text) in [("Cargo.toml", &tables[0]), ("vehicle.toml", &tables[1]), ("src/main.rs", &law)] {
-        std::fs::write(project.join(name), text).expect("a file");
-    }
-    // The same versions as here, without asking any registry.
-    std::fs::copy(repository().join("Cargo.lock"), project.join("Cargo.lock")).expect("the lock file");
-    succeeds("build", &cargo(&project, &["build", "--offline"]));
-    let program = repository().join("target/debug/my-vehicle");
-    let blocks = blocks(&page, "sh");
+/// Runs the page's commands in `project` with the program that was built.
+fn drives_by_the_commands(page: &str, project: &Path, program: &Path) {
+    let blocks = blocks(page, "sh");
     let commands = blocks.iter().flat_map(|block| block.lines());
     let commands: Vec<&str> = commands.filter_map(|line| line.strip_prefix("cargo run -- ")).collect();
     assert_eq!(commands.len(), 3, "{commands:?}");
     for command in commands {
-        let mut started = Command::new(&program);
-        started.current_dir(&project).args(command.split(' '));
+        let mut started = Command::new(program);
+        started.current_dir(project).args(command.split(' '));
         if !command.starts_with("run") {
             succeeds(command, &started.output().expect("it runs"));
             continue;
@@ -87,8 +77,38 @@ fn the_text_of_the_page_builds_and_drives_on_both_rigs() {
 }
 
 #[test]
+fn the_law_of_the_page_drives_on_both_rigs_by_its_commands() {
+    let page = page();
+    let folder = tempfile::tempdir().expect("a folder");
+    let project = lay_out(&page, folder.path());
+    let example = Path::new(env!("CARGO_BIN_EXE_vehicle-demo")).with_file_name("examples/own_law");
+    drives_by_the_commands(&page, &project, &example);
+}
+
+/// Its dependencies have other features than the workspace's, so all of Zenoh is built for it.
+#[test]
+fn the_text_of_the_page_builds_in_a_folder_of_its_own_and_drives() {
+    if std::env::var_os("TWINHELM_FULL").is_none() {
+        println!("skipped: it builds Zenoh a second time: ./dev hil --full");
+        return;
+    }
+    let page = page();
+    let folder = tempfile::tempdir().expect("a folder");
+    let project = lay_out(&page, folder.path());
+    let target = repository().join("target/own-project");
+    let built = Command::new(env!("CARGO"))
+        .current_dir(&project)
+        .env("CARGO_TARGET_DIR", &target)
+        .args(["build", "--offline"])
+        .output()
+        .expect("cargo runs");
+    succeeds("build", &built);
+    drives_by_the_commands(&page, &project, &target.join("debug/my-vehicle"));
+}
+
+#[test]
 fn the_page_shows_the_example() {
-    let page = std::fs::read_to_string(repository().join("docs/your-vehicle.md")).expect("the page");
+    let page = page();
     let example = include_str!("../examples/own_law.rs");
     assert!(page.contains(example), "copy vehicle-demo/app/examples/own_law.rs into docs/your-vehicle.md");
     assert!(example.lines().count() < 80);

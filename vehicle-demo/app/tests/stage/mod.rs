@@ -302,9 +302,10 @@ impl Stage {
         inside.ip(&["route", "del", "blackhole", &format!("{}/32", self.address(device)), "table", "local"], true);
     }
 
-    /// Waits for the end of the run, and returns its report.
+    /// Ends the run, and returns its report.
     #[track_caller]
     pub fn end(&mut self) -> Value {
+        send(self.run.id(), Signal::INT);
         self.run.wait().expect("it ends");
         let report = fs::read_to_string(&self.report);
         let report = report.unwrap_or_else(|error| panic!("{error}:\n{}", self.said.join("\n")));

@@ -33,6 +33,14 @@ pub fn get(address: &str, path: &str) -> String {
     answer.split_once("\r\n\r\n").expect("a body").1.to_owned()
 }
 
+/// Returns the migration that put `device` into the pair: a pair that takes its time to become whole may have begun, and ended, one
+/// before.
+#[track_caller]
+pub fn migration_to<'a>(of: &'a serde_json::Value, device: &str) -> &'a serde_json::Value {
+    let all = of["migrations"].as_array().expect("a list");
+    all.iter().find(|migration| migration["to"] == device).unwrap_or_else(|| panic!("none to {device}: {of}"))
+}
+
 /// At 100 Hz a gate lease is 30 ms, and the next command is due after 10.
 const HOLDER_MAY_BE_LATE_MS: f64 = 20.0;
 
