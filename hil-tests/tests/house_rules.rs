@@ -24,6 +24,8 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("vehicle-demo", &["hal", "control", "standby"]),
     ("hil-tests", &["hal", "control", "standby", "vehicle-demo"]),
     ("hil-tests/rigs", &["hal", "hal/linux", "control", "standby", "standby/zenoh", "vehicle-demo", "hil-tests"]),
+    // It calls programs, and knows no room.
+    ("hil-tests/workshop", &[]),
     (
         "vehicle-demo/app",
         &["hal", "hal/linux", "control", "standby", "standby/zenoh", "vehicle-demo", "hil-tests", "hil-tests/rigs"],
