@@ -10,7 +10,7 @@ use twinhelm_hal::cycle::Cycle;
 use twinhelm_hal::frame::CommandFrame;
 use twinhelm_hal::ports::{Bus as _, Received};
 use twinhelm_hal::time::Instant;
-use twinhelm_standby::{Effect, Input, Published};
+use twinhelm_standby::{Effect, Input, Published, Readings};
 use twinhelm_vehicle::law::Memory;
 use twinhelm_vehicle::signals::State;
 
@@ -79,7 +79,7 @@ fn stages(c: &mut Criterion) {
             for effect in node.step(at, Input::Decide) {
                 if let Effect::Compute { cycle, .. } = effect {
                     let signals = published.signals;
-                    let input = Input::Computed { cycle, signals, has_readings: true, checked: true };
+                    let input = Input::Computed { cycle, signals, readings: Readings::Own, checked: true };
                     let _ = black_box(node.step(at + Duration::from_micros(20), input));
                 }
             }

@@ -171,6 +171,9 @@ impl<R: GateRules> Gate<R> {
                 }
                 let gap = now.since(acted_at);
                 let (how, term, holder_at) = if term == own {
+                    if !R::is_recent(gap, ahead, &self.timing) {
+                        return self.drop(Drop::NotDue);
+                    }
                     (How::Holder, own, now)
                 } else if !R::is_due(gap, ahead, &self.timing) {
                     return self.drop(Drop::NotDue);

@@ -66,10 +66,25 @@ impl core::fmt::Display for Slot {
 }
 
 /// The number of one holder's reign: the fencing token. Higher is newer.
+///
+/// One that is read from a link or a file is at most [`Term::MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u32")]
 pub struct Term(u32);
 
+impl TryFrom<u32> for Term {
+    type Error = &'static str;
+
+    fn try_from(number: u32) -> Result<Self, Self::Error> {
+        if number <= Self::MAX.0 { Ok(Self(number)) } else { Err("a term is at most 2147483648") }
+    }
+}
+
 impl Term {
+    /// The highest term that somebody may tell: 2³¹. A reign of a second each, that is 68 years; and whoever is told of it has
+    /// as many left to count on.
+    pub const MAX: Self = Self(1 << 31);
+
     /// Returns the term with number `number`.
     #[must_use]
     pub const fn new(number: u32) -> Self {

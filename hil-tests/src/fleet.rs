@@ -53,6 +53,8 @@ pub enum Trouble {
     Blind(&'static str, Duration),
     /// For a time this part of all messages is lost.
     Loses(f64, Duration),
+    /// The gates close in a stall, and whoever held the wheel claims it again: in a higher term, between two looks of its agent.
+    GatesClose,
 }
 
 #[derive(Clone, Debug)]
@@ -107,7 +109,7 @@ impl<R: RecruitRules> Fleet<R> {
             | Trouble::MissionDies(_, lasts)
             | Trouble::Blind(_, lasts)
             | Trouble::Loses(_, lasts) => *at + *lasts,
-            Trouble::Fails(..) | Trouble::Hangs(..) => *at,
+            Trouble::Fails(..) | Trouble::Hangs(..) | Trouble::GatesClose => *at,
         };
         let last_trouble = troubles.iter().map(lasts).max().unwrap_or(zero);
         Self {
@@ -258,6 +260,10 @@ impl<R: RecruitRules> Fleet<R> {
                 }
             }
             Trouble::Loses(part, lasts) => self.loss = (*part, now + *lasts),
+            Trouble::GatesClose => {
+                let slot = self.holder.and_then(|index| self.devices[index].slot).unwrap_or(Slot::LEFT);
+                self.term = Term::next_of(slot, Some(self.term));
+            }
         }
     }
 

@@ -82,6 +82,28 @@ fn a_spare_that_dies_fails_or_hangs_at_any_step_is_followed_by_the_next() {
 }
 
 #[test]
+fn gates_that_close_in_the_middle_of_any_step_give_the_migration_a_new_term_and_it_goes_on() {
+    for seed in 0..10 {
+        for after in 0..60 {
+            let closes = |more: f64| (s(6.0 + 0.25 * f64::from(after) + more), Trouble::GatesClose);
+            let fleet = run(seed, &SPARES, &[DEATH, closes(0.0)]);
+            assert!(fleet.is_whole(), "seed {seed}, {after}");
+            assert_eq!(
+                fleet.members().collect::<Vec<_>>(),
+                ["left", "spare-a"],
+                "what was reached stays: {seed}, {after}"
+            );
+            // Whether it was waited for is seen in the time that it took.
+            assert!(fleet.ran() < s(60.0), "seed {seed}, {after}: {:?}", fleet.ran());
+            assert!(
+                run(seed, &SPARES, &[DEATH, closes(0.0), closes(0.4), closes(1.1)]).is_whole(),
+                "{seed}, {after}"
+            );
+        }
+    }
+}
+
+#[test]
 fn without_a_spare_it_says_so_once_and_goes_on_looking() {
     let fleet = run(1, &[], &[DEATH]);
     assert!(!fleet.is_whole() && fleet.ends == [End::NoCandidate], "{:?}", fleet.ends);
@@ -113,7 +135,7 @@ fn storm(seed: u64) -> Vec<(Duration, Trouble)> {
         let times = 1 + rng.below(2) as u32;
         troubles.push((
             at,
-            match rng.below(8) {
+            match rng.below(9) {
                 0 => Trouble::Dies(name, None),
                 1 => Trouble::Dies(name, Some(rng.span(s(0.5), s(20.0)))),
                 2 => Trouble::Fails(name, step, times),
@@ -121,6 +143,7 @@ fn storm(seed: u64) -> Vec<(Duration, Trouble)> {
                 4 => Trouble::CutOff(name, rng.span(s(0.5), s(90.0))),
                 5 => Trouble::MissionDies(name, rng.span(s(0.5), s(5.0))),
                 6 => Trouble::Blind(name, rng.span(s(0.5), s(20.0))),
+                7 => Trouble::GatesClose,
                 _ => Trouble::Loses(0.6, rng.span(s(0.5), s(20.0))),
             },
         ));

@@ -139,11 +139,11 @@ broken_node!(ClaimsAgainstTheStop {
 
 #[test]
 fn a_device_that_claims_while_the_estop_is_latched() {
-    // Two of them overbid each other, until their terms have gone once around.
-    let wraps = |outcome: &Outcome| outcome.violations.iter().any(|violation| violation.invariant == 7);
+    // Nothing that it sends can be acted on, for as long as the stop is latched.
+    let in_vain = |outcome: &Outcome| outcome.report.dropped.get("e_stop").copied().unwrap_or_default() > 50;
     let faults = ["hang@1s:300ms:left", "estop@1024ms"];
-    assert!((0..20).any(|seed| wraps(&run::<Broken<DesignedGate, ClaimsAgainstTheStop>>(seed, 8, &faults))));
-    assert!((0..20).all(|seed| !wraps(&run::<Designed>(seed, 8, &faults))));
+    assert!((0..20).all(|seed| in_vain(&run::<Broken<DesignedGate, ClaimsAgainstTheStop>>(seed, 8, &faults))));
+    assert!((0..20).all(|seed| !in_vain(&run::<Designed>(seed, 8, &faults))));
 }
 
 broken_gate!(FollowsNobody {

@@ -55,6 +55,9 @@ pub struct Parameters {
     pub digest: u64,
 }
 
+/// No span of a control loop is longer.
+const SPAN_MAX: Duration = Duration::from_secs(3_600);
+
 /// The vehicle's fault tolerant time interval when nobody says.
 const FTTI: Duration = Duration::from_millis(100);
 
@@ -158,6 +161,20 @@ impl Config {
         };
         value("gates", p.gates.into(), (1..=GATES).contains(&p.gates), "write 1 to 4")?;
         value("bitrate", p.bitrate.into(), p.bitrate >= 10_000, "write bits a second, 500000 for a common bus")?;
+        // Before anything is added or multiplied: a file can say what no span can hold.
+        for (name, span) in [
+            ("period", p.period),
+            ("margin", p.margin),
+            ("gate_lease", p.gate_lease),
+            ("link_lease", p.link_lease),
+            ("blind_limit", p.blind_limit),
+            ("command_timeout", p.command_timeout),
+            ("ftti", p.ftti),
+            ("jitter", p.jitter),
+        ] {
+            let in_seconds = "write a span of at most 3600 s";
+            value(name, span.as_secs(), span <= SPAN_MAX, in_seconds)?;
+        }
         let frame = frame_time(p.bitrate);
         let gates = u32::from(p.gates);
         below("0", Duration::ZERO, "period", p.period, "write the control period, 10 ms for 100 Hz")?;
@@ -294,6 +311,12 @@ mod tests {
         assert!(
             refused(slow).starts_with("20 periods + gate_lease < 1 s does not hold: 1150 ms is not below 1000")
         );
+        for huge in [Duration::MAX, Duration::from_secs(3_601), Duration::from_secs(u64::MAX / 2)] {
+            assert!(refused(|p| p.period = huge).starts_with("period = "));
+            assert!(refused(|p| p.gate_lease = huge).ends_with("cannot be: write a span of at most 3600 s"));
+            assert!(refused(|p| p.margin = huge).starts_with("margin = "));
+            assert!(refused(|p| p.jitter = huge).starts_with("jitter = "));
+        }
         assert!(refused(|p| p.gates = 0).starts_with("gates = 0 cannot be"));
         assert!(refused(|p| p.period = Duration::ZERO).starts_with("0 < period"));
     }

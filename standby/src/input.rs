@@ -35,8 +35,8 @@ pub enum Input {
         cycle: Cycle,
         /// The command; `None` when there were no readings, or it was not finite or out of range.
         signals: Option<Signals>,
-        /// There were readings to compute from.
-        has_readings: bool,
+        /// Whose readings it computed from.
+        readings: Readings,
         /// The second law gave the same command.
         checked: bool,
     },
@@ -47,6 +47,17 @@ pub enum Input {
         /// When the sample arrived.
         at: Instant,
     },
+}
+
+/// Whose readings a law computed from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Readings {
+    /// The device's own sensors'.
+    Own,
+    /// The peer's: the own sensors are silent, or stuck.
+    Peers,
+    /// Nobody's: there were none, and no command.
+    Missing,
 }
 
 /// What people and agents may ask of a device.

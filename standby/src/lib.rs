@@ -35,7 +35,7 @@ mod turn;
 pub mod watch;
 
 pub use config::{Config, ConfigError, OnDispute, Parameters};
-pub use input::{Effect, Effects, Input, Order, Refusal};
+pub use input::{Effect, Effects, Input, Order, Readings, Refusal};
 pub use ladder::{AgentReport, Readiness};
 pub use node::Node;
 pub use pilot::Pilot;

@@ -186,6 +186,26 @@ impl Migration {
         self.next.number
     }
 
+    /// Goes on in the name of the holder of `term`, which is the same holder: the gates had closed, and it opened them again. What was
+    /// reached stays (M2), and the next order is given in the term that the gates name now (M3). A lower term changes nothing.
+    pub fn go_on_in(&mut self, now: Instant, term: Term, view: View<'_>) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if term <= self.next.term {
+            return effects;
+        }
+        let renewed = Ticket { term, number: 0 };
+        self.next = Ticket { term, number: 1 };
+        match &mut self.stage {
+            Stage::Working { ticket, said_at, .. } => {
+                (*ticket, *said_at) = (renewed, now);
+                self.order(view, &mut effects);
+            }
+            Stage::Withdrawing { ticket, .. } => *ticket = renewed,
+            Stage::Choosing { .. } | Stage::Fencing { .. } | Stage::Ended(_) => {}
+        }
+        effects
+    }
+
     /// Returns who works on it, and at which step.
     #[must_use]
     pub fn at(&self) -> Option<(&str, Step)> {

@@ -7,6 +7,7 @@
 mod ears;
 mod grounds;
 mod judge;
+mod own;
 mod probe;
 pub mod rules;
 #[cfg(test)]
@@ -20,12 +21,13 @@ use crate::sample::{CYCLES_MAX, Header, Relayed};
 use core::time::Duration;
 use ears::{Ears, GateView, Heard};
 pub use grounds::{Finding, Grounds};
+use own::OwnWork;
 use probe::Probe;
 use rules::{AsDesigned, NodeRules};
 use twinhelm_hal::cycle::Cycle;
 use twinhelm_hal::frame::{CommandFrame, Frame};
 use twinhelm_hal::ports::{Confinement, Received};
-use twinhelm_hal::signals::{Signals, Span};
+use twinhelm_hal::signals::Signals;
 use twinhelm_hal::term::{Slot, Term};
 use twinhelm_hal::time::{Instant, nanos};
 
@@ -50,6 +52,8 @@ pub struct Node<R = AsDesigned> {
     own: OwnWork,
     /// How the own bus controller stands in this turn.
     confinement: Confinement,
+    /// A primary: since when all live gates are open in another's lower term.
+    unheard_since: Option<Instant>,
     /// When something on the own identifier was heard last.
     twin_at: Option<Instant>,
     rules: core::marker::PhantomData<R>,
@@ -79,22 +83,6 @@ struct Judgement {
     due: bool,
 }
 
-/// What the device knows of its own work.
-#[derive(Clone, Copy, Debug)]
-struct OwnWork {
-    sent: Option<Cycle>,
-    sent_now: bool,
-    checked: bool,
-    has_readings: bool,
-    /// The cycle that the law last worked on.
-    computed: Option<Cycle>,
-    divergence: Option<Span>,
-    /// For so many computed cycles the divergence has been beyond its bound.
-    diverged: u32,
-    /// The newest state of whoever drove that the law holds, taken over or its own: of which cycle, and since when.
-    state: Option<(Cycle, Instant)>,
-}
-
 impl<R: NodeRules> Node<R> {
     /// Returns a node of the pair that has just come up: it listens.
     #[must_use]
@@ -111,17 +99,9 @@ impl<R: NodeRules> Node<R> {
             asked: None,
             ready: Err(NotReady::Role),
             judgement: Judgement::default(),
-            own: OwnWork {
-                sent: None,
-                sent_now: false,
-                checked: true,
-                has_readings: true,
-                computed: None,
-                divergence: None,
-                diverged: 0,
-                state: None,
-            },
+            own: OwnWork::default(),
             confinement: Confinement::Active,
+            unheard_since: None,
             twin_at: None,
             rules: core::marker::PhantomData,
         }
@@ -137,14 +117,16 @@ impl<R: NodeRules> Node<R> {
             Input::Peer { at, header } => self.on_peer(at, header),
             Input::Ordered(Order::Switchover) => return self.on_switchover(now),
             Input::Decide => return self.on_decide(now),
-            Input::Computed { cycle, signals, has_readings, checked } => {
-                self.own.has_readings = has_readings;
+            Input::Computed { cycle, signals, readings, checked } => {
+                self.own.readings = Some(readings);
                 self.own.checked = checked || !R::CHECKS_ITSELF;
                 return self.on_computed(now, cycle, signals);
             }
             Input::Adopted { cycle, at } => {
                 if self.is_current(cycle) {
                     self.own.state = Some((cycle, at));
+                    // What was missing is here: a slow holder's state is as old as its cycles are long when it is judged.
+                    self.judgement.due |= self.ready == Err(NotReady::Link);
                 }
             }
         }
@@ -248,6 +230,7 @@ impl<R: NodeRules> Node<R> {
 
     fn on_woke(&mut self, now: Instant) {
         self.own.sent_now = false;
+        self.own.woke_late = now.since(self.next_wake(self.stepped_at));
         self.asked = None;
         self.confinement = Confinement::Active;
         if matches!(self.role, Role::Fenced { by: FencedBy::Gate }) {
@@ -268,13 +251,16 @@ impl<R: NodeRules> Node<R> {
 
     fn on_heard(&mut self, received: &Received) {
         match self.ears.hear(received, self.config.gate_lease) {
-            Some(Heard::Command { at, term, cycle, is_holders }) => self.on_command(at, term, cycle, is_holders),
+            Some(Heard::Command { at, cycle, is_holders }) => self.on_command(at, cycle, is_holders),
             Some(Heard::Status { gate, view, echo }) => {
                 self.probe.on_echo(gate, echo);
                 // A command acted on in the own term proves the way to the gate as well as an echo does.
-                let acted = view.open && view.term == self.role.chosen() && self.own.sent == Some(view.last);
+                let acted = view.open && view.term == self.role.chosen() && self.own.has_sent(view.last);
                 if acted && view.term.is_some() {
                     self.probe.on_acted(gate, view.at);
+                }
+                if view.open && self.own.has_sent(view.last) {
+                    self.own.refused = 0;
                 }
                 self.on_status(&view);
             }
@@ -307,8 +293,8 @@ impl<R: NodeRules> Node<R> {
         }
     }
 
-    /// V1, V2, V6: another device's command.
-    fn on_command(&mut self, at: Instant, term: Term, cycle: Cycle, is_holders: bool) {
+    /// V1, V2: another device's command. It makes no claimer give way: of two, the gates say which (V6).
+    fn on_command(&mut self, at: Instant, cycle: Cycle, is_holders: bool) {
         let margin = self.config.margin;
         match &mut self.role {
             Role::Joining { since } => {
@@ -334,7 +320,6 @@ impl<R: NodeRules> Node<R> {
                     sent.relocked = true;
                 }
             }
-            Role::Claiming { course } if term > course.term => self.join(at),
             Role::Standby { .. } | Role::Claiming { .. } | Role::Primary { .. } | Role::Fenced { .. } => {}
         }
     }
@@ -344,7 +329,7 @@ impl<R: NodeRules> Node<R> {
         if gate.open && self.judgement.reported.is_none_or(|reported| gate.last > reported) {
             self.judgement.reported = Some(gate.last);
             let heard = self.ears.holder().is_some_and(|holder| holder.cycle == gate.last);
-            self.judgement.due |= heard && self.own.sent != Some(gate.last);
+            self.judgement.due |= heard && !self.own.has_sent(gate.last);
         }
         if gate.open {
             self.fence_if_superseded(gate.term);
@@ -375,11 +360,6 @@ impl<R: NodeRules> Node<R> {
                     // The gate closed on our term: only a higher one opens it again.
                     course.term = own_next;
                     self.role = Role::Claiming { course };
-                } else if matches!(self.role, Role::Claiming { .. })
-                    && self.all_gates_opened_below(gate.at, course.term)
-                {
-                    // Another device opened them: nothing is left to claim.
-                    self.join(gate.at);
                 }
             }
             Role::Joining { .. } | Role::Fenced { .. } => {}
@@ -468,14 +448,22 @@ impl<R: NodeRules> Node<R> {
             // V12: as if it had been asked, but what it sends may not arrive, so it does not count as ready.
             self.step_aside(course);
         }
+        self.give_way(now);
         match self.role {
             Role::Joining { since } => {
                 // After a reset the slots come one after the other again, as at boot.
                 let since = if self.is_stopped(now) { now } else { since };
                 self.role = Role::Joining { since };
                 if let Some(course) = self.claim(now, since) {
-                    self.role = Role::Claiming { course };
-                    self.ask(now, &mut effects);
+                    if self.has_own_readings() {
+                        self.role = Role::Claiming { course };
+                        self.ask(now, &mut effects);
+                    } else {
+                        // It sends nothing, and sees whether its sensors are back.
+                        self.ready = Err(NotReady::Sensors);
+                        self.asked = Some(Asked { cycle: course.cycle, send: false, grounds: None });
+                        effects.push(Effect::Compute { cycle: course.cycle, standstill: false });
+                    }
                 } else {
                     self.ready = Err(self.why_it_joins(now, since));
                     effects.push(Effect::Publish);
@@ -511,10 +499,18 @@ impl<R: NodeRules> Node<R> {
         let latest = self.ears.latest();
         let asked = match &mut self.role {
             Role::Standby { decision, .. } => {
-                let cycle = skip_missed(now, decision.cycle, &mut decision.at, period);
+                let mut cycle = skip_missed(now, decision.cycle, &mut decision.at, period);
                 decision.cycle = latest.map_or(cycle, |latest| cycle.max(latest)).next();
+                if let Some(gates) =
+                    R::COUNTS_BY_THE_GATES.then(|| self.ears.count(now, &self.config, self.own.sent)).flatten()
+                    && cycle > gates.reach
+                {
+                    // Further ahead than any gate would act on: it counts by the gate again, and decides when that is due.
+                    (cycle, *decision) = (gates.due, gates.next);
+                }
                 let grounds = self.grounds_for(now, cycle);
-                Asked { cycle, send: grounds.finding::<R>().sends(), grounds: Some(grounds) }
+                let send = grounds.finding::<R>().sends();
+                Asked { cycle, send, grounds: Some(grounds) }
             }
             Role::Claiming { course } | Role::Primary { course } => {
                 let cycle = skip_missed(now, course.cycle, &mut course.at, period);
@@ -529,13 +525,17 @@ impl<R: NodeRules> Node<R> {
 
     fn on_computed(&mut self, now: Instant, cycle: Cycle, signals: Option<Signals>) -> Effects {
         let mut effects = Effects::new();
+        let computing = now.since(self.stepped_at);
         self.rejoin_if_overslept(now);
         self.stepped_at = now;
         let Some(asked) = self.asked.take().filter(|asked| asked.cycle == cycle) else {
             return effects;
         };
-        self.own.computed = Some(cycle);
+        self.own.on_computed(cycle, computing, self.config.jitter);
         self.compare_with_holder(cycle, signals);
+        if matches!(self.role, Role::Claiming { .. }) && !self.has_own_readings() {
+            self.join(now);
+        }
         let signals = signals.filter(|_| asked.send && self.own.checked);
         let own_next = self.ears.own_next_term::<R>();
         let sending = match &mut self.role {
@@ -547,8 +547,10 @@ impl<R: NodeRules> Node<R> {
             Role::Claiming { course } | Role::Primary { course } => signals.map(|signals| (course.term, signals)),
             Role::Joining { .. } | Role::Fenced { .. } => None,
         };
+        let covers = matches!(self.role, Role::Standby { .. });
+        self.own.refused = if covers && sending.is_some() { self.own.refused.saturating_add(1) } else { 0 };
         if let Some((term, signals)) = sending {
-            self.own.sent = Some(cycle);
+            self.own.sent = Some((cycle, now));
             self.own.sent_now = true;
             self.own.state = Some((cycle, now));
             effects.push(Effect::Send(command(self.slot, term, cycle, signals)));
@@ -572,16 +574,7 @@ impl<R: NodeRules> Node<R> {
         self.asked = None;
         self.own.divergence = None;
         self.own.diverged = 0;
-    }
-
-    /// Moves the own terms into the wide count of a peer that has lived longer.
-    fn lift_terms(&mut self, by: u32) {
-        let lift = |term: Term| Term::new(term.number() + by);
-        match &mut self.role {
-            Role::Claiming { course } | Role::Primary { course } => course.term = lift(course.term),
-            Role::Standby { chosen, .. } => *chosen = chosen.map(lift),
-            Role::Joining { .. } | Role::Fenced { .. } => {}
-        }
+        self.unheard_since = None;
     }
 }
 

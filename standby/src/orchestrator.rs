@@ -86,6 +86,9 @@ impl Orchestrator {
             self.pass(now, &News::Superseded, seen.view, &mut effects);
             return effects;
         };
+        if let Some(migration) = &mut self.migration {
+            effects.extend(migration.go_on_in(now, term, seen.view));
+        }
         if seen.able.is_empty() {
             let since = *self.alone_since.get_or_insert(now);
             if now.since(since) >= ALONE_FOR && self.migration.is_none() {

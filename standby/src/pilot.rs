@@ -4,6 +4,7 @@
 //! the same command, or the command is not sent. The same second instance repeats the peer's step when its
 //! state is taken over: what does not reproduce is not adopted.
 
+use crate::input::Readings;
 use crate::sample::Published;
 use core::time::Duration;
 use twinhelm_control::Controller;
@@ -31,6 +32,8 @@ where
 pub struct Computed<S, M> {
     /// What is told to the peer; `None` when there were no readings.
     pub published: Option<Published<S, M>>,
+    /// Whose readings it was computed from.
+    pub readings: Readings,
     /// The second instance gave the same command.
     pub checked: bool,
 }
@@ -55,8 +58,9 @@ where
         let alive = own.filter(|own| self.is_moving(own));
         // With nobody to ask, a reading that does not move is still the best there is: the vehicle may stand.
         let Some(readings) = alive.or(peer).or(own) else {
-            return Computed { published: None, checked: true };
+            return Computed { published: None, readings: Readings::Missing, checked: true };
         };
+        let whose = if alive.is_none() && peer.is_some() { Readings::Peers } else { Readings::Own };
         let memory = self.law.export();
         let command = drive(&mut self.law, &readings, self.period, standstill);
         let signals = command.encode();
@@ -65,6 +69,7 @@ where
         let own_readings = alive.is_some();
         Computed {
             published: Some(Published { memory, readings, own_readings, standstill, signals }),
+            readings: whose,
             checked: again == signals,
         }
     }

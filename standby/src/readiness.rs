@@ -29,6 +29,10 @@ pub enum NotReady {
     Dispute,
     /// Neither its own sensors nor the peer's readings are there.
     Sensors,
+    /// For a gate lease it was later than the jitter that the configuration grants.
+    Late,
+    /// For a gate lease no gate acted on what it sent.
+    Refused,
     /// Its own bus controller has made too many errors to be trusted, or has left the bus.
     BusErrors,
     /// Another device sends on this one's identifier.
@@ -56,6 +60,8 @@ impl NotReady {
             Self::TwoSenders => {
                 "two senders: another device sends on this one's identifier; give each a slot of its own"
             }
+            Self::Late => "late: this device wakes or computes later than jitter_ms grants; see twinhelm jitter",
+            Self::Refused => "refused: the gate acts on none of its commands; see the gate's drop counters",
             Self::EStop => "e-stop: it is latched at the gates; reset it there",
             Self::Dispute => "dispute: the two devices' commands differ beyond the bound; check the sensors",
             Self::Sensors => "sensors: no own readings and none from the peer",
@@ -76,6 +82,8 @@ pub(crate) struct Evidence {
     pub(crate) state_is_fresh: bool,
     pub(crate) self_check_passes: bool,
     pub(crate) has_readings: bool,
+    pub(crate) is_in_time: bool,
+    pub(crate) is_acted_on: bool,
     pub(crate) controller_active: bool,
     pub(crate) output_path_proven: bool,
     pub(crate) agrees: bool,
@@ -95,6 +103,12 @@ impl Evidence {
         }
         if !self.self_check_passes {
             return Err(NotReady::SelfCheck);
+        }
+        if !self.is_in_time {
+            return Err(NotReady::Late);
+        }
+        if !self.is_acted_on {
+            return Err(NotReady::Refused);
         }
         if !self.controller_active {
             return Err(NotReady::BusErrors);

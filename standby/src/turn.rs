@@ -128,7 +128,7 @@ fn compute<P, L, C, R>(
     let input = Input::Computed {
         cycle,
         signals: computed.published.and_then(|published| published.signals),
-        has_readings: computed.published.is_some(),
+        readings: computed.readings,
         checked: computed.checked,
     };
     let now = ports.now();

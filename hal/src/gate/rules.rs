@@ -47,6 +47,15 @@ pub trait GateRules: Clone + core::fmt::Debug {
         (1..=i64::from(AHEAD_MAX)).contains(&ahead)
     }
 
+    /// G2: returns whether a frame of the holder, `ahead` cycles ahead, can be one of now: its cycle is no further ahead than the time
+    /// that has passed since the last command acted on, and a gate lease for a clock that slipped. One that was held for half the
+    /// counter's range would look as far ahead as it is behind.
+    #[must_use]
+    fn is_recent(since_acted: Duration, ahead: i64, timing: &Timing) -> bool {
+        let periods = u32::try_from(ahead).unwrap_or(u32::MAX);
+        since_acted.saturating_add(timing.gate_lease) >= timing.period.saturating_mul(periods)
+    }
+
     /// G3: returns whether a frame of a higher term, `ahead` cycles ahead, is due: the cycle number must fit the
     /// time that has passed since the last command acted on. Without the margin as tolerance a standby whose
     /// timer runs a hair early would be refused in each real takeover.

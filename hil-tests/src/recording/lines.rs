@@ -10,7 +10,7 @@ use twinhelm_hal::frame::Frame;
 use twinhelm_hal::ports::{Confinement, Received};
 use twinhelm_hal::signals::Signals;
 use twinhelm_hal::time::Instant;
-use twinhelm_standby::{Effect, Effects, Header, Input, Order, Refusal};
+use twinhelm_standby::{Effect, Effects, Header, Input, Order, Readings, Refusal};
 use twinhelm_vehicle::report::log::{Event, GateAnswer, GateInput};
 
 /// `/run`
@@ -136,7 +136,15 @@ enum Told {
     Peer(Option<Header>, i64),
     Ordered(Order),
     Decide,
-    Computed { cycle: Cycle, signals: Option<Signals>, has_readings: bool, checked: bool },
+    Computed {
+        cycle: Cycle,
+        signals: Option<Signals>,
+        has_readings: bool,
+        /// Left out in recordings of before it was known.
+        #[serde(default, skip_serializing_if = "is_false")]
+        peers_readings: bool,
+        checked: bool,
+    },
     Adopted(Cycle, i64),
 }
 
@@ -149,9 +157,13 @@ impl Told {
             Input::Peer { at, header } => Self::Peer(header, after(now, at)),
             Input::Ordered(order) => Self::Ordered(order),
             Input::Decide => Self::Decide,
-            Input::Computed { cycle, signals, has_readings, checked } => {
-                Self::Computed { cycle, signals, has_readings, checked }
-            }
+            Input::Computed { cycle, signals, readings, checked } => Self::Computed {
+                cycle,
+                signals,
+                has_readings: readings != Readings::Missing,
+                peers_readings: readings == Readings::Peers,
+                checked,
+            },
             Input::Adopted { cycle, at } => Self::Adopted(cycle, after(now, at)),
         }
     }
@@ -165,12 +177,22 @@ impl Told {
             Self::Peer(header, age) => Input::Peer { at: ago(age), header },
             Self::Ordered(order) => Input::Ordered(order),
             Self::Decide => Input::Decide,
-            Self::Computed { cycle, signals, has_readings, checked } => {
-                Input::Computed { cycle, signals, has_readings, checked }
+            Self::Computed { cycle, signals, has_readings, peers_readings, checked } => {
+                let readings = match (has_readings, peers_readings) {
+                    (false, _) => Readings::Missing,
+                    (true, true) => Readings::Peers,
+                    (true, false) => Readings::Own,
+                };
+                Input::Computed { cycle, signals, readings, checked }
             }
             Self::Adopted(cycle, age) => Input::Adopted { cycle, at: ago(age) },
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 struct Answers(Effects);
@@ -341,10 +363,11 @@ mod tests {
             Input::Computed {
                 cycle: Cycle::new(u64::MAX),
                 signals: Some(Signals { first: i16::MIN, second: i16::MAX }),
-                has_readings: true,
+                readings: Readings::Own,
                 checked: false,
             },
-            Input::Computed { cycle: Cycle::new(0), signals: None, has_readings: false, checked: true },
+            Input::Computed { cycle: Cycle::new(1), signals: None, readings: Readings::Peers, checked: true },
+            Input::Computed { cycle: Cycle::new(0), signals: None, readings: Readings::Missing, checked: true },
             Input::Adopted { cycle: Cycle::new(9), at: now },
         ];
         let effects: Effects = [

@@ -7,7 +7,7 @@ use twinhelm_hal::frame::{COUNTERS_ID, CommandFrame, Frame, GATES, StatusFrame};
 use twinhelm_hal::gate::{Drop, How, Verdict};
 use twinhelm_hal::ports::Confinement;
 use twinhelm_hal::time::{Duration, Instant};
-use twinhelm_standby::{Effect, Input, Order};
+use twinhelm_standby::{Effect, Input, Order, Readings};
 use twinhelm_vehicle::report::device_name;
 use twinhelm_vehicle::report::log::{GateAnswer, GateInput};
 
@@ -65,11 +65,12 @@ pub(super) fn told(input: &Input, widen: Widen<'_>) -> String {
         }
         Input::Ordered(Order::Switchover) => "ordered to hand over".to_owned(),
         Input::Decide => "to decide".to_owned(),
-        Input::Computed { cycle, signals, has_readings, checked } => {
-            let command = match (signals, has_readings) {
-                (Some(signals), _) => format!("({}, {})", signals.first, signals.second),
-                (None, true) => "no command (not finite, or out of range)".to_owned(),
-                (None, false) => "no command (no readings)".to_owned(),
+        Input::Computed { cycle, signals, readings, checked } => {
+            let command = match (signals, readings) {
+                (Some(signals), Readings::Own) => format!("({}, {})", signals.first, signals.second),
+                (Some(signals), _) => format!("({}, {}) from the peer's readings", signals.first, signals.second),
+                (None, Readings::Own | Readings::Peers) => "no command (not finite, or out of range)".to_owned(),
+                (None, Readings::Missing) => "no command (no readings)".to_owned(),
             };
             let checked = if *checked { "" } else { ", and its check another one" };
             format!("the law gave {command} for cycle {cycle}{checked}")

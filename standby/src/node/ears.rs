@@ -4,13 +4,15 @@
 //! against what was heard before.
 
 use super::rules::NodeRules;
+use crate::config::Config;
+use crate::role::Decision;
 use core::time::Duration;
 use twinhelm_hal::cycle::Cycle;
 use twinhelm_hal::frame::{CommandFrame, GATES, StatusFrame};
 use twinhelm_hal::ports::Received;
 use twinhelm_hal::signals::Signals;
 use twinhelm_hal::term::{Slot, Term};
-use twinhelm_hal::time::Instant;
+use twinhelm_hal::time::{Instant, nanos};
 
 /// A gate's last status.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +21,8 @@ pub(super) struct GateView {
     pub(super) open: bool,
     pub(super) term: Option<Term>,
     pub(super) last: Cycle,
+    /// When it was first heard that it is open, and that this is its last cycle.
+    pub(super) last_at: Instant,
     /// Its e-stop is latched.
     pub(super) stopped: bool,
 }
@@ -26,6 +30,7 @@ pub(super) struct GateView {
 /// The last command of the device that holds the wheel.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HolderCommand {
+    pub(super) at: Instant,
     pub(super) cycle: Cycle,
     pub(super) signals: Signals,
 }
@@ -34,11 +39,27 @@ pub(super) struct HolderCommand {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Heard {
     /// Another device's command.
-    Command { at: Instant, term: Term, cycle: Cycle, is_holders: bool },
+    Command { at: Instant, cycle: Cycle, is_holders: bool },
     /// A command or a probe on this device's own identifier, which it did not send.
     Twin { at: Instant },
     /// A gate's status, and the number of a probe of ours that it echoes.
     Status { gate: usize, view: GateView, echo: Option<u8> },
+}
+
+/// How far a gate lets a standby count.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Count {
+    /// The furthest cycle that it would act on now: as many periods, and the margin, as have passed since its report (G3).
+    pub(super) reach: Cycle,
+    /// The cycle whose decision point is now, or was last.
+    pub(super) due: Cycle,
+    /// The decision point after that.
+    pub(super) next: Decision,
+}
+
+/// Returns how many whole periods are in `span`.
+fn whole(span: Duration, period: Duration) -> u64 {
+    nanos(span) / nanos(period).max(1)
 }
 
 #[derive(Clone, Debug)]
@@ -82,9 +103,9 @@ impl Ears {
         let is_holders = reported.is_none_or(|reported| term >= reported);
         if is_holders {
             self.latest = self.latest.max(Some(cycle));
-            self.holder = Some(HolderCommand { cycle, signals: command.signals });
+            self.holder = Some(HolderCommand { at, cycle, signals: command.signals });
         }
-        Some(Heard::Command { at, term, cycle, is_holders })
+        Some(Heard::Command { at, cycle, is_holders })
     }
 
     fn hear_status(&mut self, at: Instant, status: &StatusFrame) -> Heard {
@@ -95,11 +116,34 @@ impl Ears {
         if term.is_some() {
             self.latest = self.latest.max(Some(last));
         }
-        let view = GateView { at, open: status.open, term, last, stopped: status.estop };
         let gate = usize::from(status.gate);
+        let same = self.gates[gate].filter(|before| before.open == status.open && before.last == last);
+        let last_at = same.map_or(at, |before| before.last_at);
+        let view = GateView { at, open: status.open, term, last, last_at, stopped: status.estop };
         self.gates[gate] = Some(view);
         let echo = status.echo.filter(|echo| echo.slot == self.slot).map(|echo| echo.number);
         Heard::Status { gate, view, echo }
+    }
+
+    /// Counts cycles by the open gate that is furthest behind; `None` when no live gate is open. `sent` is the last command of this
+    /// device, and when it was handed to the bus.
+    pub(super) fn count(&self, now: Instant, config: &Config, sent: Option<(Cycle, Instant)>) -> Option<Count> {
+        let (period, margin) = (config.period, config.margin);
+        // A report may wait for the bus longer than a command: whoever heard or sent the command knows better when it was there.
+        let heard = self.holder.map(|holder| (holder.cycle, holder.at));
+        let count = |gate: &GateView| {
+            let known =
+                [heard, sent].into_iter().flatten().filter(|(cycle, _)| *cycle == gate.last).map(|(_, at)| at);
+            let acted_at = known.chain([gate.last_at]).min().unwrap_or(gate.last_at);
+            let reach = gate.last.plus(whole(now.since(acted_at).saturating_add(margin), period));
+            // What the holder has sent for is due.
+            let reach = heard.map_or(reach, |(cycle, _)| reach.max(cycle));
+            let due = now.since(acted_at).checked_sub(margin).map_or(0, |since| whole(since, period));
+            let next = acted_at + period.saturating_mul(u32::try_from(due + 1).unwrap_or(u32::MAX)) + margin;
+            let cycle = gate.last.plus(due);
+            Count { reach, due: cycle, next: Decision { cycle: cycle.next(), at: next } }
+        };
+        self.live(now, config.gate_lease).filter(|gate| gate.open).map(count).min_by_key(|count| count.reach)
     }
 
     fn restore(&self, wire: u16) -> Cycle {
@@ -154,10 +198,10 @@ impl Ears {
         if told <= highest || told.to_wire() != highest.to_wire() {
             return 0;
         }
-        let by = told.number() - highest.number();
+        let by = told.number().saturating_sub(highest.number());
         self.highest = Some(told);
         for gate in self.gates.iter_mut().flatten() {
-            gate.term = gate.term.map(|term| Term::new(term.number() + by));
+            gate.term = gate.term.map(|term| Term::new(term.number().saturating_add(by)));
         }
         by
     }

@@ -5,6 +5,7 @@ use super::ears::GateView;
 use super::grounds::Grounds;
 use super::rules::NodeRules;
 use crate::config::OnDispute;
+use crate::input::Readings;
 use crate::readiness::{Evidence, NotReady};
 use crate::role::{Role, RoleName, Sending};
 use crate::sample::Header;
@@ -78,7 +79,44 @@ impl<R: NodeRules> Node<R> {
     pub(super) fn all_gates_opened_below(&self, now: Instant, claimed: Term) -> bool {
         let others = |term: Term| term < claimed && term.slot() != claimed.slot();
         let is_done = |gate: &GateView| gate.stopped || gate.open && gate.term.is_some_and(others);
-        !self.all_gates_closed(now) && self.ears.live(now, self.config.gate_lease).all(is_done)
+        let mut live = self.ears.live(now, self.config.gate_lease).peekable();
+        live.peek().is_some() && !self.all_gates_closed(now) && live.all(is_done)
+    }
+
+    /// V6: a claimer, and a primary that no gate has listened to for a lease, joins anew when the gates are open in another's
+    /// lower term: nothing is left to claim there. Asked when all that was heard is known, so that of two claimers the one gives
+    /// way that the gates do not name.
+    pub(super) fn give_way(&mut self, now: Instant) {
+        let opened_below = match self.role {
+            Role::Claiming { course } | Role::Primary { course } => self.all_gates_opened_below(now, course.term),
+            Role::Joining { .. } | Role::Standby { .. } | Role::Fenced { .. } => false,
+        };
+        if !opened_below {
+            self.unheard_since = None;
+            return;
+        }
+        let since = *self.unheard_since.get_or_insert(now);
+        // Not at once: a gate that follows another (G7) may be about to name it.
+        let waits = matches!(self.role, Role::Primary { .. }) && now.since(since) < self.config.gate_lease;
+        if !waits {
+            self.join(now);
+        }
+    }
+
+    /// V6: whoever has only the peer's readings leaves it to the peer to claim.
+    pub(super) fn has_own_readings(&self) -> bool {
+        !R::CLAIMS_WITH_OWN_READINGS || self.own.readings.is_none_or(|readings| readings == Readings::Own)
+    }
+
+    /// Moves the own terms into the wide count of a peer that has lived longer.
+    pub(super) fn lift_terms(&mut self, by: u32) {
+        // A sum beyond what a term may be is no reign of anybody's.
+        let lift = |term: Term| Term::new(term.number().saturating_add(by));
+        match &mut self.role {
+            Role::Claiming { course } | Role::Primary { course } => course.term = lift(course.term),
+            Role::Standby { chosen, .. } => *chosen = chosen.map(lift),
+            Role::Joining { .. } | Role::Fenced { .. } => {}
+        }
     }
 
     /// V2, V3: returns what decides whether the standby sends for `cycle`.
@@ -107,7 +145,9 @@ impl<R: NodeRules> Node<R> {
             version_matches: peer.is_none_or(|peer| peer.header.as_ref().is_some_and(same)),
             state_is_fresh: self.own.state.is_some_and(|(_, at)| now.since(at) <= lease) || !R::ADOPTS_STATE,
             self_check_passes: self.own.checked,
-            has_readings: self.own.has_readings,
+            has_readings: self.own.readings != Some(Readings::Missing),
+            is_in_time: self.own.late < self.cycles_in_a_lease(),
+            is_acted_on: self.own.refused < self.cycles_in_a_lease(),
             controller_active: self.confinement == Confinement::Active,
             output_path_proven: self.probe.is_proven(now, self.ears.live_numbers(now, lease)),
             agrees: self.own.divergence.is_none_or(within),
@@ -142,8 +182,13 @@ impl<R: NodeRules> Node<R> {
     }
 
     pub(super) fn disputes(&self) -> bool {
-        let lease = nanos(self.config.gate_lease) / nanos(self.config.period).max(1);
-        u64::from(self.own.diverged) >= lease
+        self.own.diverged >= self.cycles_in_a_lease()
+    }
+
+    /// What is so for so many cycles in a row is no accident.
+    fn cycles_in_a_lease(&self) -> u32 {
+        let cycles = nanos(self.config.gate_lease) / nanos(self.config.period).max(1);
+        u32::try_from(cycles).unwrap_or(u32::MAX)
     }
 
     /// A dispute that both self-checks stand by, and a configuration that asks to stop.

@@ -24,6 +24,13 @@ pub trait NodeRules: Clone + core::fmt::Debug {
     /// for ever.
     const LIFTS_CYCLE: bool = true;
 
+    /// V2: a standby counts cycles by the gates' reports. Otherwise one whose count ran ahead of a late holder's is never due at the
+    /// gate, which acts on the late one for ever.
+    const COUNTS_BY_THE_GATES: bool = true;
+
+    /// V6: who has only the peer's readings does not claim. Otherwise it outbids the one that has its own, in turn.
+    const CLAIMS_WITH_OWN_READINGS: bool = true;
+
     /// V14: while an e-stop is latched nobody claims. Otherwise two devices overbid each other until their terms have gone
     /// once around.
     const WAITS_FOR_RESET: bool = true;

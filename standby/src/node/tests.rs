@@ -14,7 +14,7 @@ mod start_up;
 
 use super::*;
 use crate::config::{OnDispute, Parameters};
-use crate::input::EFFECTS_MAX;
+use crate::input::{EFFECTS_MAX, Readings};
 use crate::role::RoleName;
 use twinhelm_hal::frame::{Echo, StatusFrame};
 
@@ -61,6 +61,7 @@ struct Did {
 }
 
 /// A device and what it is told.
+#[derive(Clone)]
 struct Flight {
     node: Node,
     /// What the gates echo of the device's probes.
@@ -68,7 +69,7 @@ struct Flight {
     echoes: bool,
     signals: Option<Signals>,
     checked: bool,
-    has_readings: bool,
+    readings: Readings,
     adopts: bool,
     peer: Option<Header>,
 }
@@ -99,7 +100,7 @@ impl Flight {
             echoes: true,
             signals: Some(CALM),
             checked: true,
-            has_readings: true,
+            readings: Readings::Own,
             adopts: true,
             peer: Some(Header {
                 slot: slot(0),
@@ -204,7 +205,7 @@ impl Flight {
                 let input = Input::Computed {
                     cycle,
                     signals: self.signals,
-                    has_readings: self.has_readings,
+                    readings: self.readings,
                     checked: self.checked,
                 };
                 for effect in self.node.step(ms(at + takes), input) {

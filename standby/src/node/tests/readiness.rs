@@ -36,7 +36,7 @@ fn a_peer_with_another_digest_is_named_so() {
 
 #[test]
 fn without_readings_it_is_the_sensors() {
-    assert_eq!(judged(|flight| flight.has_readings = false), Err(NotReady::Sensors));
+    assert_eq!(judged(|flight| flight.readings = Readings::Missing), Err(NotReady::Sensors));
 }
 
 #[test]

@@ -154,10 +154,29 @@ fn a_command_below_the_reported_term_moves_nothing() {
 #[test]
 fn starts_that_were_missed_are_skipped() {
     let mut flight = Flight::standby();
+    flight.gate(110.5, 0, open(THEIRS, 11));
     flight.gate(125.0, 0, open(THEIRS, 11));
     // 17 ms late, less than a lease: the cycle that is due now, not the one that was.
     assert_eq!(flight.turn(129.0).sent, Some((OURS, 12)));
     assert_eq!(flight.node.next_wake(ms(129.1)), ms(132.0));
+}
+
+#[test]
+fn a_count_that_ran_ahead_of_a_late_holders_follows_the_gate_again() {
+    let mut flight = Flight::standby();
+    // What it sends for these does not arrive.
+    for n in 11..=12 {
+        let at = n as f64 * 10.0 + 2.0;
+        flight.gate(at - 0.5, 0, open(THEIRS, 10));
+        assert_eq!(flight.turn(at).sent, Some((OURS, n)));
+    }
+    // The holder's comes late, and is acted on: two cycles behind the count.
+    flight.command(128.0, THEIRS, 11);
+    flight.gate(128.5, 0, open(THEIRS, 11));
+    assert_eq!(flight.turn(132.0).sent, None, "the gate would act on nothing of it now");
+    let due = 128.0 + 10.0 + 2.0;
+    assert_eq!(flight.node.next_wake(ms(132.1)), ms(due));
+    assert_eq!(flight.turn(due).sent, Some((OURS, 12)));
 }
 
 #[test]

@@ -199,6 +199,8 @@ fn a_claimer_makes_way_when_the_gate_opens_for_a_lower_term() {
     let (mut flight, _) = hears_closed(0, Some(5), 30);
     assert_eq!(flight.chosen(), Some(8));
     flight.gate(35.0, 0, open(OURS, 4));
+    assert_eq!(flight.role(), RoleName::Claiming, "until all that was heard is known");
+    flight.turn(40.0);
     assert_eq!(flight.role(), RoleName::Joining);
 }
 
@@ -209,6 +211,7 @@ fn a_claimer_goes_on_while_another_live_gate_is_closed() {
     flight.gate(35.0, 0, open(OURS, 4));
     assert_eq!(flight.role(), RoleName::Claiming);
     flight.gate(36.0, 1, open(OURS, 4));
+    flight.turn(40.0);
     assert_eq!(flight.role(), RoleName::Joining);
 }
 
@@ -235,6 +238,7 @@ fn a_claimer_waits_for_no_gate_that_is_stopped() {
     assert_eq!(flight.role(), RoleName::Claiming);
     // It would go on claiming beside whoever drives by the other gate, until somebody reset this one.
     flight.gate(36.0, 1, stopped(None, 0));
+    flight.turn(40.0);
     assert_eq!(flight.role(), RoleName::Joining);
 }
 
@@ -262,11 +266,35 @@ fn a_closed_gate_that_knows_less_does_not_drive_terms_up() {
 }
 
 #[test]
-fn a_claimer_goes_back_when_it_hears_a_command_of_a_higher_term() {
+fn of_two_claimers_the_gate_says_which_goes_on() {
+    // The other one claims a higher term; the gate may open for either, and may say so a turn later.
     let (mut flight, _) = hears_closed(0, None, 30);
     flight.command(35.0, 1, 7);
-    assert_eq!(flight.role(), RoleName::Joining);
+    assert_eq!(flight.turn(40.0).sent, Some((0, 1)));
+    let mut named = flight.clone();
+    named.gate(41.0, 0, open(0, 1));
+    assert_eq!(named.role(), RoleName::Primary);
+    flight.gate(41.0, 0, open(1, 8));
+    assert_eq!(flight.role(), RoleName::Fenced(FencedBy::Gate));
+    assert_eq!(flight.turn(50.0).sent, None);
+}
+
+#[test]
+fn a_claimer_with_its_peers_readings_alone_leaves_it_to_the_peer() {
+    let (mut flight, _) = hears_closed(0, None, 30);
+    flight.readings = Readings::Peers;
     assert_eq!(flight.turn(40.0).sent, None);
+    assert_eq!(flight.role(), RoleName::Joining);
+    for n in 5..20 {
+        let at = n as f64 * 10.0;
+        flight.gate(at, 0, closed(None, 0));
+        assert_eq!(flight.turn(at).sent, None, "it looks for its sensors, and sends nothing");
+    }
+    flight.readings = Readings::Own;
+    flight.gate(200.0, 0, closed(None, 0));
+    assert_eq!(flight.turn(200.0).sent, None, "it sees that they are back");
+    flight.gate(210.0, 0, closed(None, 0));
+    assert!(flight.turn(210.0).sent.is_some());
 }
 
 #[test]
