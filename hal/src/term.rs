@@ -172,4 +172,17 @@ mod tests {
         }
         assert_eq!(Term::from_wire(0xFF, Some(Term(0))), None);
     }
+
+    #[test]
+    fn nobody_may_tell_of_a_term_that_leaves_no_room_above_it() {
+        assert_eq!(Term::try_from(1 << 31), Ok(Term::MAX));
+        for told in [(1 << 31) + 1, u32::MAX - 3, u32::MAX] {
+            assert!(Term::try_from(told).is_err(), "{told}");
+        }
+        // Whoever was told of the highest counts on from there, each slot in terms of its own.
+        for slot in 0..SLOTS {
+            let next = Term::next_of(Slot(slot), Some(Term::MAX));
+            assert!(next > Term::MAX && next.slot() == Slot(slot));
+        }
+    }
 }

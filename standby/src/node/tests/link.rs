@@ -117,3 +117,16 @@ fn a_device_tells_what_the_gates_said_on_the_bus() {
     assert_eq!(relayed[1], None);
     assert_eq!(relayed[2], Some(Relayed { open: false, term: None }));
 }
+
+#[test]
+fn a_peer_that_tells_of_the_last_term_there_could_be_breaks_nothing() {
+    // The low bits are those of the term in which this device drives, so it takes the count over, as from a peer that has lived longer.
+    for told in [1 << 31, u32::MAX - 255] {
+        let mut flight = Flight::primary();
+        flight.relayed(141.0, 13, false, told | OURS);
+        flight.relayed(141.5, 13, true, u32::MAX);
+        flight.turn(142.0);
+        flight.gate(142.5, 0, open(OURS, 14));
+        flight.turn(152.0);
+    }
+}
