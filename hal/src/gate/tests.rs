@@ -64,6 +64,29 @@ fn the_holder_is_acted_on_and_keeps_its_lease() {
 }
 
 #[test]
+fn a_frame_of_the_holder_that_was_held_for_half_the_counters_range_or_more_is_no_frame_of_now() {
+    // Cycle 2 was held; the holder drove on, and what was held looks thousands of cycles ahead.
+    for held in [2_049_u64, 2_500, 3_000, 4_000, 4_090] {
+        let mut gate = open_gate();
+        let last = 2 + held;
+        for cycle in 2..=last {
+            assert_eq!(how(gate.on_frame(at(cycle * P), &command(4, cycle))), Ok(How::Holder));
+        }
+        assert_eq!(how(gate.on_frame(at(last * P + P / 2), &command(4, 2))), Err(Drop::NotDue), "{held}");
+        let next = last + 1;
+        assert_eq!(how(gate.on_frame(at(next * P), &command(4, next))), Ok(How::Holder), "{held}");
+    }
+}
+
+#[test]
+fn a_holder_whose_clock_slipped_by_less_than_a_lease_is_acted_on() {
+    let mut gate = open_gate();
+    // Three cycles further than the time that has passed; G3's margin would refuse it for good.
+    assert_eq!(how(gate.on_frame(at(2 * P), &command(4, 5))), Ok(How::Holder));
+    assert_eq!(how(gate.on_frame(at(3 * P), &command(4, 10))), Err(Drop::NotDue));
+}
+
+#[test]
 fn a_higher_term_that_is_not_due_is_dropped() {
     let mut gate = open_gate();
     assert_eq!(how(gate.on_frame(at(2 * P - M - 1), &command(5, 2))), Err(Drop::NotDue));

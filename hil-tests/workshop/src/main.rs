@@ -54,7 +54,7 @@ enum What {
         /// Platforms, such as linux/arm/v6
         #[arg(default_values = ["linux/arm/v6", "linux/arm/v7", "linux/386"])]
         platforms: Vec<String>,
-        /// With the levels of the ordinary build: for a test, not for a board
+        /// Without optimisation: for a test, not for a board
         #[arg(long)]
         quick: bool,
     },

@@ -351,7 +351,7 @@ pub(crate) struct BuildArgs {
     /// Where to: oci:FOLDER:TAG
     #[arg(long, default_value = "oci:images:mission", value_name = "IMAGE")]
     pub out: Reference,
-    /// With the levels of the everyday build: sooner there, to try whether it builds, and slower than a board should have it
+    /// Without optimisation: sooner there, to try whether it builds, and slower than a board should have it
     #[arg(long)]
     pub quick: bool,
     /// Says what can be built on this machine, and how, and ends

@@ -163,7 +163,7 @@ fn why(before: RoleName, now: &Role, input: &Input, widen: words::Widen<'_>) -> 
         }
         (RoleName::Fenced(_), Role::Joining { .. }) => "it was superseded, and joins again (V5)".to_owned(),
         (RoleName::Claiming, Role::Joining { .. }) if matches!(input, Input::Heard(_)) => {
-            format!("{told}; another device holds the wheel, or claims it in a higher term (V6)")
+            format!("{told}; another device holds the wheel (V6)")
         }
         (RoleName::Standby, Role::Joining { .. }) if *input == Input::Decide => {
             "it is not ready, and every gate that it hears is closed: nobody is left to wait for (V10)".to_owned()

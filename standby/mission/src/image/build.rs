@@ -29,7 +29,7 @@ pub struct Recipe {
     pub package: String,
     /// Where cargo may keep what it compiles.
     pub target: PathBuf,
-    /// With the workspace's levels for its everyday build: sooner there, and slower than a board should have it.
+    /// Without optimisation: sooner there, and slower than a board should have it.
     pub quick: bool,
 }
 
@@ -37,7 +37,12 @@ impl Recipe {
     /// Returns the name of the profile, and what it is. It is given on the command line: the workspace need not have it.
     const fn profile(&self) -> (&'static str, &'static [&'static str]) {
         if self.quick {
-            ("image-quick", &["profile.image-quick.inherits=\"dev\"", "profile.image-quick.panic=\"abort\""])
+            const SETTINGS: &[&str] = &[
+                "profile.image-quick.inherits=\"release\"",
+                "profile.image-quick.opt-level=0",
+                "profile.image-quick.panic=\"abort\"",
+            ];
+            ("image-quick", SETTINGS)
         } else {
             ("image", &["profile.image.inherits=\"release\"", "profile.image.panic=\"abort\""])
         }
