@@ -159,6 +159,7 @@ fn drive<V: Variant>(plan: &Plan<V::Law>, mut recorder: Option<&mut Recorder>) -
         sensors: plan.sensors,
         boot,
         jitter: plan.config.jitter.mul_f64(0.9),
+        gates_from: Duration::ZERO,
         keep_log: true,
     };
     let mut world = World::<V>::new(setup, Checks::new(plan.config, promise));

@@ -3,8 +3,8 @@
 //! A class says what goes wrong; the seed says when, to whom, for how long, with how many gates, with which
 //! clocks, jitter and noise. A failing seed is printed with the command that replays it.
 
-use crate::check::{Checks, Violation};
-use crate::fault::Fault;
+use crate::check::{Checks, Promise, Violation};
+use crate::fault::{Fault, Kind};
 use crate::rng::Rng;
 use crate::run::{Standby, promise_of};
 use crate::world::{ORIGIN, Setup, Variant, World};
@@ -34,6 +34,18 @@ enum Start {
     Pair,
     /// A single device.
     Solo,
+    /// Devices and gates that are switched on within two gate leases of each other; what goes wrong may begin at once.
+    Boot,
+}
+
+impl Start {
+    /// Returns whether there are two devices.
+    fn is_pair(self) -> bool {
+        match self {
+            Self::Pair | Self::Boot => true,
+            Self::Solo => false,
+        }
+    }
 }
 
 /// What a schedule is drawn from.
@@ -68,6 +80,33 @@ impl Dice {
     /// Returns `kind` at some moment, for some time, at some device.
     fn passing(&mut self, kind: &str) -> Vec<String> {
         vec![format!("{kind}@{}:{}:{}", self.at(), self.lasting(), self.device())]
+    }
+
+    /// Returns a passing fault of any sort, after the start and for a while, at some device; never a device that stays away.
+    fn any_fault(&mut self, from_us: u64, within_us: u64) -> String {
+        const KINDS: [&str; 14] = [
+            "kill",
+            "hang",
+            "power",
+            "bus-cut",
+            "bus-cut=tx",
+            "bus-cut=rx",
+            "bus-errors=off",
+            "link-cut",
+            "late=13ms",
+            "late=25ms",
+            "nan",
+            "frozen=output",
+            "frozen=counter",
+            "sensor=silent",
+        ];
+        let at = from_us + self.below(within_us);
+        let lasts = 1_000 + self.below(150_000);
+        let number = self.below(KINDS.len() as u64 + 1) as usize;
+        match KINDS.get(number) {
+            Some(kind) => format!("{kind}@{at}us:{lasts}us:{}", self.device()),
+            None => format!("gate-restart=0@{at}us"),
+        }
     }
 
     /// Returns `kind` at some moment, to the end, at some device.
@@ -150,6 +189,9 @@ classes! {
         let gate = dice.below(2);
         vec![format!("gate-restart={gate}@{}", dice.at())]
     };
+    "boot", Boot, |_dice| Vec::new();
+    "boot-fault", Boot, |dice| vec![dice.any_fault(0, 300_000)];
+    "two-faults", Pair, |dice| vec![dice.any_fault(900_000, 200_000), dice.any_fault(900_000, 320_000)];
     "solo-hang", Solo, |dice| vec![format!("hang@{}:{}:left", dice.at(), dice.lasting())];
 }
 
@@ -221,8 +263,12 @@ impl<L: Controller<State = State, Command = Command> + Clone> Storm<L> {
         parameters.gates = if class.name == "gate-restart" || rng.chance(0.5) { 2 } else { 1 };
         let config = Config::new(parameters)?;
         let jitter = rng.span(Duration::ZERO, config.jitter.mul_f64(0.9));
-        let second = Duration::from_micros(rng.below(13_000));
-        let second = (class.start == Start::Pair).then_some(second);
+        let leases = 2 * config.gate_lease;
+        let boots = class.start == Start::Boot;
+        let second =
+            if boots { rng.span(Duration::ZERO, leases) } else { Duration::from_micros(rng.below(13_000)) };
+        let second = class.start.is_pair().then_some(second);
+        let gates_from = if boots { rng.span(Duration::ZERO, leases) } else { Duration::ZERO };
         let boot = if rng.chance(0.5) || second.is_none() {
             [Some(Duration::ZERO), second]
         } else {
@@ -244,7 +290,13 @@ impl<L: Controller<State = State, Command = Command> + Clone> Storm<L> {
             }
         }
         let standby = if class.start == Start::Solo { Standby::None } else { Standby::Hot };
-        let promise = promise_of(&config, standby, &parsed);
+        let two = parsed.len() > 1 && !parsed.iter().any(|fault| fault.kind.is_request());
+        // Two faults at once are outside the promise; what is safe stays so, and the pair becomes whole.
+        let promise = if two {
+            Promise { gap_max: None, no_false_takeover: false }
+        } else {
+            promise_of(&config, standby, &parsed)
+        };
         let promised = promise.gap_max.is_some();
         let setup = Setup {
             config,
@@ -255,14 +307,17 @@ impl<L: Controller<State = State, Command = Command> + Clone> Storm<L> {
             sensors: SensorConfig::default(),
             boot,
             jitter,
+            gates_from,
             keep_log: false,
         };
+        let is_over = |fault: &Fault| fault.lasts.is_some() || matches!(fault.kind, Kind::RestartGate(_));
+        let passes = parsed.iter().all(is_over);
         let mut world = World::<V>::new(setup, Checks::new(config, promise));
         for fault in parsed {
             world.inject(fault);
         }
         world.run_until(READY_BY);
-        if class.start == Start::Pair && !world.is_protected() {
+        if class.start.is_pair() && !world.is_protected() {
             schedule.wrong.push(format!("the pair is not ready after {READY_BY:?}"));
         }
         let before = world.missed_deadlines();
@@ -270,6 +325,9 @@ impl<L: Controller<State = State, Command = Command> + Clone> Storm<L> {
         let missed = world.missed_deadlines() - before;
         if promised && missed > 0 {
             schedule.wrong.push(format!("{missed} deadlines missed"));
+        }
+        if class.start.is_pair() && passes && !world.is_protected() {
+            schedule.wrong.push("the pair is not whole at the end, and nothing is wrong any more".to_owned());
         }
         if !world.is_commanded() {
             schedule.wrong.push("the vehicle is not commanded at the end".to_owned());

@@ -88,6 +88,8 @@ pub struct Setup<L> {
     pub sensors: SensorConfig,
     /// When each device starts, `None` for never.
     pub boot: [Option<Duration>; 2],
+    /// When the gates are switched on.
+    pub gates_from: Duration,
     /// Scheduling jitter as modelled, at most the configured one for the promise to hold.
     pub jitter: Duration,
     /// Keep the log; without it only the checkers see the run.
@@ -201,7 +203,7 @@ impl<V: Variant> World<V> {
         for gate in 0..config.gates {
             // Each gate's own clock ticks where it likes.
             let offset = world.rng.span(Duration::ZERO, config.period);
-            world.at(ORIGIN + offset, Happening::GateTick(gate));
+            world.at(ORIGIN + world.setup.gates_from + offset, Happening::GateTick(gate));
         }
         world
     }
@@ -399,7 +401,8 @@ impl<V: Variant> World<V> {
                 }
             }
         }
-        for gate in 0..self.vehicle.gates() {
+        let gates = if self.now < ORIGIN + self.setup.gates_from { 0 } else { self.vehicle.gates() };
+        for gate in 0..gates {
             if delivery.is_heard_by(Station::of_gate(gate)) && !(lost.at_gate_0 && gate == 0) {
                 self.vehicle.on_frame(self.now, gate, &frame, &mut self.notes);
                 self.report_gate(gate);

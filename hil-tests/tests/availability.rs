@@ -29,6 +29,7 @@ fn world(boot_us: [u64; 2], jitter_us: u64, gates: u8, faults: &[&str]) -> World
         sensors: SensorConfig::default(),
         boot: boot_us.map(|us| Some(Duration::from_micros(us))),
         jitter: Duration::from_micros(jitter_us),
+        gates_from: Duration::ZERO,
         keep_log: false,
     };
     let mut world = World::new(setup, Checks::new(config, Promise { gap_max: None, no_false_takeover: false }));

@@ -90,5 +90,8 @@ storms! {
     switchover "switchover";
     switchover_hit "switchover-hit";
     gate_restart "gate-restart";
+    boot "boot";
+    boot_fault "boot-fault";
+    two_faults "two-faults";
     solo_hang "solo-hang";
 }

@@ -133,6 +133,18 @@ fn a_gate_that_forgets_its_estop() {
     assert!(!is_seen(&run::<Designed>(1, 3, &["estop@1s"])));
 }
 
+broken_node!(CountsPastTheGate {
+    const COUNTS_BY_THE_GATES: bool = false;
+});
+
+#[test]
+fn a_standby_that_counts_past_a_late_holder() {
+    let faults = ["link-cut@2s:300ms:left", "late=25ms@2100ms:left"];
+    let uncovered = |outcome: &Outcome| outcome.report.uncovered;
+    assert!((0..5).all(|seed| uncovered(&run::<Broken<DesignedGate, CountsPastTheGate>>(seed, 8, &faults)) > 50));
+    assert!((0..5).all(|seed| uncovered(&run::<Designed>(seed, 8, &faults)) < 5));
+}
+
 broken_node!(ClaimsAgainstTheStop {
     const WAITS_FOR_RESET: bool = false;
 });
