@@ -29,16 +29,16 @@ pub enum NotReady {
     Dispute,
     /// Neither its own sensors nor the peer's readings are there.
     Sensors,
-    /// For a gate lease it was later than the jitter that the configuration grants.
-    Late,
-    /// For a gate lease no gate acted on what it sent.
-    Refused,
     /// Its own bus controller has made too many errors to be trusted, or has left the bus.
     BusErrors,
     /// Another device sends on this one's identifier.
     TwoSenders,
     /// The gates' e-stop is latched: nobody may drive.
     EStop,
+    /// For a gate lease it was later than the jitter that the configuration grants.
+    Late,
+    /// For a gate lease no gate acted on what it sent.
+    Refused,
 }
 
 impl NotReady {

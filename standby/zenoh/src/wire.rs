@@ -93,7 +93,7 @@ fn size<T: Serialize>(value: &T) -> usize {
 }
 
 fn largest_header() -> Header {
-    let term = Some(Term::new(u32::MAX));
+    let term = Some(Term::MAX);
     Header {
         slot: Slot::from_low_bits(SLOTS - 1),
         cycle: Cycle::new(u64::MAX),

@@ -174,16 +174,16 @@ fn run_until(arguments: &[&str], until: &str) -> std::process::Output {
     std::process::Output { status, stdout: Vec::new(), stderr: said.into_bytes() }
 }
 
-/// Drives in containers with a spare until it says so; returns the report and what was said.
-fn drive_with_a_spare(more: &[&str], until: &str) -> (serde_json::Value, String) {
+/// Drives in containers with a spare, until it says so or to its end; returns the report and what was said.
+fn drive_with_a_spare(more: &[&str], until: Option<&str>) -> (serde_json::Value, String) {
     let folder = tempfile::tempdir().expect("a folder");
     let json = folder.path().join("report.json").display().to_string();
-    let arguments =
-        ["run", "--plain", "--runtime", "container", "--duration", "60s", "--spares", "1", "--json", &json];
-    let output = run_until(&[&arguments[..], more].concat(), until);
+    let arguments = ["run", "--plain", "--runtime", "container", "--spares", "1", "--json", &json];
+    let arguments = [&arguments[..], more].concat();
+    let output = until.map_or_else(|| demo(&arguments), |until| run_until(&arguments, until));
     let said = text(&output.stderr);
     let report = report_of(json.as_ref(), &output);
-    assert!(report["notes"].to_string().contains("ended by SIGINT after"), "{report}");
+    assert_eq!(report["notes"].to_string().contains("ended by SIGINT after"), until.is_some(), "{report}");
     assert_nothing_left();
     for figure in ["stale_accepted", "double_accepted", "wrong_command_cycles"] {
         assert_eq!(report[figure], 0, "{figure}: {report}");
@@ -196,8 +196,8 @@ fn a_spare_is_recruited_for_a_dead_device_and_drives_on_when_the_other_dies_too(
     if !may_make_containers() {
         return;
     }
-    let faults = ["--fault", "kill@2s:left", "--fault", "kill@14s:right"];
-    let (report, said) = drive_with_a_spare(&faults, "spare-2 is primary");
+    let faults = ["--duration", "60s", "--fault", "kill@2s:left", "--fault", "kill@14s:right"];
+    let (report, said) = drive_with_a_spare(&faults, Some("spare-2 is primary"));
     let migration = migration_to(&report, "spare-2");
     assert_eq!(migration["from"], "left", "{said}");
     for step in ["detect", "notify", "pull", "fetch", "create", "start", "join", "fence"] {
@@ -214,8 +214,8 @@ fn a_spare_without_the_image_pulls_it_first() {
     if !may_make_containers() {
         return;
     }
-    let arguments = ["--spare-readiness", "cold", "--fault", "kill@2s:right"];
-    let (report, said) = drive_with_a_spare(&arguments, "the pair is whole again with spare-2");
+    let arguments = ["--duration", "60s", "--spare-readiness", "cold", "--fault", "kill@2s:right"];
+    let (report, said) = drive_with_a_spare(&arguments, Some("the pair is whole again with spare-2"));
     let migration = migration_to(&report, "spare-2");
     assert_eq!(migration["from"], "right", "{said}");
     assert!(migration["bytes"].as_u64() > Some(1 << 20), "{migration}");
@@ -230,9 +230,10 @@ fn a_spare_that_overheard_nothing_resumes_the_mission_from_object_storage() {
     }
     let folder = tempfile::tempdir().expect("a folder");
     let storage = format!("dir:{}", folder.path().display());
-    let faults = ["--fault", "kill@3s:left", "--fault", "kill@3500ms:right"];
+    // To its end: the spare keeps data, too.
+    let faults = ["--duration", "18s", "--fault", "kill@3s:left", "--fault", "kill@3500ms:right"];
     let more = [&faults[..], &["--spares-at", "5s", "--storage", &storage]].concat();
-    let (report, said) = drive_with_a_spare(&more, "spare-2 is primary");
+    let (report, said) = drive_with_a_spare(&more, None);
     assert!(said.contains(&format!("from {storage}")), "{said}");
     assert!(said.contains("the mission goes on with the state of cycle"), "{said}");
     assert!(said.contains("spare-2 is primary"), "{said}");
@@ -266,8 +267,8 @@ fn a_spare_resumes_the_mission_when_no_controller_is_left() {
     if !may_make_containers() {
         return;
     }
-    let faults = ["--fault", "kill@2s:left", "--fault", "kill@2500ms:right"];
-    let (report, said) = drive_with_a_spare(&faults, "spare-2 is primary");
+    let faults = ["--duration", "60s", "--fault", "kill@2s:left", "--fault", "kill@2500ms:right"];
+    let (report, said) = drive_with_a_spare(&faults, Some("spare-2 is primary"));
     assert!(said.contains("no controller is left: it resumes the mission"), "{said}");
     assert!(said.contains("spare-2 is primary"), "{said}");
     assert!(report["missed_deadlines"].as_u64() > Some(200), "the vehicle stood first: {report}");
