@@ -47,7 +47,7 @@ fn whole_after_ms(world: &mut World<AsDesigned<CourseLaw>>) -> Option<u64> {
     })
 }
 
-/// A, H: whatever the two boot offsets within two gate leases, exactly one of two claimers gives way.
+/// A: whatever the two boot offsets within two gate leases, exactly one of two claimers gives way.
 #[test]
 fn two_healthy_devices_drive_whatever_their_boot_offset() {
     let mut worst = 0;

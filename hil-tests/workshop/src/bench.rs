@@ -1,6 +1,5 @@
 //! `./dev bench`: calls the benchmarks one after the other, and the programs that make a page and tables of their figures.
 
-use crate::hil::kernel_for_this_processor;
 use crate::kernel;
 use crate::program::{Call, Failed, is_root};
 use std::fs;
@@ -48,7 +47,7 @@ fn over_can(quick: Option<&str>) -> Result<(), Failed> {
         quick.unwrap_or_default()
     );
     let mut guest = Call::new("cargo run --quiet -p twinhelm-rigs --example in_guest -- target/criterion sh -c");
-    if let Some(kernel) = kernel_for_this_processor()? {
+    if let Some(kernel) = kernel::for_this_processor()? {
         guest = guest.env(kernel::VARIABLE, kernel);
     }
     guest.arg(script).run()

@@ -1,6 +1,6 @@
 //! `./dev hil`: the storm, and scenarios on the rigs that show them best; with `--full` what is too long for every change.
 
-use crate::program::{Call, Failed, is_root, say};
+use crate::program::{Call, Failed, is_root};
 use crate::stages::Stages;
 use crate::{boards, kernel};
 use std::fs;
@@ -19,7 +19,10 @@ const ON_GUEST: &[&str] = &["kill", "hang", "power", "link-cut", "bus-cut", "bus
 pub(crate) fn run(full: bool, seeds: Option<u32>) -> Result<(), Failed> {
     let mut stages = Stages::new()?;
     let seeds = seeds.unwrap_or(if full { 10_000 } else { 1_000 }).to_string();
-    let guest = kernel::find_or_build(Path::new("target/workshop/kernel.log"))?;
+    // Debian's does for what is run without --full, where it starts.
+    let guest =
+        if full { Some(kernel::find_or_build(Path::new(kernel::LOG))?) } else { kernel::for_this_processor()? };
+    let guest = guest.unwrap_or_default();
     let storm = "cargo nextest run -p twinhelm-hil --test storm";
     stages.run("the storm", 120, || Call::new(storm).env("TWINHELM_SEEDS", seeds).run());
     stages.run("the programs", 600, || Call::new("./dev image").run());
@@ -86,14 +89,4 @@ fn broken_bounds(said: &str) -> String {
     let is_verdict = |line: &&str| line.starts_with("  FAIL") || line.starts_with("  INVALID");
     let lines = said.lines().skip_while(|line| !is_verdict(line)).take(4);
     lines.map(str::trim).collect::<Vec<_>>().join(" ")
-}
-
-/// Says that Debian's guest kernel does not start here, and has the other one take its place.
-pub(crate) fn kernel_for_this_processor() -> Result<Option<std::path::PathBuf>, Failed> {
-    let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    if !processor.split_whitespace().any(|flag| flag == "amx_tile") {
-        return Ok(None);
-    }
-    say("a guest kernel for this processor");
-    kernel::find_or_build(Path::new("target/workshop/kernel.log")).map(Some)
 }

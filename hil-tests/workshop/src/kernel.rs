@@ -1,7 +1,7 @@
 //! A guest kernel with GPIO, which Debian's lacks: from Debian's source, with the configuration of this repository. It is
 //! kept outside the tree, by version and configuration, so it is built once.
 
-use crate::program::{Call, Failed};
+use crate::program::{Call, Failed, say};
 use sha2::{Digest as _, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 const SOURCE: &str = "linux-source-6.12";
 /// The variable that tells the tests where it is.
 pub(crate) const VARIABLE: &str = "TWINHELM_GUEST_KERNEL";
+/// Where its build leaves what it says, when it is no stage of others.
+pub(crate) const LOG: &str = "target/workshop/kernel.log";
 const CONFIG: &str = "hil-tests/rigs/kernel/uml.config";
 /// Debian's guest kernel keeps a processor's registers in so many bytes; those of one with AMX need more, and the host wants
 /// them whole or not at all.
@@ -17,7 +19,7 @@ const REGISTERS: (&str, &str) = ("HOST_FP_SIZE, 2696", "HOST_FP_SIZE, 12288");
 
 /// Builds it if it is not there, and prints where it is.
 pub(crate) fn run() -> Result<(), Failed> {
-    let path = find_or_build(Path::new("target/workshop/kernel.log"))?;
+    let path = find_or_build(Path::new(LOG))?;
     println!("{}", path.display());
     Ok(())
 }
@@ -29,6 +31,16 @@ pub(crate) fn find_or_build(log: &Path) -> Result<PathBuf, Failed> {
         build(&place, log)?;
     }
     Ok(place)
+}
+
+/// Returns where it is on a processor on which Debian's guest kernel does not start, and it has to take that one's place.
+pub(crate) fn for_this_processor() -> Result<Option<PathBuf>, Failed> {
+    let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    if !processor.split_whitespace().any(|flag| flag == "amx_tile") {
+        return Ok(None);
+    }
+    say("a guest kernel for this processor");
+    find_or_build(Path::new(LOG)).map(Some)
 }
 
 /// Returns the name that it has in the cache.
@@ -52,6 +64,9 @@ fn cache() -> Result<PathBuf, Failed> {
 }
 
 fn build(place: &Path, log: &Path) -> Result<(), Failed> {
+    if let Some(folder) = log.parent() {
+        fs::create_dir_all(folder).map_err(about(folder.display()))?;
+    }
     let work = tempfile::tempdir().map_err(about("a folder for the kernel's source"))?;
     let config = fs::canonicalize(CONFIG).map_err(about(CONFIG))?;
     let (source, built) = (work.path().join(SOURCE), work.path().join("built"));

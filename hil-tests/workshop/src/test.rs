@@ -98,7 +98,7 @@ fn test() -> Result<(), Failed> {
     let nextest = nextest.args(["--binaries-metadata", BINARIES, "--cargo-metadata", METADATA]);
     let python = std::env::current_dir().map(|folder| folder.join("target/venv/bin/python"));
     let python = python.map_err(|error| Failed::Machine(format!("this folder: {error}")))?;
-    let kernel = kernel::find_or_build(Path::new("target/workshop/kernel.log"))?;
+    let kernel = kernel::find_or_build(Path::new(kernel::LOG))?;
     nextest.env("TWINHELM_PYTHON", python).env(kernel::VARIABLE, kernel).run()
 }
 
