@@ -3,6 +3,7 @@
 //! [`ledger`] knows and decides; here is what it hears and says. Nothing of it is in the control path: without it the agents go
 //! on as they do.
 
+mod history;
 mod ledger;
 mod stored;
 

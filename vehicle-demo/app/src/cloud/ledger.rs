@@ -1,12 +1,13 @@
 //! What the cloud application knows, and decides: pure, with the time as an argument.
 
+use super::history::History;
 use super::stored::Found;
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use twinhelm_hal::term::Slot;
 use twinhelm_hal::time::{Duration, Instant};
 use twinhelm_standby::fleet::{Told, What};
-use twinhelm_standby::migration::{End, Event, Step};
+use twinhelm_standby::migration::{Event, Step};
 use twinhelm_standby::pool::{Offer, SILENT_AFTER};
 use twinhelm_standby::{Header, RoleName};
 use twinhelm_vehicle::report::device_name;
@@ -45,26 +46,14 @@ struct Handover {
     within_ftti: bool,
 }
 
-/// A migration, and how far it is.
-#[derive(Clone, Serialize)]
-struct Migration {
-    /// Who leads it.
-    by: String,
-    from: Option<String>,
-    to: Option<String>,
-    done: Vec<&'static str>,
-    end: Option<String>,
-}
-
 /// All of it.
 pub(super) struct Ledger {
     ftti: Duration,
     devices: BTreeMap<String, Device>,
-    timeline: Vec<Told>,
-    /// By device, count and time: a device that lost its disk counts anew.
-    seen: BTreeSet<(String, u64, u64)>,
+    history: History,
+    /// Spares that were heard to join, live, before it was known whom they replace.
+    undecided: Vec<Told>,
     orders: BTreeMap<String, Order>,
-    migrations: Vec<Migration>,
     handovers: Vec<Handover>,
     drove: Option<(Slot, Instant)>,
     track: VecDeque<[f64; 2]>,
@@ -76,10 +65,9 @@ impl Ledger {
         Self {
             ftti,
             devices: BTreeMap::new(),
-            timeline: Vec::new(),
-            seen: BTreeSet::new(),
+            history: History::default(),
+            undecided: Vec::new(),
             orders: BTreeMap::new(),
-            migrations: Vec::new(),
             handovers: Vec::new(),
             drove: None,
             track: VecDeque::new(),
@@ -99,55 +87,31 @@ impl Ledger {
 
     /// Takes in an entry of the timeline; returns whether it is new. One that comes from the disk orders nothing.
     pub(super) fn on_told(&mut self, at: Instant, told: &Told, is_live: bool) -> bool {
-        if !self.seen.insert((told.device.clone(), told.seq, told.unix_ms)) {
+        if !self.history.add(told) {
             return false;
         }
-        self.timeline.push(told.clone());
-        match &told.what {
-            What::Migration(event) => self.on_migration(at, &told.device, event, is_live),
-            What::Readmitted => drop(self.orders.remove(&told.device)),
-            What::Up
-            | What::Fenced { .. }
-            | What::Switchover
-            | What::Drained
-            | What::StaysSpare
-            | What::Refused { .. }
-            | What::Fetched { .. }
-            | What::LastResort => {}
+        if matches!(told.what, What::Readmitted) {
+            self.orders.remove(&told.device);
         }
+        if is_live && matches!(told.what, What::Migration(Event::Did { step: Step::Join, .. })) {
+            self.undecided.push(told.clone());
+        }
+        self.decide(at);
         true
     }
 
-    fn on_migration(&mut self, at: Instant, by: &str, event: &Event, is_live: bool) {
-        if let Event::Alone { lost } = event {
-            let by = by.to_owned();
-            self.migrations.push(Migration { by, from: lost.clone(), to: None, done: vec!["detect"], end: None });
-            return;
-        }
-        let Some(migration) = self.migrations.iter_mut().rev().find(|migration| migration.by == by) else { return };
-        match event {
-            Event::Alone { .. } | Event::GivenUp { .. } => {}
-            Event::Chosen { device, .. } => {
-                (migration.to, migration.end) = (Some(device.clone()), None);
-                migration.done.truncate(1);
+    /// Decides who was replaced, and so stays off the bus, wherever that is known.
+    fn decide(&mut self, at: Instant) {
+        self.undecided.retain(|joined| {
+            let Some(migration) = self.history.migration_of(joined).filter(|migration| migration.to.is_some())
+            else {
+                return true;
+            };
+            if let Some(lost) = migration.from.filter(|lost| migration.to.as_ref() != Some(lost)) {
+                self.orders.insert(lost, Order { since: at, said_at: None, is_confirmed: false });
             }
-            Event::Did { step, .. } => {
-                migration.done.push(step.name());
-                // The decision: whoever was replaced stays off the bus.
-                let is_another = |lost: &String| migration.to.as_ref() != Some(lost);
-                if let Some(lost) =
-                    migration.from.clone().filter(is_another).filter(|_| *step == Step::Join && is_live)
-                {
-                    self.orders.insert(lost, Order { since: at, said_at: None, is_confirmed: false });
-                }
-            }
-            Event::Ended(end) => {
-                if let End::Whole { .. } = end {
-                    migration.done.push("fence");
-                }
-                migration.end = Some(end.to_string());
-            }
-        }
+            false
+        });
     }
 
     pub(super) fn on_offer(&mut self, at: Instant, offer: Offer) {
@@ -247,7 +211,8 @@ impl Ledger {
             })
         });
         let last = |count: usize| count.saturating_sub(SHOWN_MAX);
-        let timeline = self.timeline.iter().rev().take(10 * SHOWN_MAX).map(|told| {
+        let migrations = self.history.migrations();
+        let timeline = self.history.newest().take(10 * SHOWN_MAX).map(|told| {
             serde_json::json!({ "device": told.device, "unix_ms": told.unix_ms, "what": told.what.to_string() })
         });
         let timeline = timeline.collect::<Vec<_>>();
@@ -256,7 +221,7 @@ impl Ledger {
             "devices": devices.collect::<Vec<_>>(),
             "ftti_ms": self.ftti.as_secs_f64() * 1e3,
             "handovers": &self.handovers[last(self.handovers.len())..],
-            "migrations": &self.migrations[last(self.migrations.len())..],
+            "migrations": &migrations[last(migrations.len())..],
             "timeline": timeline,
             "track": self.track,
             "stored": self.stored,
@@ -270,7 +235,7 @@ mod tests {
     use twinhelm_hal::cycle::Cycle;
     use twinhelm_hal::term::Term;
     use twinhelm_standby::NotReady;
-    use twinhelm_standby::migration::{Fencing, Ticket};
+    use twinhelm_standby::migration::{End, Fencing, Ticket};
 
     fn at(ms: u64) -> Instant {
         Instant::from_nanos(1_000_000_000 + ms * 1_000_000)
@@ -354,6 +319,47 @@ mod tests {
         let shown = ledger.shown(at(0));
         let done: Vec<_> = shown["migrations"][0]["done"].as_array().into_iter().flatten().cloned().collect();
         assert_eq!(done.len(), 8, "{shown}");
+    }
+
+    #[test]
+    fn entries_that_come_in_another_order_tell_the_same() {
+        let mut in_order = until_joined();
+        in_order.push(told(99, Event::Ended(End::Whole { device: "spare".to_owned(), fencing: Fencing::Fenced })));
+        let heard = |entries: &[(&Told, bool)]| {
+            let mut ledger = Ledger::new(Duration::from_millis(100));
+            for (entry, is_live) in entries {
+                assert!(ledger.on_told(at(0), entry, *is_live));
+            }
+            (ledger.shown(at(0))["migrations"].clone(), ledger.orders_due(at(0)))
+        };
+        let as_told: Vec<_> = in_order.iter().map(|entry| (entry, true)).collect();
+        let wanted = heard(&as_told);
+        assert_eq!(wanted.1, ["left"]);
+        for missed in 1..in_order.len() - 1 {
+            // Heard live from there on; what came before is caught up between, the newest first or the oldest first.
+            let (before, after) = in_order.split_at(missed);
+            let live = after.iter().map(|entry| (entry, true));
+            let caught_up = before.iter().map(|entry| (entry, false));
+            assert_eq!(heard(&live.clone().chain(caught_up.clone()).collect::<Vec<_>>()), wanted, "{missed}");
+            assert_eq!(heard(&live.chain(caught_up.rev()).collect::<Vec<_>>()), wanted, "{missed}");
+        }
+    }
+
+    #[test]
+    fn a_device_that_counts_anew_goes_on_behind_what_it_told_before() {
+        let mut ledger = Ledger::new(Duration::from_millis(100));
+        let later = |entry: Told| Told { unix_ms: 5_000, ..entry };
+        for entry in until_joined().into_iter().chain(until_joined().into_iter().map(later)) {
+            assert!(ledger.on_told(at(0), &entry, false));
+        }
+        let shown = ledger.shown(at(0));
+        let counts: Vec<_> = shown["migrations"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|migration| migration["done"].as_array().map(Vec::len))
+            .collect();
+        assert_eq!(counts, [7, 7], "{shown}");
     }
 
     #[test]
