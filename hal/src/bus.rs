@@ -4,6 +4,9 @@
 //! wire when, and who hears it. The simulator calls it in virtual time, the userland bus of `twinhelm-linux` in
 //! real time. It is not CAN: no bit errors, no error frames, no acknowledgement.
 
+#[cfg(feature = "canon")]
+mod canon;
+
 use crate::frame::{Frame, GATES};
 use crate::term::{SLOTS, Slot};
 use crate::time::{Duration, Instant};

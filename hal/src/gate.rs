@@ -7,6 +7,8 @@
 //! The gate has no clock: its owner calls [`Gate::on_frame`] for each frame heard and [`Gate::on_tick`] no later
 //! than [`Gate::next_tick`], and sends [`Gate::status`] when [`Gate::is_status_due`].
 
+#[cfg(feature = "canon")]
+mod canon;
 pub mod rules;
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,8 @@
 #![forbid(unsafe_code)]
 
 pub mod bus;
+#[cfg(feature = "canon")]
+pub mod canon;
 pub mod cycle;
 pub mod encoder;
 pub mod frame;

@@ -171,3 +171,19 @@ fn a_standby_that_is_late_itself_is_not_ready() {
     world.run_until(Duration::from_millis(890));
     assert!(world.is_commanded() && !world.is_protected());
 }
+
+/// A frame of the holder that was held for half the counter's range looks as far ahead as it is behind. The gate drops it (G2), and
+/// so does a standby: otherwise each state that it is told is too old, until the holder's count has come so far.
+#[test]
+fn a_frame_held_for_half_the_counters_range_leaves_the_standby_ready() {
+    for held_ms in [20_500, 21_000, 30_000, 40_900] {
+        for after_us in [0, 3_300, 7_700] {
+            let held = format!("held-frame={}us@1s:left", held_ms * 1_000 + after_us);
+            let mut world = world([0, 3_000], 100, 1, &[&held]);
+            for ms in (1_000..held_ms + 6_000).step_by(100) {
+                world.run_until(Duration::from_millis(ms));
+                assert!(world.is_protected(), "held for {held_ms} ms: not at {ms} ms");
+            }
+        }
+    }
+}

@@ -4,6 +4,8 @@
 //! there is no other. The node never asks who is alive; it looks at whether each gate has reported this
 //! cycle, and if not, it sends.
 
+#[cfg(feature = "canon")]
+mod canon;
 mod ears;
 mod grounds;
 mod judge;
@@ -250,7 +252,7 @@ impl<R: NodeRules> Node<R> {
     }
 
     fn on_heard(&mut self, received: &Received) {
-        match self.ears.hear(received, self.config.gate_lease) {
+        match self.ears.hear(received, &self.config) {
             Some(Heard::Command { at, cycle, is_holders }) => self.on_command(at, cycle, is_holders),
             Some(Heard::Status { gate, view, echo }) => {
                 self.probe.on_echo(gate, echo);

@@ -3,6 +3,9 @@
 //! Own frames and relayed statuses do not count as heard. Terms and cycles come as low bits and are restored
 //! against what was heard before.
 
+#[cfg(feature = "canon")]
+mod canon;
+
 use super::rules::NodeRules;
 use crate::config::Config;
 use crate::role::Decision;
@@ -80,15 +83,16 @@ impl Ears {
     }
 
     /// Takes in a frame; `None` when it tells nothing.
-    pub(super) fn hear(&mut self, received: &Received, lease: Duration) -> Option<Heard> {
+    pub(super) fn hear(&mut self, received: &Received, config: &Config) -> Option<Heard> {
         if let Ok(command) = CommandFrame::decode(&received.frame) {
-            return self.hear_command(received.at, &command, lease);
+            return self.hear_command(received.at, &command, config);
         }
         let status = StatusFrame::decode(&received.frame).ok()?;
         Some(self.hear_status(received.at, &status))
     }
 
-    fn hear_command(&mut self, at: Instant, command: &CommandFrame, lease: Duration) -> Option<Heard> {
+    fn hear_command(&mut self, at: Instant, command: &CommandFrame, config: &Config) -> Option<Heard> {
+        let lease = config.gate_lease;
         if command.slot == self.slot {
             return Some(Heard::Twin { at });
         }
@@ -100,12 +104,23 @@ impl Ears {
         self.highest = self.highest.max(Some(term));
         let cycle = self.restore(command.cycle);
         let reported = self.live(at, lease).filter(|gate| gate.open).filter_map(|gate| gate.term).max();
-        let is_holders = reported.is_none_or(|reported| term >= reported);
+        let is_holders = reported.is_none_or(|reported| term >= reported) && self.may_be_acted_on(at, cycle, config);
         if is_holders {
             self.latest = self.latest.max(Some(cycle));
             self.holder = Some(HolderCommand { at, cycle, signals: command.signals });
         }
         Some(Heard::Command { at, cycle, is_holders })
+    }
+
+    /// Returns whether a live open gate would act on `cycle` in its own term (G2), if there is one. A command that was held for half
+    /// the counter's range looks as far ahead as it is behind.
+    fn may_be_acted_on(&self, at: Instant, cycle: Cycle, config: &Config) -> bool {
+        let reach = |gate: &GateView| {
+            let since = at.since(gate.last_at).saturating_add(config.gate_lease);
+            gate.last.plus(whole(since, config.period))
+        };
+        let reach = self.live(at, config.gate_lease).filter(|gate| gate.open).map(reach).max();
+        reach.is_none_or(|reach| cycle <= reach)
     }
 
     fn hear_status(&mut self, at: Instant, status: &StatusFrame) -> Heard {

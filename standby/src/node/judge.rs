@@ -17,7 +17,7 @@ use twinhelm_hal::term::Term;
 use twinhelm_hal::time::{Instant, nanos};
 
 /// A device that hears its own identifier sends nothing until it has not for so long: five probes of a standby.
-const TWIN_SILENCE: Duration = Duration::from_secs(1);
+pub(super) const TWIN_SILENCE: Duration = Duration::from_secs(1);
 
 impl<R: NodeRules> Node<R> {
     /// Makes a member of a spare: it claims as the others do (V1). Whoever starts it says so, because the bus has room for it.
@@ -186,7 +186,7 @@ impl<R: NodeRules> Node<R> {
     }
 
     /// What is so for so many cycles in a row is no accident.
-    fn cycles_in_a_lease(&self) -> u32 {
+    pub(super) fn cycles_in_a_lease(&self) -> u32 {
         let cycles = nanos(self.config.gate_lease) / nanos(self.config.period).max(1);
         u32::try_from(cycles).unwrap_or(u32::MAX)
     }

@@ -1,6 +1,9 @@
 //! Probes: how a device that does not drive proves that its commands would reach each gate (V11). A device that
 //! drove a moment ago has better proof: its commands were acted on.
 
+#[cfg(feature = "canon")]
+mod canon;
+
 use crate::config::{PROBE_PERIODS, PROBE_PROOF};
 use core::time::Duration;
 use twinhelm_hal::frame::{CommandFrame, Frame, GATES, PROBE_RANGE};

@@ -238,3 +238,20 @@ fn what_is_not_finite_is_not_sent() {
     let did = flight.turn(112.0);
     assert_eq!((did.sent, did.published), (None, true));
 }
+
+#[test]
+fn a_command_held_for_half_the_counters_range_is_nobodys_cycle() {
+    let mut flight = Flight::standby();
+    for n in 11..40 {
+        flight.follow(n);
+    }
+    // It looks 2,000 cycles ahead, and any gate drops it as not due.
+    flight.command(400.5, THEIRS, 39 + 2_000);
+    assert_eq!(flight.follow(40).sent, None);
+    assert!(flight.node.is_current(Cycle::new(40)), "states of now are taken over");
+    assert_eq!(flight.node.next_wake(ms(405.0)), ms(412.0), "and it decides for the next cycle");
+    // What a holder's clock may slip by within a lease is its own.
+    flight.command(410.0, THEIRS, 43);
+    assert_eq!(flight.node.align(Cycle::new(43)), Cycle::new(43));
+    assert!(flight.node.is_current(Cycle::new(45)));
+}
