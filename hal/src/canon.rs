@@ -102,7 +102,11 @@ impl Origin {
     pub fn frame(&self, frame: &Frame, into: &mut impl Hasher) {
         if let Ok(CommandFrame { slot, term, cycle, probe, estop, signals }) = CommandFrame::decode(frame) {
             let term = if probe { 0 } else { self.wire_term(term) };
-            let number = if probe { self.probe(slot, (cycle % u16::from(PROBE_RANGE)).to_le_bytes()[0]).into() } else { self.low_bits(cycle) };
+            let number = if probe {
+                self.probe(slot, (cycle % u16::from(PROBE_RANGE)).to_le_bytes()[0]).into()
+            } else {
+                self.low_bits(cycle)
+            };
             (0, slot, term, number, probe, estop, signals).hash(into);
         } else if let Ok(status) = StatusFrame::decode(frame) {
             let StatusFrame { gate, term, cycle, open, term_known, safe_state, estop, echo, speed_mm_s } = status;

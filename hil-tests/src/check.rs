@@ -3,6 +3,9 @@
 //! A checker believes nobody: it keeps its own books from what the gates did, not from what devices say. Each is
 //! shown to catch a broken variant of node, gate or law in `tests/variants.rs`.
 
+#[cfg(feature = "canon")]
+mod canon;
+
 use std::time::Duration;
 use twinhelm_control::deadline::missed;
 use twinhelm_hal::cycle::Cycle;
@@ -105,6 +108,17 @@ impl Checks {
     #[must_use]
     pub const fn missed_deadlines(&self) -> u64 {
         self.missed
+    }
+
+    /// Takes note that the e-stop of `gate` was reset.
+    pub const fn reset(&mut self, gate: u8) {
+        self.gates[gate as usize].is_stopped = false;
+    }
+
+    /// Looks at what lasts too long: a gate that should have closed, gates that name two holders.
+    pub fn look(&mut self, at: Instant) {
+        self.check_timeouts(at);
+        self.check_owners(at);
     }
 
     /// Looks at what is still open when the run ends at `at`.
@@ -314,10 +328,7 @@ impl Observer for Checks {
             }
             Event::Fault { slot, request, .. } => self.on_fault(at, *slot, i8::from(!request)),
             Event::FaultEnded { slot, .. } => self.on_fault(at, *slot, -1),
-            Event::Truth { .. } => {
-                self.check_timeouts(at);
-                self.check_owners(at);
-            }
+            Event::Truth { .. } => self.look(at),
             Event::Wrong { slot, cycle } => {
                 if self.promise.gap_max.is_some() {
                     self.broken(

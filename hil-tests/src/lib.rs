@@ -11,6 +11,7 @@
 
 pub mod board_conformance;
 pub mod boards;
+pub mod broken;
 pub mod bus_conformance;
 pub mod check;
 pub mod clock;

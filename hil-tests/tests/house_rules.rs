@@ -23,6 +23,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("standby/agent", &["hal", "hal/linux", "standby", "standby/zenoh", "standby/mission", "standby/mission/wire"]),
     ("vehicle-demo", &["hal", "control", "standby"]),
     ("hil-tests", &["hal", "control", "standby", "vehicle-demo"]),
+    ("hil-tests/explorer", &["hal", "control", "standby", "vehicle-demo", "hil-tests"]),
     ("hil-tests/rigs", &["hal", "hal/linux", "control", "standby", "standby/zenoh", "vehicle-demo", "hil-tests"]),
     // It calls programs, and knows no room.
     ("hil-tests/workshop", &[]),

@@ -5,10 +5,12 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 use twinhelm_control::Controller;
-use twinhelm_hal::cycle::Cycle;
-use twinhelm_hal::gate::Timing;
 use twinhelm_hal::gate::rules::GateRules;
-use twinhelm_hal::term::{Slot, Term};
+use twinhelm_hil::broken::{
+    AnyTerm, ClaimsAgainstTheStop, CountsPastTheGate, FollowsNobody, ForgetsTheStop, GoesOnSending, KeepsOldCycle,
+    KeepsOwnState, LateFramesRenew, NeverCloses, NextTermOfAll, NoCycleCheck, NoDueCheck, NoLease, NoRelock,
+    NoSelfCheck, NoTermCheck, NoTolerance, OnlyAnswers, OpensOnOne, SendsBlind, TrustsBus,
+};
 use twinhelm_hil::fault::Fault;
 use twinhelm_hil::law_faults::Faulty;
 use twinhelm_hil::run::{Outcome, Plan, Standby, simulate_variant};
@@ -77,53 +79,15 @@ fn run_with_gates<V: Variant<Law = CourseLaw>>(gates: u8, seed: u64, seconds: u6
     simulate_variant::<V>(&plan)
 }
 
-macro_rules! broken_gate {
-    ($name:ident { $($body:tt)* }) => {
-        #[derive(Clone, Debug)]
-        struct $name;
-        impl GateRules for $name { $($body)* }
-    };
-}
-
-macro_rules! broken_node {
-    ($name:ident { $($body:tt)* }) => {
-        #[derive(Clone, Debug)]
-        struct $name;
-        impl NodeRules for $name { $($body)* }
-    };
-}
-
-broken_gate!(NoLease {
-    fn has_lease_run_out(_: Duration, _: &Timing) -> bool {
-        true
-    }
-});
-
 #[test]
 fn a_gate_without_a_lease() {
     is_caught::<Broken<NoLease>>("lose-command-at-gate", 4);
 }
 
-broken_gate!(NoDueCheck {
-    fn is_due(_: Duration, _: i64, _: &Timing) -> bool {
-        true
-    }
-});
-
-broken_gate!(NeverCloses {
-    fn has_timed_out(_: Duration, _: &Timing) -> bool {
-        false
-    }
-});
-
 #[test]
 fn a_gate_that_never_closes() {
     is_caught::<Broken<NeverCloses>>("solo-hang", 6);
 }
-
-broken_gate!(ForgetsTheStop {
-    const LATCHES_ESTOP: bool = false;
-});
 
 #[test]
 fn a_gate_that_forgets_its_estop() {
@@ -133,10 +97,6 @@ fn a_gate_that_forgets_its_estop() {
     assert!(!is_seen(&run::<Designed>(1, 3, &["estop@1s"])));
 }
 
-broken_node!(CountsPastTheGate {
-    const COUNTS_BY_THE_GATES: bool = false;
-});
-
 #[test]
 fn a_standby_that_counts_past_a_late_holder() {
     let faults = ["link-cut@2s:300ms:left", "late=25ms@2100ms:left"];
@@ -144,10 +104,6 @@ fn a_standby_that_counts_past_a_late_holder() {
     assert!((0..5).all(|seed| uncovered(&run::<Broken<DesignedGate, CountsPastTheGate>>(seed, 8, &faults)) > 50));
     assert!((0..5).all(|seed| uncovered(&run::<Designed>(seed, 8, &faults)) < 5));
 }
-
-broken_node!(ClaimsAgainstTheStop {
-    const WAITS_FOR_RESET: bool = false;
-});
 
 #[test]
 fn a_device_that_claims_while_the_estop_is_latched() {
@@ -157,10 +113,6 @@ fn a_device_that_claims_while_the_estop_is_latched() {
     assert!((0..20).all(|seed| in_vain(&run::<Broken<DesignedGate, ClaimsAgainstTheStop>>(seed, 8, &faults))));
     assert!((0..20).all(|seed| !in_vain(&run::<Designed>(seed, 8, &faults))));
 }
-
-broken_gate!(FollowsNobody {
-    const FOLLOWS_OTHER_GATES: bool = false;
-});
 
 #[test]
 fn a_gate_that_does_not_follow_the_other() {
@@ -177,54 +129,26 @@ fn a_gate_that_does_not_ask_whether_a_cover_is_due() {
     is_caught::<Broken<NoDueCheck>>("clock-slip", 4);
 }
 
-broken_gate!(NoTolerance {
-    fn is_due(since_acted: Duration, ahead: i64, timing: &Timing) -> bool {
-        since_acted >= timing.period * u32::try_from(ahead).unwrap_or(u32::MAX)
-    }
-});
-
 #[test]
 fn a_gate_without_tolerance_for_a_hair_early() {
     is_caught::<Broken<NoTolerance>>("kill", 5);
 }
-
-broken_gate!(NoTermCheck {
-    fn is_superseded(_: Term, _: Term) -> bool {
-        false
-    }
-});
 
 #[test]
 fn a_gate_that_does_not_compare_terms() {
     is_caught::<Broken<NoTermCheck>>("bus-cut", 1);
 }
 
-broken_gate!(NoCycleCheck {
-    fn is_ahead(_: i64) -> bool {
-        true
-    }
-});
-
 #[test]
 fn a_gate_that_does_not_check_the_cycle() {
     is_caught::<Broken<NoCycleCheck>>("late-once", 3);
 }
-
-broken_gate!(LateFramesRenew {
-    const LATE_FRAME_RENEWS_LEASE: bool = true;
-});
 
 #[test]
 fn a_gate_whose_lease_late_frames_renew() {
     // By the checker's own books the holder's lease has run out, and the gate keeps it all the same.
     is_caught::<Broken<LateFramesRenew>>("late-from-now-on", 4);
 }
-
-broken_gate!(OpensOnOne {
-    fn may_open(_: Option<(Term, Cycle)>, _: Term, _: Cycle) -> bool {
-        true
-    }
-});
 
 #[test]
 fn a_gate_that_opens_on_one_frame() {
@@ -238,27 +162,12 @@ fn a_gate_that_opens_on_one_frame() {
     assert!((0..40).all(|seed| !broken(seed, &|seed, faults| run::<Designed>(seed, 3, faults))));
 }
 
-broken_gate!(OnlyAnswers {
-    const REPORTS_BY_ITSELF: bool = false;
-});
-
 #[test]
 fn a_gate_that_reports_only_when_spoken_to() {
     // Two devices listen, and wait for each other for ever: nothing is ever acted on.
     assert_eq!(run::<Broken<OnlyAnswers>>(1, 3, &[]).report.cycles, 0);
     assert!(run::<Designed>(1, 3, &[]).report.cycles > 250);
 }
-
-broken_gate!(AnyTerm {
-    fn is_term_of(_: Term, _: Slot) -> bool {
-        true
-    }
-});
-broken_node!(NextTermOfAll {
-    fn own_next_term(_: Slot, heard: Option<Term>) -> Term {
-        Term::new(heard.map_or(0, |term| term.number() + 1))
-    }
-});
 
 #[test]
 fn terms_that_belong_to_nobody() {
@@ -268,18 +177,10 @@ fn terms_that_belong_to_nobody() {
     assert!(!shared(&run::<Designed>(1, 4, &faults)));
 }
 
-broken_node!(TrustsBus {
-    const TRUSTS_BUS: bool = true;
-});
-
 #[test]
 fn a_standby_that_believes_the_bus_and_not_the_gate() {
     is_caught::<Broken<DesignedGate, TrustsBus>>("lose-command-at-gate", 5);
 }
-
-broken_node!(NoRelock {
-    const RELOCKS: bool = false;
-});
 
 #[test]
 fn a_standby_that_does_not_lock_on_again() {
@@ -290,10 +191,6 @@ fn a_standby_that_does_not_lock_on_again() {
     assert!((0..50).all(|seed| !taken(&run::<Designed>(seed, 3, &faults))));
 }
 
-broken_node!(SendsBlind {
-    const SENDS_WHEN_BLIND: bool = true;
-});
-
 #[test]
 fn a_blind_standby_that_sends() {
     // Deaf, and its clock a little ahead: it wins each tie against a healthy holder.
@@ -303,18 +200,10 @@ fn a_blind_standby_that_sends() {
     assert!((0..50).all(|seed| !taken(&run::<Designed>(seed, 3, &faults))));
 }
 
-broken_node!(GoesOnSending {
-    const STOPS_WHEN_SUPERSEDED: bool = false;
-});
-
 #[test]
 fn a_superseded_device_that_goes_on_sending() {
     is_caught::<Broken<DesignedGate, GoesOnSending>>("hang", 7);
 }
-
-broken_node!(KeepsOldCycle {
-    const LIFTS_CYCLE: bool = false;
-});
 
 #[test]
 fn a_primary_that_does_not_lift_its_cycle() {
@@ -323,10 +212,6 @@ fn a_primary_that_does_not_lift_its_cycle() {
     assert!((0..20).all(|seed| run::<Broken<DesignedGate, KeepsOldCycle>>(seed, 3, &faults).report.takeovers > 0));
     assert!((0..20).all(|seed| run::<Designed>(seed, 3, &faults).report.takeovers == 0));
 }
-
-broken_node!(KeepsOwnState {
-    const ADOPTS_STATE: bool = false;
-});
 
 #[test]
 fn a_standby_that_does_not_take_over_the_state() {
@@ -346,10 +231,6 @@ fn a_standby_that_does_not_take_over_the_state() {
 fn step_of_last(outcome: &Outcome) -> f64 {
     outcome.report.handovers.last().expect("a handover").command_step.steering_rad
 }
-
-broken_node!(NoSelfCheck {
-    const CHECKS_ITSELF: bool = false;
-});
 
 /// A law that makes a number of NaN, as a cast or a clamp does.
 struct NanBecomesZero(Faulty<CourseLaw, SimStage>);

@@ -84,9 +84,8 @@ impl<R: NodeRules> Node<R> {
 
 /// Returns a role's name and its data; `listens` is how long it may listen. What was due longer ago than a gate lease is not caught up (V8).
 fn role_of(role: &Role, listens: Duration, from: &Origin) -> impl Hash {
-    let course = |Sending { term, cycle, at }: Sending| {
-        (from.term(term), from.cycle(cycle), from.moment(at, listens))
-    };
+    let course =
+        |Sending { term, cycle, at }: Sending| (from.term(term), from.cycle(cycle), from.moment(at, listens));
     let (data, standby) = match *role {
         Role::Joining { since } => (Some((0, 0, from.moment(since, listens))), None),
         Role::Claiming { course: to } | Role::Primary { course: to } => (Some(course(to)), None),

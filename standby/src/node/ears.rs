@@ -104,7 +104,8 @@ impl Ears {
         self.highest = self.highest.max(Some(term));
         let cycle = self.restore(command.cycle);
         let reported = self.live(at, lease).filter(|gate| gate.open).filter_map(|gate| gate.term).max();
-        let is_holders = reported.is_none_or(|reported| term >= reported) && self.may_be_acted_on(at, cycle, config);
+        let is_holders =
+            reported.is_none_or(|reported| term >= reported) && self.may_be_acted_on(at, cycle, config);
         if is_holders {
             self.latest = self.latest.max(Some(cycle));
             self.holder = Some(HolderCommand { at, cycle, signals: command.signals });

@@ -1,0 +1,20 @@
+//! The explorer: an exhaustive search over the shipped node, turn, gate and bus, in virtual time.
+//!
+//! The storm throws dice; this goes through every trouble of the fault model at each moment of a grid, and looks at what comes of it
+//! until the pair is whole again. States that will do the same from now on are recognised by their canonical form
+//! (`twinhelm_hal::canon`), so a pair that goes round in a circle is found, too. What is searched, and what is not, is in
+//! docs/protocol.md.
+
+#![forbid(unsafe_code)]
+
+mod device;
+mod law;
+mod pair;
+pub mod plan;
+mod search;
+mod tell;
+mod trouble;
+
+pub use pair::{Corner, Wakes};
+pub use search::{Figures, Found, Jitter, Search, Start};
+pub use trouble::{Detail, Trouble, singles};

@@ -1,0 +1,69 @@
+//! The search that every change goes through: nothing is broken, and each trouble is over within what docs/protocol.md promises.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use twinhelm_explorer::plan::{Area, From, Rate, areas};
+use twinhelm_explorer::{Detail, Figures};
+use twinhelm_hal::gate::rules::AsDesigned as DesignedGate;
+use twinhelm_standby::config::{WHOLE_AFTER_BOOT_PERIODS, WHOLE_AGAIN_PERIODS};
+use twinhelm_standby::node::rules::AsDesigned as DesignedNode;
+
+/// Explores every area that starts `from`, and returns what the searches came to, all together.
+#[track_caller]
+fn explore(from: From) -> Figures {
+    let mut all = Figures::default();
+    let within = if from == From::Boot { WHOLE_AFTER_BOOT_PERIODS } else { WHOLE_AGAIN_PERIODS };
+    for area in areas(Detail::Quick).iter().filter(|area| area.from == from) {
+        let outcome = area.explore::<DesignedGate, DesignedNode>().expect("the timing keeps the promise");
+        if let Some(found) = outcome.found.first() {
+            let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.mcap", from.name()));
+            std::fs::write(&path, found.record::<DesignedGate, DesignedNode>()).expect("a file");
+            let story = found.story::<DesignedGate, DesignedNode>().expect("it was just written");
+            let scenario = found.scenario().unwrap_or_else(|| "no scenario has a word for it".to_owned());
+            panic!(
+                "{}: {} broken\n{story}\nrecorded in {}\n\n{scenario}",
+                area.name(),
+                outcome.found.len(),
+                path.display()
+            );
+        }
+        assert!(outcome.figures.runs > 1_000, "{}: {:?}", area.name(), outcome.figures);
+        assert!(u32::from(outcome.figures.whole_after) <= within, "{}: {:?}", area.name(), outcome.figures);
+        all = all.and(outcome.figures);
+    }
+    println!("{}: {all}", from.name());
+    all
+}
+
+#[test]
+fn every_single_trouble_of_a_whole_pair_keeps_the_bound_and_ends() {
+    assert!(!explore(From::Whole).gap_max.is_zero());
+}
+
+#[test]
+fn a_standby_that_is_not_ready_yet_becomes_ready_whatever_happens() {
+    explore(From::NotReady);
+}
+
+#[test]
+fn a_spare_on_the_bus_breaks_nothing() {
+    explore(From::Spare);
+}
+
+#[test]
+fn the_wires_counters_wrap_and_nobody_notices() {
+    explore(From::Wrap);
+}
+
+#[test]
+fn a_pair_that_is_switched_on_at_any_offset_is_whole_soon() {
+    explore(From::Boot);
+}
+
+#[test]
+fn each_area_has_a_name_of_its_own() {
+    let all = areas(Detail::Full);
+    let names: BTreeSet<String> = all.iter().map(Area::name).collect();
+    assert_eq!(names.len(), all.len());
+    assert!(Rate::ALL.iter().all(|rate| all.iter().any(|area| area.rate == *rate)));
+}
