@@ -8,13 +8,17 @@
 #![forbid(unsafe_code)]
 
 mod device;
+mod found;
 mod law;
+#[cfg(test)]
+mod merging;
 mod pair;
 pub mod plan;
 mod search;
 mod tell;
 mod trouble;
 
+pub use found::{Figures, Found, Jitter, Start};
 pub use pair::{Corner, Wakes};
-pub use search::{Figures, Found, Jitter, Search, Start};
+pub use search::Search;
 pub use trouble::{Detail, Trouble, singles};

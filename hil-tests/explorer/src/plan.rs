@@ -1,7 +1,8 @@
 //! What is searched: areas, each with a timing, a number of gates, a start, a list of troubles and a grid.
 
+use crate::found::{Figures, Found, Jitter, Start};
 use crate::pair::{Corner, Wakes};
-use crate::search::{Figures, Found, Jitter, Search, Start};
+use crate::search::Search;
 use crate::trouble::{Detail, singles};
 use twinhelm_hal::gate::rules::GateRules;
 use twinhelm_hal::term::SLOTS;

@@ -1,7 +1,8 @@
 //! A violation told: as a recording that `twinhelm replay` reads, as a story, and as a scenario file for the other rigs.
 
+use crate::found::{Found, Jitter};
 use crate::pair::{Chooser, Corner, Notes, ORIGIN, Wakes};
-use crate::search::{Found, Jitter, Script, begun};
+use crate::search::{Script, begun};
 use core::fmt::Write as _;
 use twinhelm_hal::gate::rules::GateRules;
 use twinhelm_hal::term::Slot;
