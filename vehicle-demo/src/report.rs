@@ -86,6 +86,11 @@ pub struct Report {
     pub course_completed: bool,
     /// From the fault until a standby was ready again, or the end; all faults together.
     pub time_without_redundancy_s: f64,
+    /// The longest time from the end of a fault until a standby was ready again, in control periods; from the first turn, where a
+    /// device was started again. `None` when no fault ended, or another one began before that. The protocol promises at most
+    /// [`WHOLE_AGAIN_PERIODS`](twinhelm_standby::config::WHOLE_AGAIN_PERIODS) after a single fault.
+    #[serde(default)]
+    pub redundancy_back_periods: Option<f64>,
     /// A standby was ready at the end.
     pub redundancy_restored: bool,
     /// How late the machine woke a thread of the highest priority; absent in virtual time.

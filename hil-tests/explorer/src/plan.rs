@@ -205,7 +205,7 @@ impl Area {
         let period = config.period;
         let every = match (self.detail, self.from) {
             (_, From::Pairs) => period / 2,
-            (Detail::Coarse | Detail::Quick, _) => period / 10,
+            (Detail::Coarse | Detail::Quick, _) | (Detail::Full, From::NotReady) => period / 10,
             (Detail::Full, _) => period / 40,
         };
         let troubles = singles(&config, usize::from(self.gates), self.detail);

@@ -37,6 +37,10 @@ pub(crate) fn run(full: bool, seeds: Option<u32>) -> Result<(), Failed> {
     let on_guest: Vec<String> = ON_GUEST.iter().map(|name| (*name).to_owned()).collect();
     stages.run("rig guest", 400, || drive_on("guest", &on_guest, &guest));
     if full {
+        // Sorted by what it tells: the ordered pairs last, they take longest.
+        stages.run("the explorer's finer grids", 14_400, || {
+            Call::new("cargo run -p twinhelm-explorer -- --full --json").run()
+        });
         stages.run("the tests, those that are too long for every change among them", 3_600, || {
             let nextest = Call::new("cargo nextest run --workspace --profile whole");
             nextest.env("TWINHELM_FULL", "1").env(kernel::VARIABLE, &guest).run()

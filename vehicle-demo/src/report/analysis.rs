@@ -1,5 +1,7 @@
 //! From the log to the figures. Each figure is defined in docs/glossary.md.
 
+mod recovery;
+
 use super::log::{Event, Log};
 use super::stalls::{ObserverStalls, Stalls, ms_if_any};
 use super::{CommandStep, Handover, Phase, Quantiles, Report, SCHEMA, Verdict, device_name};
@@ -102,6 +104,8 @@ pub fn analyse(log: &Log, setting: &Setting) -> Report {
         cross_track_error_max_m: truth.cross_track_max_m,
         course_completed: truth.travelled_m >= setting.course_length_m,
         time_without_redundancy_s: without,
+        redundancy_back_periods: recovery::back_after(log, &readiness.changes)
+            .map(|after| after.as_secs_f64() / period.as_secs_f64()),
         redundancy_restored: restored,
         watcher_stall_ms: setting.watcher_stall_ms,
         observer_stalls: observer.count,

@@ -83,6 +83,13 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(out, "  course {course}, never more than {:.3} m off", report.cross_track_error_max_m)?;
     let redundancy = if report.redundancy_restored { "a standby is ready again" } else { "no standby at the end" };
     writeln!(out, "  without redundancy for {:.2} s; {redundancy}", report.time_without_redundancy_s)?;
+    if let Some(periods) = report.redundancy_back_periods {
+        let promised = twinhelm_standby::config::WHOLE_AGAIN_PERIODS;
+        writeln!(
+            out,
+            "  a standby was ready {periods:.1} periods after a fault had ended, at most (promised after a single one: {promised})"
+        )?;
+    }
     for Migration { from, to, steps, bytes, end } in &report.migrations {
         let from = from.as_deref().unwrap_or("a device");
         // The pair is whole before the faulty device has answered, or not.
