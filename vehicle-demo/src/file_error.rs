@@ -3,6 +3,9 @@
 //! A [`Document`] is a TOML file that still knows where each of its values stands, so that whoever finds a value to
 //! be impossible, be it long after reading, can point at its line. Names and texts come in; no file is opened here.
 
+// What is read here was written by people.
+#![deny(clippy::arithmetic_side_effects)]
+
 mod problem;
 mod reader;
 
