@@ -395,7 +395,8 @@ mod tests {
     fn no_value_of_the_example_can_be_changed_so_that_reading_it_panics() {
         for (at, _) in EXAMPLE.match_indices(|letter: char| letter.is_ascii_digit() || letter == '"') {
             for other in ["", "9", "-", "\"", "9999999999999999999", "1e308", "nan", "é"] {
-                let text = [&EXAMPLE[..at], other, EXAMPLE.get(at.saturating_add(1)..).unwrap_or_default()].concat();
+                let text =
+                    [&EXAMPLE[..at], other, EXAMPLE.get(at.saturating_add(1)..).unwrap_or_default()].concat();
                 // Whether it is refused is the file's business.
                 drop(Config::parse("agent.toml", &text));
             }
