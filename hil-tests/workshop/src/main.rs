@@ -5,6 +5,7 @@
 
 mod bench;
 mod boards;
+mod fuzz;
 mod hil;
 mod kernel;
 mod outcome;
@@ -34,7 +35,7 @@ enum What {
     Test,
     /// The storm, and scenarios on the rigs host, netns and guest
     Hil {
-        /// Every scenario on host and netns, the tests that are too long for every change, 10000 seeds
+        /// Every scenario on host and netns, the tests that are too long for every change, 10000 seeds, each fuzz target for 30 s
         #[arg(long)]
         full: bool,
         /// Seeds a class of the storm [default: 1000; 10000 with --full]
