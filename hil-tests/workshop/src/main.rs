@@ -59,6 +59,12 @@ enum What {
         #[arg(long)]
         quick: bool,
     },
+    /// Builds the fuzz targets, and runs each from its seeds
+    Fuzz {
+        /// So long each, in seconds
+        #[arg(default_value_t = 30)]
+        seconds: u32,
+    },
     /// Builds the guest kernel that has GPIO, if the cache does not have it, and prints where it is
     Kernel,
 }
@@ -69,6 +75,7 @@ fn main() -> ExitCode {
         What::Hil { full, seeds } => hil::run(full, seeds),
         What::Bench { quick, readme } => bench::run(quick, readme),
         What::Images { platforms, quick } => boards::run(&platforms, quick),
+        What::Fuzz { seconds } => fuzz::run(seconds),
         What::Kernel => kernel::run(),
     };
     match done {
