@@ -21,16 +21,16 @@ pub(crate) fn status(args: &StatusArgs) -> Result<(), Problem> {
     // Who watches may come before the agents; who asks once wants to hear that nobody is there.
     let watch = if args.watch { AgentWatch::open(&settings) } else { AgentWatch::open_client(&settings) };
     let watch = watch.map_err(|error| Problem::machine(&error))?;
-    let wait = seconds(args.wait)?;
+    let wait = seconds(args.wait)?.checked_div(QUESTIONS).unwrap_or_default();
     let mut reports = BTreeMap::new();
     for _ in 0..QUESTIONS {
-        let told = watch.ask(wait / QUESTIONS).map_err(|error| Problem::machine(&error))?;
+        let told = watch.ask(wait).map_err(|error| Problem::machine(&error))?;
         reports.extend(told.into_iter().filter_map(|(slot, text)| Some((slot, read(&text)?))));
         if reports.len() >= args.connect.len() {
             break;
         }
         // It answers at once when nobody is there.
-        if let Some((slot, text)) = watch.next(wait / QUESTIONS) {
+        if let Some((slot, text)) = watch.next(wait) {
             reports.extend(read(&text).map(|report| (slot, report)));
         }
     }
