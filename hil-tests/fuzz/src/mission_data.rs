@@ -87,8 +87,10 @@ fn storage(bytes: &[u8]) {
     let parts = [input.slice(length), input.slice(usize::MAX)];
     let manifest = parts[0];
     let device = folder.path().join("demo/left");
-    put(&device.join(format!("manifest/{generation:08}.json")), manifest);
-    put(&device.join("pages/0.json"), parts[1]);
+    // As it is written, or as somebody might put it there.
+    let name = if generation % 8 == 0 { format!("{generation}.json") } else { format!("{generation:020}.json") };
+    put(&device.join("manifest").join(name), manifest);
+    put(&device.join("pages/00000000.json"), parts[1]);
     if let Ok(manifest) = serde_json::from_slice::<Manifest>(manifest) {
         for (spool, piece) in manifest.pieces.iter().take(8) {
             let name = format!("{spool}-{:08}.snapshot.json", piece.seq);
