@@ -4,10 +4,16 @@
 //! frame that was held back for a whole multiple of the counter's range (41 s at 100 Hz) looks fresh: known,
 //! bounded to one cycle, and written down in docs/protocol.md.
 
+// What is restored here came over the bus.
+#![deny(clippy::arithmetic_side_effects)]
+
 use serde::{Deserialize, Serialize};
 
 /// How many cycles the wire can tell apart.
 pub const RANGE: u16 = 4096;
+
+/// The bits of a number that the wire carries.
+const LOW_BITS: u64 = RANGE as u64 - 1;
 
 /// The farthest that a frame may be ahead of the last cycle acted on: half the range, less one.
 pub const AHEAD_MAX: u16 = RANGE / 2 - 1;
@@ -50,18 +56,19 @@ impl Cycle {
     /// Returns the low 12 bits, as the wire carries them.
     #[must_use]
     pub const fn to_wire(self) -> u16 {
-        (self.0 % RANGE as u64) as u16
+        (self.0 & LOW_BITS) as u16
     }
 
     /// Returns the cycle nearest to `near` with the low bits `wire`; a cycle that would lie before cycle 0
     /// is taken from the range after it.
     #[must_use]
     pub const fn from_wire(wire: u16, near: Self) -> Self {
-        let ahead = (wire % RANGE + RANGE - near.to_wire()) % RANGE;
+        // The range is a part of 16 bits, so what wraps there is right here.
+        let ahead = wire.wrapping_sub(near.to_wire()) % RANGE;
         if ahead <= AHEAD_MAX {
             return near.plus(ahead as u64);
         }
-        match near.0.checked_sub((RANGE - ahead) as u64) {
+        match near.0.checked_sub(RANGE.saturating_sub(ahead) as u64) {
             Some(behind) => Self(behind),
             None => near.plus(ahead as u64),
         }

@@ -3,6 +3,9 @@
 //! Lines A and B are a quarter of a period apart, so the order of their edges says the direction: forward, A rises while
 //! B is low. Every edge is one tick.
 
+// The lines are whatever the wheel and the wires make of them.
+#![deny(clippy::arithmetic_side_effects)]
+
 use crate::time::{Duration, Instant};
 use crate::units::{Metres, MetresPerSecond};
 use arrayvec::ArrayVec;
@@ -142,7 +145,7 @@ impl Encoder {
         if since >= self.silence {
             return MetresPerSecond::ZERO;
         }
-        let intervals = (self.recent.len() - 1) as f64;
+        let intervals = self.recent.len().saturating_sub(1) as f64;
         let measured_s = last.since(first).as_secs_f64() / intervals;
         let seconds_per_tick = measured_s.max(since.as_secs_f64());
         let speed = self.metres_per_tick.get() / seconds_per_tick;
@@ -152,6 +155,7 @@ impl Encoder {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "a test may panic")]
 mod tests {
     use super::*;
 

@@ -4,6 +4,9 @@
 //! bit errors on a real bus, not arbitration. Byte 0 is a CRC over the identifier and bytes 1 to 7, so a
 //! frame that was copied to another identifier does not pass. Layouts: docs/protocol.md and the vehicle's DBC.
 
+// What is read here came over the bus.
+#![deny(clippy::arithmetic_side_effects)]
+
 use crate::signals::Signals;
 use crate::term::Slot;
 use crc::{CRC_8_SAE_J1850, Crc, Table};
@@ -43,8 +46,8 @@ impl Frame {
     /// 13 more bits and the interframe gap are not.
     #[must_use]
     pub const fn bits_max(self) -> u32 {
-        let stuffed = 34 + 8 * self.len as u32;
-        stuffed + (stuffed - 1) / 4 + 13
+        let stuffed = (self.len as u32).saturating_mul(8).saturating_add(34);
+        stuffed.saturating_add(stuffed.saturating_sub(1) / 4).saturating_add(13)
     }
 }
 
@@ -84,7 +87,7 @@ impl CommandFrame {
     /// Returns the frame on the wire.
     #[must_use]
     pub fn encode(&self) -> Frame {
-        let flags = u8::from(self.probe) * FLAG_PROBE + u8::from(self.estop) * FLAG_ESTOP;
+        let flags = flag(self.probe, FLAG_PROBE) | flag(self.estop, FLAG_ESTOP);
         let mut data = [0; 8];
         data[1] = self.term;
         [data[2], data[3]] = pack_cycle(self.cycle, flags);
@@ -159,15 +162,12 @@ impl StatusFrame {
     /// Returns the frame on the wire.
     #[must_use]
     pub fn encode(&self) -> Frame {
-        let flags = u8::from(self.open)
-            + u8::from(self.term_known) * 2
-            + u8::from(self.safe_state) * 4
-            + u8::from(self.estop) * 8;
+        let flags = flag(self.open, 1) | flag(self.term_known, 2) | flag(self.safe_state, 4) | flag(self.estop, 8);
         let mut data = [0; 8];
         data[1] = self.term;
         [data[2], data[3]] = pack_cycle(self.cycle, flags);
         data[4] = self.gate % GATES;
-        data[5] = self.echo.map_or(0, |echo| echo.number % PROBE_RANGE * 4 + echo.slot.number());
+        data[5] = self.echo.map_or(0, |echo| (echo.number % PROBE_RANGE) << 2 | echo.slot.number());
         [data[6], data[7]] = self.speed_mm_s.to_le_bytes();
         sealed(STATUS_ID + u16::from(self.gate % GATES), data)
     }
@@ -246,6 +246,10 @@ impl CountersFrame {
             ],
         })
     }
+}
+
+const fn flag(is_set: bool, flag: u8) -> u8 {
+    if is_set { flag } else { 0 }
 }
 
 /// Returns the cycle's 12 bits with four flags above them, low byte first.

@@ -4,6 +4,9 @@
 //! one term (invariant 2 holds by construction). Inside, a term is wide; the wire carries its low 8 bits
 //! (6 bits of reign, 2 bits of slot), restored against the last known value.
 
+// What is read and restored here came over a link or the bus.
+#![deny(clippy::arithmetic_side_effects)]
+
 use serde::{Deserialize, Serialize};
 
 /// How many devices one vehicle's bus can carry.
@@ -109,7 +112,8 @@ impl Term {
         match heard {
             None => Self(slot.0 as u32),
             Some(Self(heard)) => {
-                let behind = (slot.0 + SLOTS - (heard % SLOTS as u32) as u8) % SLOTS;
+                // The number of slots is a part of 8 bits, so what wraps there is right here.
+                let behind = slot.0.wrapping_sub((heard & 0xFF) as u8) % SLOTS;
                 let step = if behind == 0 { SLOTS } else { behind };
                 Self(heard.saturating_add(step as u32))
             }

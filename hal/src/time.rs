@@ -1,7 +1,11 @@
 //! Points in time and spans of time, which are never one type.
 //!
 //! An [`Instant`] belongs to the clock of one machine and never goes on a wire. A span is
-//! [`core::time::Duration`], re-exported here so that a reader finds both in one place.
+//! [`core::time::Duration`], re-exported here so that a reader finds both in one place. A sum that no instant can hold is the last
+//! one that there is.
+
+// Spans come from files, and instants of other processes from packets.
+#![deny(clippy::arithmetic_side_effects)]
 
 use core::ops::{Add, AddAssign, Sub};
 
@@ -47,7 +51,8 @@ impl Instant {
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a report shows microseconds, not nanoseconds of a century")]
     pub fn seconds_after(self, zero: Self) -> f64 {
-        if self >= zero { (self.0 - zero.0) as f64 * 1e-9 } else { -((zero.0 - self.0) as f64 * 1e-9) }
+        let seconds = self.0.abs_diff(zero.0) as f64 * 1e-9;
+        if self >= zero { seconds } else { -seconds }
     }
 }
 

@@ -1,5 +1,8 @@
 //! Faults, in the words of the command line and of scenario files: `KIND[=AMOUNT]@TIME[:DURATION][:DEVICE]`.
 
+// What is read here was written by people.
+#![deny(clippy::arithmetic_side_effects)]
+
 use std::time::Duration;
 use twinhelm_hal::ports::Confinement;
 use twinhelm_hal::term::Slot;

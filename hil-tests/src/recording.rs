@@ -22,6 +22,9 @@
 //!
 //! A message's log time is the rig's time plus [`RunHeader::epoch_ns`]; the publish time of a step is the device's.
 
+// Whatever a file says comes through here.
+#![deny(clippy::arithmetic_side_effects)]
+
 mod diagnosis;
 mod explain;
 mod lines;

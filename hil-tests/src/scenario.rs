@@ -3,6 +3,9 @@
 //! The vehicle and its timing are the configuration's (`twinhelm_vehicle::config`); what happens to them is the
 //! scenario's. The built-in ones cover the everyday faults, and each counterexample that shaped a rule of the protocol.
 
+// What is read here was written by people.
+#![deny(clippy::arithmetic_side_effects)]
+
 mod bounds;
 mod builtin;
 

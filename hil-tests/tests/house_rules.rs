@@ -356,6 +356,41 @@ fn no_test_sleeps_to_wait_for_something() {
     assert_none(&broken);
 }
 
+/// What a fuzz target begins with is for the repository: what is longer says no more.
+const SEED_BYTES_MAX: u64 = 12_000;
+
+#[test]
+fn every_fuzz_target_has_small_seeds_and_is_told_of() {
+    let package = root().join("hil-tests/fuzz");
+    let files = |folder: &str| -> Vec<PathBuf> {
+        let entries = fs::read_dir(package.join(folder)).map(|entries| entries.flatten().collect::<Vec<_>>());
+        entries.unwrap_or_default().iter().map(|entry| entry.path()).collect()
+    };
+    let text = |path: &Path| fs::read_to_string(path).expect("a file of the tree");
+    let (lib, docs) = (text(&package.join("src/lib.rs")), text(&root().join("docs/fuzzing.md")));
+    let mut broken = Vec::new();
+    let targets = files("fuzz_targets");
+    assert!(targets.len() > 5, "the targets are here");
+    for target in targets {
+        let name = target.file_stem().expect("a name").to_string_lossy().into_owned();
+        let seeds = files(&format!("corpus/{name}"));
+        if seeds.is_empty() {
+            broken
+                .push(format!("hil-tests/fuzz/corpus/{name}: no seed; write a small input that the target takes"));
+        }
+        for seed in seeds.iter().filter(|seed| seed.metadata().expect("a file").len() > SEED_BYTES_MAX) {
+            broken.push(format!("{}: more than {SEED_BYTES_MAX} bytes; keep what matters of it", seed.display()));
+        }
+        if !lib.contains(&format!("(\"{name}\", {name}::run)")) {
+            broken.push(format!("hil-tests/fuzz/src/lib.rs: TARGETS does not name {name}"));
+        }
+        if !docs.contains(&format!("| `{name}` |")) {
+            broken.push(format!("docs/fuzzing.md: does not say what {name} feeds"));
+        }
+    }
+    assert_none(&broken);
+}
+
 #[test]
 fn the_rules_can_see() {
     assert!(names("let at = Instant::now();", "Instant::now"));

@@ -82,6 +82,12 @@ fn a_timing_that_no_run_could_have_had_is_refused() {
     let (error, words) = refused(&file("twinhelm 9.9.9", "/run", &run_message(SCHEMA, &parameters)));
     assert!(matches!(error, RecordingError::Config { .. }), "{error:?}");
     assert!(words.contains("the run's timing cannot be: jitter < margin / 2"), "{words}");
+    for huge in [Duration::MAX, Duration::from_secs(u64::MAX / 5), Duration::from_secs(86_400)] {
+        let parameters = Parameters { gate_lease: huge, ..Parameters::at_period(huge) };
+        let (error, words) = refused(&file("twinhelm 9.9.9", "/run", &run_message(SCHEMA, &parameters)));
+        assert!(matches!(error, RecordingError::Config { .. }), "{error:?}");
+        assert!(words.contains("cannot be: write a span of at most 3600 s"), "{words}");
+    }
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
+use twinhelm_hil::fault::Fault;
 use twinhelm_hil::run::{Outcome, Plan, Standby, simulate};
 use twinhelm_hil::scenario::{Bounds, Scenario, scenarios};
 use twinhelm_hil::world::ORIGIN;
@@ -200,6 +202,32 @@ fn other_bad_files_are_refused_where_they_are_bad() {
         refused("[bounds]\ncross_track_error_max_m = nan").starts_with("x.toml:4:27: `cross_track_error_max_m`")
     );
     assert!(refused("[bounds]\nmissed_deadlines_max = 0.5").contains("not a whole number of 0 or more"));
+}
+
+#[test]
+fn times_that_no_sum_can_hold_are_refused() {
+    for huge in ["86400.1", "1e19", "1e300", "inf"] {
+        let error = refused(&format!("duration_s = {huge}"));
+        assert!(error.contains("write a number from 0.1 to 86400"), "{error}");
+    }
+    for fault in [
+        "kill@999999999999999999s",
+        "hang@1s:999999999999999999s",
+        "late=999999999999999999s@1s",
+        "late=1e9periods@1s",
+        "link-slow=86401s@1s",
+        "clock-slip=+999999999999999999s@1s",
+        "held-frame=999999999999999999s@1s",
+    ] {
+        let error = refused(&format!("faults = [\"{fault}\"]"));
+        assert!(error.starts_with("x.toml:3:11: "), "{error}");
+    }
+    // The longest that may be written are run, and nothing overflows.
+    let longest = ["late=86400s@1ms:86400s", "link-slow=86400s@2ms:86400s", "clock-slip=+86400s@3ms"];
+    let faults = longest.map(|fault| Fault::parse(fault).unwrap());
+    let scenario =
+        Scenario { duration: Duration::from_millis(100), faults: faults.to_vec(), ..builtin("kill").clone() };
+    drop(run(&scenario, 1));
 }
 
 #[test]

@@ -3,6 +3,9 @@
 //! That a name is its bearer's own is the transport's business: it knows keys, and has nobody speak in another's name. Here is what
 //! a name may do. A fleet on loopback alone has no such list: whoever reaches it is on the machine already.
 
+// What is read here came over the fleet's network.
+#![deny(clippy::arithmetic_side_effects)]
+
 use crate::fleet::Word;
 use core::fmt;
 use serde::{Deserialize, Serialize};

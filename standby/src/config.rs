@@ -3,6 +3,9 @@
 //! A configuration whose worst case does not fit is refused, with the inequality and its numbers: a timeout that
 //! is only *recommended* to be long enough is found out on the road.
 
+// The numbers come from files, and from the headers of recordings.
+#![deny(clippy::arithmetic_side_effects)]
+
 use core::time::Duration;
 use twinhelm_hal::frame::{Frame, GATES};
 use twinhelm_hal::gate;
@@ -183,12 +186,14 @@ impl Config {
             value(name, span.as_secs(), span <= SPAN_MAX, in_seconds)?;
         }
         let frame = frame_time(p.bitrate);
-        let gates = u32::from(p.gates);
+        let statuses_back = frame.saturating_mul(u32::from(p.gates).saturating_add(1)).saturating_add(p.jitter);
+        let half_margin = p.margin.checked_div(2).unwrap_or_default();
+        let next_cover = p.period.saturating_add(p.margin);
         below("0", Duration::ZERO, "period", p.period, "write the control period, 10 ms for 100 Hz")?;
-        below("jitter", p.jitter, "margin / 2", p.margin / 2, "raise margin_ms, or run on a calmer machine")?;
+        below("jitter", p.jitter, "margin / 2", half_margin, "raise margin_ms, or run on a calmer machine")?;
         below(
             "period + margin",
-            p.period + p.margin,
+            next_cover,
             "blind_limit",
             p.blind_limit,
             "raise blind_limit_ms; twice the period is common",
@@ -202,7 +207,7 @@ impl Config {
         )?;
         below(
             "gate_lease + period + margin",
-            p.gate_lease + p.period + p.margin,
+            p.gate_lease.saturating_add(next_cover),
             "command_timeout",
             p.command_timeout,
             "raise command_timeout_ms; a takeover must come before the safe state",
@@ -223,14 +228,14 @@ impl Config {
         )?;
         below(
             "(gates + 1) × frame time + jitter",
-            frame * (gates + 1) + p.jitter,
+            statuses_back,
             "margin",
             p.margin,
             "raise the bitrate or margin_ms; a status must be back before the standby decides",
         )?;
         below(
             "20 periods + gate_lease",
-            PROBE_PERIODS * p.period + p.gate_lease,
+            p.period.saturating_mul(PROBE_PERIODS).saturating_add(p.gate_lease),
             "1 s",
             PROBE_PROOF,
             "shorten the period; or a standby would not be ready between the proofs of its output path",
@@ -242,7 +247,8 @@ impl Config {
     /// period + cover margin + 2 × jitter + bus time.
     #[must_use]
     pub fn handover_gap_max(&self) -> Duration {
-        self.0.period + self.0.margin + 2 * self.0.jitter + bus_time(self.0.bitrate, self.0.gates)
+        let own = self.0.period.saturating_add(self.0.margin).saturating_add(self.0.jitter.saturating_mul(2));
+        own.saturating_add(bus_time(self.0.bitrate, self.0.gates))
     }
 
     /// Returns what a gate of this vehicle counts by.
@@ -274,7 +280,7 @@ pub fn frame_time(bitrate: u32) -> Duration {
 /// Returns the bus time of all frames of one period: two commands, two statuses a gate, one probe or counter frame.
 #[must_use]
 pub fn bus_time(bitrate: u32, gates: u8) -> Duration {
-    frame_time(bitrate) * (3 + 2 * u32::from(gates))
+    frame_time(bitrate).saturating_mul(u32::from(gates).saturating_mul(2).saturating_add(3))
 }
 
 #[cfg(test)]

@@ -5,6 +5,9 @@
 //! keeps them on its disk first, and uploads them in that order. What is in object storage is told by its **manifest**: a piece
 //! that is not listed there is not acknowledged.
 
+// Manifests come from object storage, whoever wrote them.
+#![deny(clippy::arithmetic_side_effects)]
+
 use crate::sample::Header;
 use core::fmt;
 use serde::{Deserialize, Serialize};
@@ -90,10 +93,10 @@ pub struct Amount {
 }
 
 impl Amount {
-    /// Counts a piece.
+    /// Counts a piece. A count that a manifest tells is as high as it can be at most.
     pub const fn add(&mut self, piece: &Piece) {
-        self.pieces += 1;
-        self.bytes += piece.bytes;
+        self.pieces = self.pieces.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(piece.bytes);
     }
 }
 
@@ -153,7 +156,8 @@ impl Manifest {
     /// Returns the next version, with these pieces of the disk `spool`, which are numbered upwards; and what is to be done for it.
     #[must_use]
     pub fn with(&self, spool: &str, pieces: &[Piece]) -> (Self, Chores) {
-        let mut next = Self { generation: self.generation + 1, spool: spool.to_owned(), ..self.clone() };
+        let mut next =
+            Self { generation: self.generation.saturating_add(1), spool: spool.to_owned(), ..self.clone() };
         if self.spool != spool {
             next.last = None;
         }
@@ -168,25 +172,25 @@ impl Manifest {
         next.pieces.retain(|of| {
             let retires = surplus > 0 && !of.1.is_segment();
             if retires {
-                surplus -= 1;
+                surplus = surplus.saturating_sub(1);
                 next.retired.add(&of.1);
                 chores.retired.push(of.clone());
             }
             !retires
         });
-        if next.pieces.len() - snapshots.min(SNAPSHOTS_KEPT) > SEGMENTS_LISTED {
+        if next.pieces.iter().filter(|(_, piece)| piece.is_segment()).count() > SEGMENTS_LISTED {
             let mut left = SEGMENTS_LISTED / 2;
             let mut page = Vec::new();
             next.pieces.retain(|of| {
                 let moves = left > 0 && of.1.is_segment();
                 if moves {
-                    left -= 1;
+                    left = left.saturating_sub(1);
                     page.push(of.clone());
                 }
                 !moves
             });
             chores.page = Some((next.pages, page));
-            next.pages += 1;
+            next.pages = next.pages.saturating_add(1);
         }
         (next, chores)
     }
@@ -210,15 +214,16 @@ pub fn to_remove(on_disk: &[Piece], is_acknowledged: impl Fn(u64) -> bool, most:
     let surplus = snapshots.saturating_sub(SNAPSHOTS_KEPT);
     let mut removed: Vec<Piece> =
         on_disk.iter().filter(|piece| !piece.is_segment()).take(surplus).cloned().collect();
-    let mut used: u64 = on_disk.iter().map(|piece| piece.bytes).sum();
-    used -= removed.iter().map(|piece| piece.bytes).sum::<u64>();
+    // So wide that no number of pieces is too many.
+    let bytes_of = |pieces: &[Piece]| pieces.iter().map(|piece| u128::from(piece.bytes)).sum::<u128>();
+    let mut used = bytes_of(on_disk).saturating_sub(bytes_of(&removed));
     for acknowledged in [true, false] {
         for piece in on_disk.iter().filter(|piece| piece.is_segment() && is_acknowledged(piece.seq) == acknowledged)
         {
-            if used <= most {
+            if used <= u128::from(most) {
                 break;
             }
-            used -= piece.bytes;
+            used = used.saturating_sub(piece.bytes.into());
             removed.push(piece.clone());
         }
     }

@@ -1,5 +1,8 @@
 //! What the agents of a fleet say: to each other, to people, and for the timeline.
 
+// What is read here came over the fleet's network.
+#![deny(clippy::arithmetic_side_effects)]
+
 use crate::migration::{self, Fencing, Outcome, Step, Ticket};
 use core::fmt;
 use serde::{Deserialize, Serialize};

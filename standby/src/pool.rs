@@ -11,6 +11,9 @@
 //!
 //! A device that is unfit is listed with the reason, and never chosen.
 
+// What is read here came over the fleet's network.
+#![deny(clippy::arithmetic_side_effects)]
+
 use crate::data::Position;
 use crate::fleet::Ranked;
 use core::cmp::Ordering;

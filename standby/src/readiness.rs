@@ -4,6 +4,9 @@
 //! not while the holder is silent. Otherwise it would turn false exactly when it is needed, because the
 //! replicated state grows old as soon as the primary dies.
 
+// It came over the link.
+#![deny(clippy::arithmetic_side_effects)]
+
 use serde::{Deserialize, Serialize};
 
 /// Why a device could not take over now.

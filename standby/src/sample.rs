@@ -4,6 +4,9 @@
 //! stands, what this device published about itself, and the gates' status as this device heard it on the bus.
 //! Its age is told by its cycle against the cycle on the bus, which both devices hear: no clock is compared.
 
+// It came over the link.
+#![deny(clippy::arithmetic_side_effects)]
+
 use crate::readiness::NotReady;
 use crate::role::RoleName;
 use serde::{Deserialize, Serialize};

@@ -3,6 +3,9 @@
 //! What comes out is a [`BoardConfig`], which cannot be built when two things share a line or an address, when a pulse is no
 //! pulse, or when the watchdog would bite before the safe state is over. Nothing is opened here.
 
+// What is read here was written by people.
+#![deny(clippy::arithmetic_side_effects)]
+
 mod checks;
 mod tables;
 #[cfg(test)]

@@ -3,6 +3,9 @@
 //! A timing that the file does not name follows the period; one that it names stays, whatever `--period` says. What
 //! comes out is a [`Config`], which cannot be built when the timing cannot keep the promise.
 
+// What is read here was written by people.
+#![deny(clippy::arithmetic_side_effects)]
+
 mod tables;
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ mod refuse;
 mod spline;
 #[cfg(test)]
 mod tests;
+mod written;
 
 use crate::ranges::{self, OutOfRange};
 pub use refuse::CourseError;
@@ -81,6 +82,7 @@ pub struct OnCourse {
 
 /// A closed course.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "written::Written")]
 pub struct Course {
     samples: Vec<Sample>,
     step_m: f64,

@@ -3,6 +3,9 @@
 //! A [`Document`] is a TOML file that still knows where each of its values stands, so that whoever finds a value to
 //! be impossible, be it long after reading, can point at its line. Names and texts come in; no file is opened here.
 
+// What is read here was written by people.
+#![deny(clippy::arithmetic_side_effects)]
+
 mod problem;
 mod reader;
 
@@ -105,9 +108,9 @@ fn step_into<'a, 't>(value: &'a DeValue<'t>, step: &str) -> Option<(Range<usize>
 fn file_error(file: &str, text: &str, at: usize, what: String, instead: String) -> FileError {
     // A place within a character is that character's.
     let before = (0..=at.min(text.len())).rev().find_map(|end| text.get(..end)).unwrap_or_default();
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let line = before.matches('\n').count() + 1;
-    let column = before[line_start..].chars().count() + 1;
+    let line_start = before.rfind('\n').map_or(0, |newline| newline.saturating_add(1));
+    let line = before.matches('\n').count().saturating_add(1);
+    let column = before[line_start..].chars().count().saturating_add(1);
     FileError { file: file.to_owned(), line, column, what, instead }
 }
 

@@ -1,5 +1,8 @@
 //! The ranges of what a person writes into a file: NaN and what no vehicle has are refused by name.
 
+// What is read here was written by people.
+#![deny(clippy::arithmetic_side_effects)]
+
 /// A value that cannot be.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[error("{field} = {value}: has to be a number from {min} to {max}")]

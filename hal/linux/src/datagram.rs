@@ -8,6 +8,9 @@
 //! carries the instant at which it was published: the reader sees the age of what it has. Between two machines that instant
 //! says nothing, and the reader takes the one at which it looked: what the network takes is not seen.
 
+// What is read here came from another process.
+#![deny(clippy::arithmetic_side_effects)]
+
 use crate::clock::now;
 use crate::names::abstract_address;
 use rustix::io::Errno;
@@ -115,8 +118,9 @@ impl Publisher {
         assert!(bytes.len() <= BYTES_MAX, "readings of {} bytes exceed {BYTES_MAX}", bytes.len());
         let mut packet = [0; PACKET_MAX];
         packet[..STAMP].copy_from_slice(&now.as_nanos().to_le_bytes());
-        packet[STAMP..STAMP + bytes.len()].copy_from_slice(bytes);
-        let packet = &packet[..STAMP + bytes.len()];
+        let whole = STAMP.saturating_add(bytes.len());
+        packet[STAMP..whole].copy_from_slice(bytes);
+        let packet = &packet[..whole];
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         let sent = match &self.mailboxes {
             Mailboxes::Here(mailboxes) => sendto(&self.socket, packet, flags, &mailboxes[slot.index()]),
@@ -177,7 +181,7 @@ impl Readings {
                 break;
             };
             let Some((stamp, content)) = packet.get(..length).and_then(<[u8]>::split_first_chunk::<STAMP>) else {
-                self.malformed += 1;
+                self.malformed = self.malformed.saturating_add(1);
                 continue;
             };
             let published = Instant::from_nanos(u64::from_le_bytes(*stamp));

@@ -256,10 +256,10 @@ pub(super) mod candump {
     fn text(frame: &Frame) -> ([u8; LENGTH_MAX], usize) {
         const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
         let mut text = [0; LENGTH_MAX];
-        let mut length = 0;
+        let mut length = 0_usize;
         let mut push = |byte: u8| {
             text[length] = byte;
-            length += 1;
+            length = length.saturating_add(1);
         };
         let digit = |value: u8| DIGITS[usize::from(value % 16)];
         let [high, low] = frame.id.to_be_bytes();

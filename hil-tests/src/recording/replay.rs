@@ -78,8 +78,8 @@ pub fn replay_variant<N: NodeRules, G: GateRules>(recording: &Recording) -> Resu
     for life in &recording.lives {
         match replay_life::<N>(recording, life) {
             Came::Same => {
-                replayed.lives += 1;
-                replayed.steps += life.steps.len();
+                replayed.lives = replayed.lives.saturating_add(1);
+                replayed.steps = replayed.steps.saturating_add(life.steps.len());
             }
             Came::Differently(difference) => differences.push(difference),
             Came::WithoutBeginning => replayed.without_beginning.push(name_of(life)),
@@ -89,8 +89,8 @@ pub fn replay_variant<N: NodeRules, G: GateRules>(recording: &Recording) -> Resu
         if let Some(difference) = replay_gate::<G>(recording, gate, judged) {
             differences.push(difference);
         } else if !judged.is_empty() {
-            replayed.gates += 1;
-            replayed.judgements += judged.len();
+            replayed.gates = replayed.gates.saturating_add(1);
+            replayed.judgements = replayed.judgements.saturating_add(judged.len());
         }
     }
     if let Some(first) = differences.into_iter().min_by_key(|difference| difference.at) {
@@ -121,7 +121,7 @@ fn replay_life<N: NodeRules>(recording: &Recording, life: &Life) -> Came {
     let mut node = Node::<N>::new(first.now, life.slot, recording.config);
     let mut turns = 0;
     for (index, step) in life.steps.iter().enumerate() {
-        turns += usize::from(step.input == Input::Woke);
+        turns = usize::from(step.input == Input::Woke).saturating_add(turns);
         let effects = node.step(step.now, step.input);
         if effects == step.effects {
             continue;

@@ -13,7 +13,7 @@ use twinhelm_vehicle::report::log::{GateAnswer, GateInput};
 
 /// Returns a span in ms.
 pub(super) fn ms(span: Duration) -> String {
-    let micros = span.as_nanos().div_ceil(10_000) * 10;
+    let micros = span.as_nanos().div_ceil(10_000).saturating_mul(10);
     format!("{} ms", micros as f64 / 1e3)
 }
 

@@ -2,12 +2,15 @@
 
 use crate::program::{Call, Failed, is_root};
 use crate::stages::Stages;
-use crate::{boards, kernel};
+use crate::{boards, fuzz, kernel};
 use std::fs;
 use std::path::Path;
 
 const PROGRAM: &str = "target/debug/vehicle-demo";
 const SCENARIOS: &str = "hil-tests/scenarios";
+
+/// So long each fuzz target is run: what breaks on something near a seed is found.
+const FUZZ_SECONDS: u32 = 30;
 
 /// What each rig shows best: faults of a process, of a network, of a CAN bus.
 const ON_HOST: &[&str] =
@@ -45,6 +48,7 @@ pub(crate) fn run(full: bool, seeds: Option<u32>) -> Result<(), Failed> {
             let nextest = Call::new("cargo nextest run --workspace --profile whole");
             nextest.env("TWINHELM_FULL", "1").env(kernel::VARIABLE, &guest).run()
         });
+        stages.run("the fuzz targets, from their seeds", 1_500, || fuzz::run(FUZZ_SECONDS));
         let platforms = ["linux/arm/v6", "linux/arm/v7", "linux/386"].map(str::to_owned);
         stages.run("the mission for boards, under qemu", 3_600, || boards::run(&platforms, false));
     }

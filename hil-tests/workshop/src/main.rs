@@ -5,6 +5,7 @@
 
 mod bench;
 mod boards;
+mod fuzz;
 mod hil;
 mod kernel;
 mod outcome;
@@ -34,7 +35,7 @@ enum What {
     Test,
     /// The storm, and scenarios on the rigs host, netns and guest
     Hil {
-        /// Every scenario on host and netns, the tests that are too long for every change, 10000 seeds
+        /// Every scenario on host and netns, the tests that are too long for every change, 10000 seeds, each fuzz target for 30 s
         #[arg(long)]
         full: bool,
         /// Seeds a class of the storm [default: 1000; 10000 with --full]
@@ -58,6 +59,12 @@ enum What {
         #[arg(long)]
         quick: bool,
     },
+    /// Builds the fuzz targets, and runs each from its seeds
+    Fuzz {
+        /// So long each, in seconds
+        #[arg(default_value_t = 30)]
+        seconds: u32,
+    },
     /// Builds the guest kernel that has GPIO, if the cache does not have it, and prints where it is
     Kernel,
 }
@@ -68,6 +75,7 @@ fn main() -> ExitCode {
         What::Hil { full, seeds } => hil::run(full, seeds),
         What::Bench { quick, readme } => bench::run(quick, readme),
         What::Images { platforms, quick } => boards::run(&platforms, quick),
+        What::Fuzz { seconds } => fuzz::run(seconds),
         What::Kernel => kernel::run(),
     };
     match done {

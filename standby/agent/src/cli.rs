@@ -436,14 +436,27 @@ fn on_images(what: ImageWhat) -> Result<(), Problem> {
 
 /// Returns so many seconds.
 pub(crate) fn seconds(seconds: f64) -> Result<Duration, Problem> {
-    Duration::try_from_secs_f64(seconds)
-        .map_err(|_| Problem::bad_input(format_args!("{seconds} seconds cannot be: write 0 or more")))
+    // Beyond a day, the end of all instants is not far enough away for every clock.
+    let span = Duration::try_from_secs_f64(seconds).ok().filter(|span| *span <= SECONDS_MAX);
+    span.ok_or_else(|| Problem::bad_input(format_args!("{seconds} seconds cannot be: write 0 to 86400, a day")))
 }
+
+/// Nobody waits for longer.
+const SECONDS_MAX: Duration = Duration::from_secs(86_400);
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory as _;
+
+    #[test]
+    fn a_wait_that_no_clock_can_count_is_refused() {
+        assert_eq!(seconds(1.5).expect("it is one"), Duration::from_millis(1_500));
+        for never in [-1.0, f64::NAN, f64::INFINITY, 86_401.0, 1e19, 1e300] {
+            let error = seconds(never).expect_err("it cannot be waited for").to_string();
+            assert!(error.ends_with("seconds cannot be: write 0 to 86400, a day"), "{error}");
+        }
+    }
 
     #[test]
     fn the_command_line_holds_together() {

@@ -1,5 +1,8 @@
 //! An agent's configuration: one TOML file.
 
+// What is read here was written by people.
+#![deny(clippy::arithmetic_side_effects)]
+
 mod data;
 
 use crate::output::Problem;
@@ -345,7 +348,8 @@ impl Config {
                 bytes_max: fits("unpacked_mib_max", limits.unpacked_mib_max, 1, 1 << 20)? << 20,
                 entries_max: limits.entries_max,
             },
-            rate: (limits.pull_mib_s > 0.0).then_some((limits.pull_mib_s * f64::from(1 << 20)) as u64),
+            // However little it is, it is not nothing, which would be as fast as it goes.
+            rate: (limits.pull_mib_s > 0.0).then_some(((limits.pull_mib_s * f64::from(1 << 20)) as u64).max(1)),
             bus: place,
             gate_lease: Duration::from_secs_f64(bus.gate_lease_ms / 1e3),
             link,
@@ -379,6 +383,24 @@ mod tests {
         );
         assert_eq!(config.places().count(), 2);
         assert_eq!(config.rate, Some(10 << 20));
+    }
+
+    #[test]
+    fn the_slowest_pull_is_none_without_a_limit() {
+        let text = EXAMPLE.replacen("pull_mib_s = 10 ", "pull_mib_s = 1e-9 ", 1);
+        assert_eq!(Config::parse("agent.toml", &text).expect("it can be read").rate, Some(1));
+    }
+
+    #[test]
+    fn no_value_of_the_example_can_be_changed_so_that_reading_it_panics() {
+        for (at, _) in EXAMPLE.match_indices(|letter: char| letter.is_ascii_digit() || letter == '"') {
+            for other in ["", "9", "-", "\"", "9999999999999999999", "1e308", "nan", "é"] {
+                let text =
+                    [&EXAMPLE[..at], other, EXAMPLE.get(at.saturating_add(1)..).unwrap_or_default()].concat();
+                // Whether it is refused is the file's business.
+                drop(Config::parse("agent.toml", &text));
+            }
+        }
     }
 
     #[test]

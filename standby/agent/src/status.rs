@@ -1,5 +1,8 @@
 //! `status`: what the agents say of themselves.
 
+// What is read here lies on a disk, or came over the network.
+#![deny(clippy::arithmetic_side_effects)]
+
 use crate::cli::{StatusArgs, seconds};
 use crate::orders::settings_of;
 use crate::output::{Problem, bytes, print, print_json};
@@ -18,16 +21,16 @@ pub(crate) fn status(args: &StatusArgs) -> Result<(), Problem> {
     // Who watches may come before the agents; who asks once wants to hear that nobody is there.
     let watch = if args.watch { AgentWatch::open(&settings) } else { AgentWatch::open_client(&settings) };
     let watch = watch.map_err(|error| Problem::machine(&error))?;
-    let wait = seconds(args.wait)?;
+    let wait = seconds(args.wait)?.checked_div(QUESTIONS).unwrap_or_default();
     let mut reports = BTreeMap::new();
     for _ in 0..QUESTIONS {
-        let told = watch.ask(wait / QUESTIONS).map_err(|error| Problem::machine(&error))?;
+        let told = watch.ask(wait).map_err(|error| Problem::machine(&error))?;
         reports.extend(told.into_iter().filter_map(|(slot, text)| Some((slot, read(&text)?))));
         if reports.len() >= args.connect.len() {
             break;
         }
         // It answers at once when nobody is there.
-        if let Some((slot, text)) = watch.next(wait / QUESTIONS) {
+        if let Some((slot, text)) = watch.next(wait) {
             reports.extend(read(&text).map(|report| (slot, report)));
         }
     }
@@ -90,7 +93,7 @@ fn show(args: &StatusArgs, reports: Vec<&AgentReport>) -> Result<(), Problem> {
     ));
     for report in reports {
         let doing = match (&report.busy, report.pulled) {
-            (_, Some((done, all))) => format!("pulls {}%", (100 * done).checked_div(all).unwrap_or(100)),
+            (_, Some((done, all))) => format!("pulls {}%", percent(done, all)),
             (Some(task), None) => task.name().to_owned(),
             (None, None) if report.ready => "ready".to_owned(),
             (None, None) => "waits".to_owned(),
@@ -120,4 +123,19 @@ fn show(args: &StatusArgs, reports: Vec<&AgentReport>) -> Result<(), Problem> {
         }
     }
     Ok(())
+}
+
+/// Returns how much of all is done, in percent, whatever an agent says of it.
+fn percent(done: u64, all: u64) -> u128 {
+    u128::from(done).saturating_mul(100).checked_div(all.into()).unwrap_or(100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_told_whatever_an_agent_claims() {
+        assert_eq!((percent(1, 4), percent(0, 0), percent(u64::MAX, u64::MAX)), (25, 100, 100));
+    }
 }

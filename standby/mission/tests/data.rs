@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use twinhelm_hal::cycle::Cycle;
 use twinhelm_hal::term::Term;
 use twinhelm_mission::data::{Access, Address, Plan, Problem, Snapshot, Spool, Storage, Uploader, check, recover};
-use twinhelm_standby::data::{Kind, Position, to_remove};
+use twinhelm_standby::data::{Amount, Kind, Manifest, Position, to_remove};
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
@@ -322,6 +322,61 @@ fn a_full_disk_keeps_what_it_has_and_goes_on_when_there_is_room() {
     spool.remove(0);
     spool.add(Kind::Segment, &segment).expect("there is room again");
     drop(small);
+}
+
+/// Writes what somebody else may have put there.
+fn put(folder: &Path, name: &str, bytes: &[u8]) {
+    let path = folder.join(name);
+    fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+    fs::write(path, bytes).expect("a file");
+}
+
+#[test]
+fn a_manifest_that_claims_the_largest_numbers_is_gone_on_with() {
+    let folder = TempDir::new().unwrap();
+    let most = Amount { pieces: u64::MAX, bytes: u64::MAX };
+    let told =
+        Manifest { generation: 7, pages: u32::MAX, acknowledged: most, retired: most, ..Manifest::default() };
+    let told = serde_json::to_vec(&told).expect("it is written");
+    put(folder.path(), "objects/demo/left/manifest/00000000000000000007.json", &told);
+    let storage = directory(folder.path());
+    runtime().block_on(async {
+        let checked = check(&storage, "demo", true).await.expect("it is read");
+        let lost = checked.first().map(|left| left.lost.clone()).unwrap_or_default();
+        assert!(
+            lost.len() == 1 && lost[0].ends_with("left: 4294967295 of 4294967295 pages are missing"),
+            "{lost:?}"
+        );
+        let spool = spool(folder.path());
+        keep(&spool, &snapshot(1));
+        record(&spool, b"and one more");
+        let mut uploader = Uploader::new(storage, "demo", "left", spool);
+        assert_eq!(pass_all(&mut uploader).await, 0);
+        assert_eq!(uploader.manifest().map(|manifest| manifest.acknowledged), Some(most));
+    });
+}
+
+#[test]
+fn a_manifest_under_a_name_that_nobody_gives_is_not_asked_for() {
+    let folder = TempDir::new().unwrap();
+    let manifest = serde_json::to_vec(&Manifest::default()).expect("it is written");
+    // Each reads as a number, and that number's key is another one: it was looked for, for ever.
+    for name in ["5.json", "+0000000000000000006.json", "000000000000000000007.json"] {
+        put(folder.path(), &format!("objects/demo/left/manifest/{name}"), &manifest);
+    }
+    let storage = directory(folder.path());
+    runtime().block_on(async {
+        assert_eq!(check(&storage, "demo", true).await.expect("it is read"), []);
+    });
+}
+
+#[test]
+fn a_file_with_the_last_of_all_numbers_is_no_piece() {
+    let folder = TempDir::new().unwrap();
+    put(folder.path(), "18446744073709551615-aa.mcap", b"a part of the recording");
+    let (mut spool, told) = Spool::open(folder.path()).expect("it opens");
+    assert_eq!((spool.pieces().len(), told.len()), (0, 0));
+    assert_eq!(spool.add(Kind::Segment, b"another").expect("the disk takes it").seq, 0);
 }
 
 /// A disk of 1 MiB; it is taken away when dropped.

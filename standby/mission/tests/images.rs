@@ -282,6 +282,24 @@ fn a_blob_that_was_damaged_in_a_store_is_fetched_again() {
 }
 
 #[test]
+fn sizes_that_no_sum_can_hold_end_no_pull() {
+    let mut folder = Folder::new();
+    let honest = folder.manifest(&[layer(&[Entry::file("bin/mission", b"x")])]);
+    let liar = folder.claims(&honest, u64::MAX);
+    let store = TempDir::new().expect("a folder");
+    let to = Layout::create(store.path()).expect("a folder of images");
+    // With the honest one's blobs here, the liar's are not fetched, and count as they say.
+    for digest in [&honest, &liar] {
+        let from: Reference = format!("oci:{}@{digest}", folder.path().display()).parse().expect("a name");
+        let mut told = Vec::new();
+        let request = Request { from: &[from], runs: RUNS, rate: &Rate::new(None), tag: None };
+        pull(&to, &request, &mut |progress| told.push(progress)).expect("it comes");
+        assert!(told.is_sorted_by_key(|progress| progress.done) && told.iter().all(|at| at.done <= at.all));
+    }
+    assert_eq!(refused(&folder, &liar, Limits::default()).kind, Kind::Digest);
+}
+
+#[test]
 fn an_image_that_unpacks_to_more_than_is_allowed_is_refused() {
     let mut folder = Folder::new();
     let bomb = layer(&[Entry::file("bin/mission", &vec![0; 16 << 20])]);

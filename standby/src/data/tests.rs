@@ -85,6 +85,19 @@ fn a_manifest_stays_short_and_its_older_pieces_go_to_pages() {
 }
 
 #[test]
+fn a_manifest_that_claims_the_largest_numbers_leads_to_no_overflow() {
+    let most = Amount { pieces: u64::MAX, bytes: u64::MAX };
+    let mut told = Manifest { generation: u64::MAX, pages: u32::MAX, ..Manifest::default() };
+    (told.acknowledged, told.retired) = (most, most);
+    let pieces: Vec<Piece> = (0..=SEGMENTS_LISTED as u64).map(|seq| segment(seq, u64::MAX)).collect();
+    let snapshots: Vec<Piece> = (0..5).map(|seq| Piece { bytes: u64::MAX, ..snapshot(seq) }).collect();
+    let (next, chores) = told.with("a", &[pieces.clone(), snapshots.clone()].concat());
+    assert_eq!((next.generation, next.pages, next.acknowledged, next.retired), (u64::MAX, u32::MAX, most, most));
+    assert_eq!(chores.page.map(|(number, _)| number), Some(u32::MAX));
+    assert_eq!(to_remove(&[pieces, snapshots].concat(), |_| true, 0).len(), SEGMENTS_LISTED + 1 + 2);
+}
+
+#[test]
 fn acknowledged_is_in_object_storage_or_on_both_disks() {
     let [older, newer] = [position(4, 10), position(4, 20)];
     assert_eq!(acknowledged(None, Some(newer), None), None, "one disk alone");

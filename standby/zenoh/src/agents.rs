@@ -2,6 +2,9 @@
 //!
 //! None of this is in the control path. An agent's report is bytes here: what they say is between agents and those who ask.
 
+// What is read here came over the network.
+#![deny(clippy::arithmetic_side_effects)]
+
 use crate::fleet::{self, FleetLine};
 use crate::keys::{Kind, key, keys, slot_of};
 use crate::session::{OpenError, open, open_agent, open_client};
@@ -127,7 +130,7 @@ impl AgentLine {
                     if own.len() < OWN_MAX {
                         own.push_back(sample.clone());
                     } else {
-                        *lost += 1;
+                        *lost = lost.saturating_add(1);
                     }
                 }
                 if header.sent {

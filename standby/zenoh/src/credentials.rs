@@ -12,6 +12,9 @@
 //! A router passes on what others say, after it has looked at it the same way. What a device passes on for others is dropped by
 //! whoever hears it from there, because it is not the device's own.
 
+// What is read here was written by people.
+#![deny(clippy::arithmetic_side_effects)]
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::io;

@@ -9,6 +9,9 @@
 //!
 //! What is said is bytes here, numbered: it is heard once by whatever ways it comes. None of it is in the control path.
 
+// What is read here came over the network.
+#![deny(clippy::arithmetic_side_effects)]
+
 use crate::once::{Numbers, Once};
 use crate::session::{OpenError, open_client};
 use crate::settings::Settings;

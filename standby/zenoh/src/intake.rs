@@ -2,6 +2,9 @@
 //!
 //! Runs on Zenoh's own thread, which must not be held up: a callback that is slow holds up the whole link.
 
+// What is read here came over the network.
+#![deny(clippy::arithmetic_side_effects)]
+
 use crate::counters::Tally;
 use crate::keys::slot_of;
 use crate::wire::{BYTES_MAX, Carried, Decoded, VERSION, decode};

@@ -1,5 +1,8 @@
 //! The names under which a vehicle's devices speak: `twinhelm/<vehicle>/<kind>/<slot>`.
 
+// What is read here came over the network.
+#![deny(clippy::arithmetic_side_effects)]
+
 use twinhelm_hal::term::{SLOTS, Slot};
 
 /// What is said under a key.
@@ -48,7 +51,7 @@ pub(crate) fn slots() -> impl Iterator<Item = Slot> {
 /// speaks for nobody.
 pub(crate) fn slot_of(key: &str) -> Option<Slot> {
     match key.rsplit_once('/')?.1.as_bytes() {
-        [digit @ b'0'..=b'9'] => Slot::new(digit - b'0'),
+        [digit @ b'0'..=b'9'] => Slot::new(digit.saturating_sub(b'0')),
         _ => None,
     }
 }

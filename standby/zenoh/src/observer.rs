@@ -1,6 +1,9 @@
 //! Somebody who listens to all devices of a vehicle and may ask them for something. It is no device: it has no slot
 //! and no state, and whether it is there makes no difference to them.
 
+// What is read here came over the network.
+#![deny(clippy::arithmetic_side_effects)]
+
 use crate::counters::{Counters, Tally};
 use crate::intake::Intake;
 use crate::keys::{Kind, key, keys, slots};

@@ -3,11 +3,12 @@
 //! Whoever says something numbers it, and whoever hears it keeps a window of the last numbers of each speaker, as receivers
 //! do against replays (RFC 4303, 3.4.3).
 
+// What is read here came over the network.
+#![deny(clippy::arithmetic_side_effects)]
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// So far behind the newest a number may be, and be heard.
-const WINDOW: u64 = 64;
 /// So many speakers are remembered. People's sessions come and go, each with a name of its own.
 const SPEAKERS_MAX: usize = 4_096;
 
@@ -76,17 +77,21 @@ impl Once {
 impl Speaker {
     fn takes(&mut self, number: u64) -> bool {
         if let Some(ahead) = number.checked_sub(self.newest).filter(|ahead| *ahead > 0) {
-            self.heard = if ahead < WINDOW { self.heard << ahead | 1 } else { 1 };
+            self.heard = shifted(self.heard, ahead) | 1;
             self.newest = number;
             return true;
         }
-        let behind = self.newest - number;
-        let is_new = behind < WINDOW && self.heard >> behind & 1 == 0;
-        if is_new {
-            self.heard |= 1 << behind;
-        }
+        // Beyond the window nobody knows, and it counts as heard.
+        let its_bit = shifted(1, self.newest.saturating_sub(number));
+        let is_new = its_bit != 0 && self.heard & its_bit == 0;
+        self.heard |= its_bit;
         is_new
     }
+}
+
+/// Returns `heard` when the newest number goes up by `by`. What leaves the window, which has as many numbers as there are bits, is gone.
+fn shifted(heard: u64, by: u64) -> u64 {
+    u32::try_from(by).ok().and_then(|by| heard.checked_shl(by)).unwrap_or(0)
 }
 
 #[cfg(test)]

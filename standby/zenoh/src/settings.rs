@@ -4,6 +4,9 @@
 //! with none of the other it divides by zero on a thread of its own, and the process lives on without a link. So
 //! everything is checked here, before Zenoh sees it.
 
+// What is read here was written by people.
+#![deny(clippy::arithmetic_side_effects)]
+
 use crate::credentials::Credentials;
 use crate::session::OpenError;
 use serde_json::{Value, json};

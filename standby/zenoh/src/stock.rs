@@ -4,6 +4,9 @@
 //!   twinhelm/<vehicle>/stock/<device>/<name>     a query returns them
 //! ```
 
+// What is read here came over the network.
+#![deny(clippy::arithmetic_side_effects)]
+
 use crate::session::OpenError;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

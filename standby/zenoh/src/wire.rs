@@ -3,6 +3,9 @@
 //! The version covers the layout of everything that is sent here. Two devices of different versions hear each other
 //! and know it, which is all that they can know.
 
+// What is read here came over the network.
+#![deny(clippy::arithmetic_side_effects)]
+
 use postcard::ser_flavors::Size;
 use postcard::serialize_with_flavor;
 use serde::Serialize;
@@ -54,7 +57,7 @@ pub fn encode<'a, T: Serialize>(value: &T, buffer: &'a mut [u8; BYTES_MAX]) -> R
     buffer[0] = VERSION;
     match postcard::to_slice(value, &mut buffer[1..]) {
         Ok(body) => {
-            let bytes = 1 + body.len();
+            let bytes = body.len().saturating_add(1);
             Ok(&buffer[..bytes])
         }
         // Postcard also refuses sequences of unknown length; a `Copy` type has none that came from `derive`.

@@ -161,9 +161,11 @@ impl Checks<'_> {
             let what = format!("`gate` is {gate}, and the vehicle has {gates}");
             return Err(self.document.error(&["gate"], what, format!("write a number below {gates}")));
         }
-        let pulses = Duration::from_secs(1) * BITS_A_COMMAND / servos.i2c_bit_s;
-        let status = frame_time(vehicle.bitrate) * (u32::from(gates) + 1) + vehicle.jitter;
-        if status + pulses >= vehicle.margin {
+        let bits = Duration::from_secs(1).saturating_mul(BITS_A_COMMAND);
+        let pulses = bits.checked_div(servos.i2c_bit_s).unwrap_or(Duration::MAX);
+        let statuses = u32::from(gates).saturating_add(1);
+        let status = frame_time(vehicle.bitrate).saturating_mul(statuses).saturating_add(vehicle.jitter);
+        if status.saturating_add(pulses) >= vehicle.margin {
             let ms = |span: Duration| span.as_secs_f64() * 1e3;
             let what = format!(
                 "(gates + 1) × frame time + jitter + I2C time < margin does not hold: {:.2} + {:.2} ms is not below {} ms",

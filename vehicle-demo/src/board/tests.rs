@@ -1,5 +1,7 @@
 //! The example is read as it stands, and bad files are answered with what to write.
 
+#![allow(clippy::arithmetic_side_effects, reason = "a test may panic")]
+
 use super::*;
 use crate::config::Settings;
 use twinhelm_hal::term::Slot;

@@ -137,6 +137,21 @@ fn bad_numbers_are_refused_where_they_stand() {
 }
 
 #[test]
+fn times_that_no_sum_can_hold_are_refused() {
+    for key in ["period", "margin", "gate_lease", "link_lease", "blind_limit", "command_timeout", "ftti", "jitter"]
+    {
+        for huge in ["1e19", "1e300", "inf"] {
+            let error = refused(&format!("[timing]\n{key}_ms = {huge}"));
+            assert!(error.contains(&format!("`{key}_ms` in [timing] is ")), "{error}");
+        }
+    }
+    // And those that the command line hands in.
+    for period in [Duration::ZERO, Duration::from_nanos(1), Duration::from_secs(86_400), Duration::MAX] {
+        assert!(Settings::default().config(Some(period)).is_err(), "{period:?}");
+    }
+}
+
+#[test]
 fn an_impossible_budget_is_refused_at_the_key_that_it_is_about() {
     assert_eq!(
         refused("[timing]\nperiod_ms = 10\ncommand_timeout_ms = 40\n"),

@@ -94,7 +94,7 @@ impl<'a> de::SeqAccess<'a> for Items<'a> {
 
     fn next_element_seed<T: DeserializeSeed<'a>>(&mut self, seed: T) -> Result<Option<T::Value>, Problem> {
         let index = self.next;
-        self.next += 1;
+        self.next = self.next.saturating_add(1);
         let Some(item) = self.items.get(index) else {
             return Ok(None);
         };

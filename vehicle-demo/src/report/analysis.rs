@@ -63,7 +63,8 @@ pub fn analyse(log: &Log, setting: &Setting) -> Report {
     let readiness = Readiness::of(log);
     let period = setting.config.period;
     let gaps: Vec<(Instant, Instant)> = spans(&acts, setting.end);
-    let missed: Vec<Instant> = gaps.iter().flat_map(|(from, to)| missed_in(*from, *to, period)).collect();
+    let missed = gaps.iter().flat_map(|(from, to)| missed_in(*from, *to, period));
+    let missed: Vec<Instant> = missed.take(MISSED_MAX).collect();
     let uncovered = missed.iter().filter(|at| readiness.ready_before(**at, &acts)).count();
     let milliseconds = |(from, to): &(Instant, Instant)| to.since(*from).as_secs_f64() * 1e3;
     let handovers = handovers(log, &acts, setting);
@@ -137,10 +138,14 @@ fn spans(acts: &[Act], end: Instant) -> Vec<(Instant, Instant)> {
     spans
 }
 
+/// So many missed deadlines are counted: at 1 kHz, almost three hours without a command. What a changed recording says of its
+/// times can be centuries.
+const MISSED_MAX: usize = 10_000_000;
+
 /// Returns the deadlines missed in a gap, each with its time.
 fn missed_in(from: Instant, to: Instant, period: Duration) -> impl Iterator<Item = Instant> {
     let missed = u32::try_from(missed(to.since(from), period)).unwrap_or(u32::MAX);
-    (0..missed).map(move |count| from + period * count.saturating_add(2))
+    (0..missed).map(move |count| from + period.saturating_mul(count.saturating_add(2)))
 }
 
 #[derive(Default)]
@@ -473,5 +478,34 @@ mod tests {
     fn a_deadline_is_missed_two_periods_after_the_last_command() {
         let missed: Vec<_> = missed_in(at(100), at(135), Duration::from_millis(10)).collect();
         assert_eq!(missed, [at(120), at(130)]);
+    }
+
+    #[test]
+    fn a_gap_of_centuries_is_counted_up_to_a_limit() {
+        let acted = Event::Acted {
+            gate: 0,
+            how: How::Opening,
+            slot: Slot::LEFT,
+            term: Term::new(0),
+            adopted: Term::new(0),
+            cycle: Cycle::new(1),
+            signals: Signals::default(),
+            age: None,
+        };
+        let parameters = twinhelm_standby::Parameters::at_period(Duration::from_millis(10));
+        let setting = Setting {
+            rig: "sim".to_owned(),
+            seed: 1,
+            machine: String::new(),
+            standby: "hot".to_owned(),
+            config: Config::new(parameters).expect("the profile of 100 Hz"),
+            zero: Instant::ZERO,
+            end: Instant::from_nanos(u64::MAX),
+            course_length_m: 1.0,
+            watcher_stall_ms: None,
+            notes: Vec::new(),
+        };
+        let report = analyse(&Log { events: vec![(at(1), acted)] }, &setting);
+        assert_eq!(report.missed_deadlines, MISSED_MAX as u64);
     }
 }

@@ -1,5 +1,8 @@
 //! A device's end of the bus.
 
+// What is read here came from another process.
+#![deny(clippy::arithmetic_side_effects)]
+
 use super::packet::{TO_CLIENT, ToClient, encode_frame, encode_hello};
 use super::{QUEUE_BYTES, address};
 use crate::clock::{now, sleep_until, timespec};
@@ -185,7 +188,7 @@ impl Bus for Client {
     fn send(&mut self, frame: Frame) {
         match send(&self.socket, &encode_frame(&frame), SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
             Ok(_) => {}
-            Err(Errno::AGAIN | Errno::INTR) => self.lost += 1,
+            Err(Errno::AGAIN | Errno::INTR) => self.lost = self.lost.saturating_add(1),
             Err(_) => self.close(),
         }
     }

@@ -2,6 +2,9 @@
 //!
 //! Both ends are built from one source, but not always at one time: what is not as described here is refused.
 
+// What is read here came from another process.
+#![deny(clippy::arithmetic_side_effects)]
+
 use twinhelm_hal::bus::Station;
 use twinhelm_hal::frame::Frame;
 use twinhelm_hal::ports::Received;
@@ -92,8 +95,9 @@ pub fn decode_frame(packet: &[u8]) -> Option<Frame> {
         return None;
     }
     let mut data = [0; 8];
-    let counting = usize::from(len);
-    data[..counting].copy_from_slice(&packet[8..8 + counting]);
+    for (byte, sent) in data.iter_mut().zip(&packet[8..]).take(len.into()) {
+        *byte = *sent;
+    }
     Some(Frame { id, len, data })
 }
 

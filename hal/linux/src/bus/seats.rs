@@ -2,6 +2,9 @@
 //!
 //! Nothing here knows what a frame means or when it is on the bus; no call blocks but [`Seats::wait`].
 
+// What is read here came from another process.
+#![deny(clippy::arithmetic_side_effects)]
+
 use super::packet::{TO_CLIENT, TO_SERVER, ToClient, decode_frame, decode_hello};
 use super::{QUEUE_BYTES, address};
 use crate::clock::{now, timespec};
@@ -135,7 +138,7 @@ impl Seats {
             let Ok(socket) = accept_with(&self.listener, flags) else { break };
             if self.newcomers.is_full() {
                 self.newcomers.remove(0);
-                self.counters.malformed += 1;
+                self.counters.malformed = self.counters.malformed.saturating_add(1);
             }
             self.newcomers.push(socket);
         }
@@ -145,14 +148,14 @@ impl Seats {
             let mut packet = [0; TO_SERVER];
             let answer = recv(&self.newcomers[index], &mut packet, RecvFlags::DONTWAIT);
             if matches!(answer, Err(Errno::AGAIN | Errno::INTR)) {
-                index += 1;
+                index = index.saturating_add(1);
                 continue;
             }
             let socket = self.newcomers.remove(index);
             let length = answer.map_or(0, |(_, length)| length);
             match packet.get(..length).and_then(decode_hello) {
                 Some(station) => seated.extend(self.seat(station, socket)),
-                None => self.counters.malformed += 1,
+                None => self.counters.malformed = self.counters.malformed.saturating_add(1),
             }
         }
         seated
@@ -168,7 +171,7 @@ impl Seats {
             Seat::Remote(predecessor) => is_dead(predecessor),
         };
         if !is_free {
-            self.counters.refused += 1;
+            self.counters.refused = self.counters.refused.saturating_add(1);
             // Whether it hears the reason or not, its socket closes.
             let _ = send_now(&socket, &ToClient::Refused.encode());
             return None;
@@ -197,8 +200,11 @@ impl Seats {
                 }
             };
             match packet.get(..length).and_then(decode_frame) {
-                Some(frame) => self.counters.replaced += u64::from(newest.replace(frame).is_some()),
-                None => self.counters.malformed += 1,
+                Some(frame) => {
+                    let replaced = u64::from(newest.replace(frame).is_some());
+                    self.counters.replaced = self.counters.replaced.saturating_add(replaced);
+                }
+                None => self.counters.malformed = self.counters.malformed.saturating_add(1),
             }
         }
         newest.map_or(Collected::Nothing, Collected::Newest)
@@ -209,7 +215,7 @@ impl Seats {
         let Seat::Remote(socket) = &self.seats[station.index()] else { return };
         // A dead client, any other error, is found by `collect`.
         let is_unread = send_now(socket, packet) == Err(Errno::AGAIN);
-        self.counters.unread += u64::from(is_unread);
+        self.counters.unread = self.counters.unread.saturating_add(u64::from(is_unread));
     }
 
     /// Waits until somebody has sent something, or is gone, or at the door, or `other` is readable, or `until` has come.

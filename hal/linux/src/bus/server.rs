@@ -3,6 +3,9 @@
 //! No thread of its own: its owner calls [`Server::poll`], takes all of [`Server::next_delivery`], and
 //! [`Server::wait`]s. Between those calls nothing happens on the bus. None of the three allocates.
 
+// What is read here came from another process.
+#![deny(clippy::arithmetic_side_effects)]
+
 use super::packet::ToClient;
 use super::seats::{BindError, Collected, Counters, Seats};
 use arrayvec::ArrayVec;
@@ -177,7 +180,7 @@ impl<L: Losses> Server<L> {
             }
             if self.delivered.is_full() {
                 self.delivered.remove(0);
-                self.seats.counters.untaken += 1;
+                self.seats.counters.untaken = self.seats.counters.untaken.saturating_add(1);
             }
             self.delivered.push(delivery);
         }
@@ -186,7 +189,7 @@ impl<L: Losses> Server<L> {
     fn offer(&mut self, now: Instant, station: Station, frame: Frame) {
         match self.arbiter.offer(now, station, frame) {
             Offer::Queued => {}
-            Offer::Replaced(_) => self.seats.counters.replaced += 1,
+            Offer::Replaced(_) => self.seats.counters.replaced = self.seats.counters.replaced.saturating_add(1),
             Offer::TwoSenders { id, first } => {
                 self.two_senders.get_or_insert(TwoSenders { id, first, second: station });
             }

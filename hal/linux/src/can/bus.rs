@@ -1,5 +1,8 @@
 //! A station's socket on a CAN interface.
 
+// What is read here came over the bus, or from the kernel.
+#![deny(clippy::arithmetic_side_effects)]
+
 use super::confinement;
 use super::outbox::Outbox;
 use crate::clock::{now, sleep_until, timespec};
@@ -178,7 +181,7 @@ impl CanBus {
         });
         // What is no frame on a bus is refused here, as the kernel would.
         if let Err(error) = written.unwrap_or_else(|| Err(io::ErrorKind::InvalidInput.into())) {
-            self.counters.refused += 1;
+            self.counters.refused = self.counters.refused.saturating_add(1);
             self.outbox.refused();
             self.on_refusal(&error);
         }
@@ -223,11 +226,11 @@ impl CanBus {
             CanAnyFrame::Normal(frame) => plain(frame.raw_id(), frame.data())?,
             CanAnyFrame::Fd(frame) => {
                 let ours = plain(frame.raw_id(), frame.data());
-                self.counters.foreign += u64::from(ours.is_none());
+                self.counters.foreign = self.counters.foreign.saturating_add(u64::from(ours.is_none()));
                 ours?
             }
             CanAnyFrame::Error(frame) => {
-                self.counters.errors += 1;
+                self.counters.errors = self.counters.errors.saturating_add(1);
                 match confinement::told_by(&CanError::from(frame)) {
                     Some(Confinement::Off) => self.goes_off(at),
                     Some(stands) => self.confinement = stands,

@@ -1,5 +1,8 @@
 //! A CAN interface as an administrator sees it: bitrate, up and down, restart after bus-off. By netlink.
 
+// What is read here came over the bus, or from the kernel.
+#![deny(clippy::arithmetic_side_effects)]
+
 use rustix::io::Errno;
 use socketcan::nl::{CanState, InterfaceCanParams};
 use socketcan::{CanCtrlMode, CanInterface, Error};
@@ -177,7 +180,7 @@ impl Restarter {
         let since = *self.off_since.get_or_insert(at);
         let due = at.since(since) >= self.pause;
         if due {
-            self.pause = (self.pause * 2).min(RESTART_AFTER_MAX);
+            self.pause = self.pause.saturating_mul(2).min(RESTART_AFTER_MAX);
             self.off_since = None;
             self.restarted_at = Some(at);
         }
@@ -190,7 +193,7 @@ mod tests {
     use super::*;
 
     const fn ms(ms: u64) -> Instant {
-        Instant::from_nanos(ms * 1_000_000)
+        Instant::from_nanos(ms.saturating_mul(1_000_000))
     }
 
     #[test]

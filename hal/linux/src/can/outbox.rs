@@ -3,6 +3,9 @@
 //! A controller cannot be asked to give a frame back, so a frame is handed over only when the one before it is on the wire.
 //! What waits meanwhile is replaced by what is newer, and forgotten when it has missed its cycle.
 
+// What is read here came over the bus, or from the kernel.
+#![deny(clippy::arithmetic_side_effects)]
+
 use arrayvec::ArrayVec;
 use twinhelm_hal::bus::QUEUE_MAX;
 use twinhelm_hal::frame::Frame;
@@ -50,7 +53,7 @@ impl Outbox {
         }
         if self.waiting.len() >= self.depth {
             self.waiting.remove(0);
-            self.dropped += 1;
+            self.dropped = self.dropped.saturating_add(1);
         }
         self.waiting.push((now, frame));
         self.next(now)
@@ -75,7 +78,7 @@ impl Outbox {
                 self.handed_over = Some((now, frame));
                 return Some(frame);
             }
-            self.dropped += 1;
+            self.dropped = self.dropped.saturating_add(1);
         }
         None
     }
@@ -88,7 +91,7 @@ impl Outbox {
     /// The kernel did not take the frame.
     pub(super) fn refused(&mut self) {
         self.handed_over = None;
-        self.dropped += 1;
+        self.dropped = self.dropped.saturating_add(1);
     }
 }
 
@@ -101,7 +104,7 @@ mod tests {
     }
 
     const fn ms(ms: u64) -> Instant {
-        Instant::from_nanos(ms * 1_000_000)
+        Instant::from_nanos(ms.saturating_mul(1_000_000))
     }
 
     fn outbox() -> Outbox {

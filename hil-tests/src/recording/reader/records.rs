@@ -58,7 +58,7 @@ pub(super) fn read(
     while let Some(event) = reader.next_event() {
         let broken = |cause: McapError| RecordingError::Broken {
             name: name.to_owned(),
-            near: (bytes.len() - rest.len()) as u64,
+            near: bytes.len().saturating_sub(rest.len()) as u64,
             cause: cause.to_string(),
         };
         let (opcode, data) = match event {

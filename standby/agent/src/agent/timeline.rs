@@ -1,5 +1,8 @@
 //! The agent's own entries of the fleet's timeline, on its disk: its next life goes on counting, and tells them to those who ask.
 
+// What is read here lies on a disk, or came over the network.
+#![deny(clippy::arithmetic_side_effects)]
+
 use crate::output::tell;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -25,7 +28,8 @@ impl Timeline {
                 (None, Vec::new())
             }
         };
-        let next = kept.iter().filter_map(|line| read(line)).map(|told| told.seq + 1).max().unwrap_or(0);
+        let next =
+            kept.iter().filter_map(|line| read(line)).map(|told| told.seq.saturating_add(1)).max().unwrap_or(0);
         (Self { device: device.to_owned(), journal, next }, kept)
     }
 
@@ -37,7 +41,7 @@ impl Timeline {
     pub fn note(&mut self, what: What) -> Option<String> {
         let unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
         let told = Told { device: self.device.clone(), seq: self.next, unix_ms, what };
-        self.next += 1;
+        self.next = self.next.saturating_add(1);
         let line = serde_json::to_string(&told).ok()?;
         if let Some(Err(error)) = self.journal.as_mut().map(|journal| journal.add(&line)) {
             tell(format_args!("writing the timeline: {error}; it is kept in memory"));
@@ -63,5 +67,16 @@ mod tests {
         assert_eq!(kept.len(), 2);
         let entry: Told = serde_json::from_str(&second.note(What::Up).unwrap()).unwrap();
         assert_eq!(entry.seq, 2);
+    }
+
+    #[test]
+    fn an_entry_with_the_last_of_all_numbers_is_gone_on_from() {
+        let folder = tempfile::tempdir().unwrap();
+        let last = Told { device: "left".to_owned(), seq: u64::MAX, unix_ms: 0, what: What::Up };
+        let line = serde_json::to_string(&last).unwrap() + "\n";
+        std::fs::write(folder.path().join("timeline.jsonl"), line).unwrap();
+        let (mut timeline, kept) = Timeline::open(folder.path(), "left");
+        assert_eq!(kept.len(), 1);
+        assert!(timeline.note(What::Up).is_some() && timeline.note(What::Up).is_some());
     }
 }

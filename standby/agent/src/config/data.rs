@@ -1,5 +1,8 @@
 //! The table `[data]`: where mission data is kept, and how much of it.
 
+// What is read here was written by people.
+#![deny(clippy::arithmetic_side_effects)]
+
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,5 +1,8 @@
 //! The plan: what a mission is to do. Here it is a document with a version; what is in it is the mission's business.
 
+// What is read here lies on a disk, whoever wrote it.
+#![deny(clippy::arithmetic_side_effects)]
+
 use crate::image::Digest;
 use serde::Deserialize;
 

@@ -1,9 +1,12 @@
 //! What object storage gives back: a mission to go on with, and whether all is there that was acknowledged.
 
+// What is read here lies in object storage, whoever wrote it.
+#![deny(clippy::arithmetic_side_effects)]
+
 use super::plan::Plan;
 use super::snapshot::Snapshot;
 use super::storage::{Storage, StorageError};
-use super::upload::{key_of, newest_manifest, page_key, plan_key};
+use super::upload::{key_of, newest_manifest, page_key, pages, plan_key};
 use twinhelm_standby::data::{Amount, Kind, Manifest, Piece, Position};
 
 /// What a mission goes on with.
@@ -123,8 +126,12 @@ pub struct Checked {
 pub async fn check(storage: &Storage, vehicle: &str, reads: bool) -> Result<Vec<Checked>, StorageError> {
     let mut all = Vec::new();
     for (device, manifest) in manifests(storage, vehicle).await? {
-        let (mut whole, mut lost, mut pieces) = (Amount::default(), Vec::new(), Vec::new());
-        for page in 0..manifest.pages {
+        let (mut whole, mut lost, mut pieces) = (Amount::default(), Vec::<String>::new(), Vec::new());
+        let found = pages(storage, vehicle, &device, manifest.pages).await?;
+        if let missing @ 1.. = (manifest.pages as usize).saturating_sub(found.len()) {
+            lost.push(format!("{}: {device}: {missing} of {} pages are missing", storage.name(), manifest.pages));
+        }
+        for page in found {
             match storage.document::<Vec<(String, Piece)>>(&page_key(vehicle, &device, page)).await {
                 Ok(page) => pieces.extend(page),
                 Err(error) => lost.push(error.to_string()),

@@ -3,6 +3,9 @@
 //! Two channels: `/SLOT/header` has the protocol's part of each sample as JSON; `/SLOT/sample` has the sample as it went over the
 //! wire, which only the law that wrote it can read.
 
+// What is read here lies on a disk, whoever wrote it.
+#![deny(clippy::arithmetic_side_effects)]
+
 use mcap::records::MessageHeader;
 use mcap::{McapError, WriteOptions, Writer};
 use std::collections::BTreeMap;
@@ -58,9 +61,9 @@ impl Segment {
             let time = at.as_nanos();
             let message = MessageHeader { channel_id, sequence: self.messages, log_time: time, publish_time: time };
             self.writer.write_to_known_channel(&message, bytes)?;
-            self.bytes += bytes.len() as u64;
+            self.bytes = self.bytes.saturating_add(bytes.len() as u64);
         }
-        self.messages += 1;
+        self.messages = self.messages.saturating_add(1);
         Ok(())
     }
 

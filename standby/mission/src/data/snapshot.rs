@@ -3,6 +3,9 @@
 //! One line of JSON, so that people can look at it; the state itself is the sample as it went over the wire, in hexadecimal. Its
 //! checksum covers all of it, so that a damaged one is told from a whole one wherever it comes from.
 
+// What is read here lies on a disk, whoever wrote it.
+#![deny(clippy::arithmetic_side_effects)]
+
 use crate::image::Digest;
 use serde::{Deserialize, Serialize};
 use twinhelm_standby::data::Position;

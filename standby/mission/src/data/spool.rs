@@ -3,6 +3,9 @@
 //! A piece is one file, whole or not there: it is written beside its place, and moved there when the disk has it. Its name says
 //! its number and its digest, so nothing has to be kept beside it.
 
+// What is read here lies on a disk, whoever wrote it.
+#![deny(clippy::arithmetic_side_effects)]
+
 use super::plan::Plan;
 use super::snapshot::Snapshot;
 use crate::image::Digest;
@@ -49,7 +52,7 @@ impl Spool {
             }
             let Some((seq, sha256, kind)) = parts_of(&name) else { continue };
             // Whatever is not used has its number all the same.
-            spool.next = spool.next.max(seq + 1);
+            spool.next = spool.next.max(seq.saturating_add(1));
             let kind = match kind {
                 SEGMENT => Ok(Kind::Segment),
                 _ => fs::read(entry.path())
@@ -92,7 +95,7 @@ impl Spool {
         let sha256 = Digest::of(bytes).hex().to_owned();
         let piece = Piece { seq: self.next, kind, bytes: bytes.len() as u64, sha256 };
         write_whole(&self.path(&piece), bytes)?;
-        self.next += 1;
+        self.next = self.next.saturating_add(1);
         self.pieces.push(piece.clone());
         Ok(piece)
     }
@@ -145,6 +148,9 @@ impl Spool {
     }
 }
 
+/// No device counts so far: a piece each microsecond would take it a hundred thousand years.
+const SEQ_MAX: u64 = 1 << 62;
+
 const PLAN: &str = "plan.json";
 const NEW: &str = ".new";
 const SEGMENT: &str = ".mcap";
@@ -153,7 +159,9 @@ const SNAPSHOT: &str = ".snapshot.json";
 fn parts_of(name: &str) -> Option<(u64, &str, &'static str)> {
     let (rest, kind) = [SEGMENT, SNAPSHOT].iter().find_map(|kind| Some((name.strip_suffix(kind)?, *kind)))?;
     let (seq, sha256) = rest.split_once('-')?;
-    Some((seq.parse().ok()?, sha256, kind))
+    // A number that leaves none to go on with is nobody's.
+    let seq = seq.parse().ok().filter(|seq| *seq <= SEQ_MAX)?;
+    Some((seq, sha256, kind))
 }
 
 fn fresh_id(folder: &Path) -> io::Result<String> {

@@ -3,6 +3,9 @@
 //! It goes on where it stopped, whatever it was that stopped it: what the manifest lists is there, and everything else is
 //! uploaded (again). A manifest that somebody else has changed meanwhile is read again.
 
+// What is read here lies in object storage, whoever wrote it.
+#![deny(clippy::arithmetic_side_effects)]
+
 use super::plan::Plan;
 use super::spool::Spool;
 use super::storage::{Problem, Storage, StorageError};
@@ -143,7 +146,7 @@ impl Uploader {
         for (spool, piece) in &chores.retired {
             storage.remove(&key_of(vehicle, device, spool, piece)).await;
         }
-        for old in generations.iter().filter(|old| **old + GENERATIONS_KEPT <= next.generation) {
+        for old in generations.iter().filter(|old| next.generation.saturating_sub(**old) >= GENERATIONS_KEPT) {
             storage.remove(&manifest_key(vehicle, device, *old)).await;
         }
         Ok(())
@@ -163,16 +166,45 @@ pub(super) fn key_of(vehicle: &str, device: &str, spool: &str, piece: &Piece) ->
 }
 
 pub(super) fn page_key(vehicle: &str, device: &str, number: u32) -> String {
-    format!("{vehicle}/{device}/pages/{number:08}.json")
+    format!("{vehicle}/{device}/pages/{}", page_name(number))
+}
+
+fn page_name(number: u32) -> String {
+    format!("{number:08}.json")
+}
+
+/// Returns which of the first `count` pages are there, in order. How many a manifest claims is no reason to ask so often.
+pub(super) async fn pages(
+    storage: &Storage,
+    vehicle: &str,
+    device: &str,
+    count: u32,
+) -> Result<Vec<u32>, StorageError> {
+    let (_, names) = storage.list(&format!("{vehicle}/{device}/pages")).await?;
+    let number = |name: &String| {
+        let number = name.strip_suffix(".json")?.parse().ok()?;
+        (*name == page_name(number) && number < count).then_some(number)
+    };
+    let mut pages: Vec<u32> = names.iter().filter_map(number).collect();
+    pages.sort_unstable();
+    Ok(pages)
 }
 
 fn manifest_key(vehicle: &str, device: &str, generation: u64) -> String {
-    format!("{vehicle}/{device}/manifest/{generation:020}.json")
+    format!("{vehicle}/{device}/manifest/{}", manifest_name(generation))
+}
+
+fn manifest_name(generation: u64) -> String {
+    format!("{generation:020}.json")
 }
 
 async fn generations(storage: &Storage, vehicle: &str, device: &str) -> Result<Vec<u64>, StorageError> {
     let (_, names) = storage.list(&format!("{vehicle}/{device}/manifest")).await?;
-    let number = |name: &String| name.strip_suffix(".json")?.parse().ok();
+    // One that is written otherwise is not found under the key of its number: whoever asked for it would ask for ever.
+    let number = |name: &String| {
+        let generation = name.strip_suffix(".json")?.parse().ok()?;
+        (*name == manifest_name(generation)).then_some(generation)
+    };
     let mut generations: Vec<u64> = names.iter().filter_map(number).collect();
     generations.sort_unstable();
     Ok(generations)

@@ -1,5 +1,8 @@
 //! What goes wrong with images: always which image, at which step, and what to do.
 
+// Images come from registries and folders of others.
+#![deny(clippy::arithmetic_side_effects)]
+
 use super::digest::Digest;
 use std::fmt;
 use std::io;

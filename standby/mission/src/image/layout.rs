@@ -8,6 +8,9 @@
 //! in `.partial`, and renamed. So a process that is killed at any moment leaves no corrupt blob, and what it had fetched is
 //! gone on with. Two writers would not break a blob, but they would lose each other's tags: a writer locks the folder.
 
+// Images come from registries and folders of others.
+#![deny(clippy::arithmetic_side_effects)]
+
 use super::digest::{Digest, Hasher, Tee};
 use super::error::{At, ImageError, Kind};
 use super::manifest::{self, Blob, DOCUMENT_MAX, Document};
@@ -185,7 +188,7 @@ impl Layout {
         let path = self.path_of(digest);
         let file = File::open(&path).map_err(at.io(format_args!("blob {digest}")))?;
         let mut bytes = Vec::new();
-        file.take(DOCUMENT_MAX + 1).read_to_end(&mut bytes).map_err(at.io(path.display()))?;
+        file.take(DOCUMENT_MAX.saturating_add(1)).read_to_end(&mut bytes).map_err(at.io(path.display()))?;
         if bytes.len() as u64 > DOCUMENT_MAX {
             let problem = format!("document {digest} has more than {DOCUMENT_MAX} bytes");
             return Err(at.error(Kind::Limit, problem, "name the digest of an OCI image"));
@@ -379,12 +382,12 @@ impl Layout {
             self.need(at, &listed.blob.digest, &mut needed)?;
         }
         self.write_index(kept)?;
-        let mut removed = 0;
+        let mut removed = 0_u64;
         let folder = self.folder.join("blobs/sha256");
         for entry in fs::read_dir(&folder).map_err(at.io(folder.display()))?.flatten() {
             let name = format!("sha256:{}", entry.file_name().to_string_lossy());
             if name.parse().is_ok_and(|digest| !needed.contains::<Digest>(&digest)) {
-                removed += entry.metadata().map_or(0, |metadata| metadata.len());
+                removed = entry.metadata().map_or(removed, |metadata| metadata.len().saturating_add(removed));
                 fs::remove_file(entry.path()).map_err(at.io(entry.path().display()))?;
             }
         }
@@ -434,7 +437,7 @@ impl Partial<'_> {
 
     /// Writes the bytes that come next.
     pub fn write(&mut self, at: At<'_>, bytes: &[u8]) -> Result<(), ImageError> {
-        if self.offset() + bytes.len() as u64 > self.blob.size {
+        if self.offset().saturating_add(bytes.len() as u64) > self.blob.size {
             // What has come so far is of no use.
             self.restart(at)?;
             let problem =

@@ -1,5 +1,8 @@
 //! Indexes and manifests: read, and the one for a platform chosen.
 
+// Images come from registries and folders of others.
+#![deny(clippy::arithmetic_side_effects)]
+
 use super::digest::Digest;
 use super::error::{At, ImageError, Kind};
 use super::platform::Platform;

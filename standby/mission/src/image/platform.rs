@@ -1,5 +1,8 @@
 //! The boards' platforms: what they are called in images, what they are called by compilers, and which runs what.
 
+// Images come from registries and folders of others.
+#![deny(clippy::arithmetic_side_effects)]
+
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;

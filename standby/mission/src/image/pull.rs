@@ -1,5 +1,8 @@
 //! Pulling: every blob of an image that is not here yet, checked, one after the other, no faster than allowed.
 
+// Images come from registries and folders of others.
+#![deny(clippy::arithmetic_side_effects)]
+
 use super::digest::Digest;
 use super::error::{At, ImageError, Kind};
 use super::layout::Layout;
@@ -87,13 +90,14 @@ fn pull_from(
     let Parts { media_type, chosen, documents, blobs } = parts;
     let mut pace = Pace::new(request.rate);
     let all = blobs.iter().map(|blob| blob.size).fold(0, u64::saturating_add);
-    let (mut done, mut fetched) = (0, 0);
+    let (mut done, mut fetched) = (0_u64, 0_u64);
     for blob in &blobs {
         if !to.has_whole(at, &blob.digest)? {
-            fetched +=
-                fetch(at, to, &source, blob, &mut pace, &mut |part| tell(Progress { done: done + part, all }))?;
+            let so_far = done;
+            let tell = &mut |part| tell(Progress { done: so_far.saturating_add(part), all });
+            fetched = fetched.saturating_add(fetch(at, to, &source, blob, &mut pace, tell)?);
         }
-        done += blob.size;
+        done = done.saturating_add(blob.size);
         tell(Progress { done, all });
     }
     // What names others comes last: whoever finds it finds all.
@@ -102,7 +106,7 @@ fn pull_from(
     }
     let top = to.put(at, media_type, &bytes)?;
     to.list_as(request.tag, &Blob { size: bytes.len() as u64, ..top })?;
-    Ok(Pulled { image, manifest: chosen, fetched, kept: all - fetched, from: reference.clone() })
+    Ok(Pulled { image, manifest: chosen, fetched, kept: all.saturating_sub(fetched), from: reference.clone() })
 }
 
 /// Fetches one blob, or the rest of it; returns how many bytes came.
@@ -116,12 +120,12 @@ fn fetch(
 ) -> Result<u64, ImageError> {
     let partial = std::cell::RefCell::new(to.begin(at, blob)?);
     let offset = partial.borrow().offset();
-    let fetched = std::cell::Cell::new(0);
+    let fetched = std::cell::Cell::new(0_u64);
     if offset < blob.size {
         source.blob(at, blob, offset, &mut || partial.borrow_mut().restart(at), &mut |bytes| {
             let mut partial = partial.borrow_mut();
             partial.write(at, bytes)?;
-            fetched.set(fetched.get() + bytes.len() as u64);
+            fetched.set(fetched.get().saturating_add(bytes.len() as u64));
             tell(partial.offset());
             pace.wait(bytes.len() as u64);
             Ok(())
@@ -173,8 +177,9 @@ impl<'a> Pace<'a> {
 
     fn wait(&mut self, bytes: u64) {
         let Some(rate) = self.rate.get() else { return };
-        self.bytes += bytes;
-        let due = Duration::from_secs_f64(self.bytes as f64 / rate as f64);
+        self.bytes = self.bytes.saturating_add(bytes);
+        // A rate of a byte a second is no reason to panic, either.
+        let due = Duration::try_from_secs_f64(self.bytes as f64 / rate as f64).unwrap_or(Duration::MAX);
         thread::sleep(due.saturating_sub(self.since.elapsed()));
     }
 }

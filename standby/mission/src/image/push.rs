@@ -1,5 +1,8 @@
 //! Pushing: every blob of an image that the other side has not, and what names them last.
 
+// Images come from registries and folders of others.
+#![deny(clippy::arithmetic_side_effects)]
+
 use super::digest::Digest;
 use super::error::{At, ImageError, Kind};
 use super::layout::Layout;
@@ -44,13 +47,13 @@ pub fn push(
     let bytes = from.read(here, &digest)?;
     let parts = manifest::parts(here, &digest, &bytes, &[], |digest| from.read(here, digest))?;
     let Parts { media_type, documents, blobs, .. } = parts;
-    let all = blobs.iter().map(|blob| blob.size).sum();
-    let (mut sent, mut done) = (0, 0);
+    let all = blobs.iter().map(|blob| blob.size).fold(0, u64::saturating_add);
+    let (mut sent, mut done) = (0_u64, 0_u64);
     for blob in &blobs {
         if registry.push_blob(at, from, blob)? {
-            sent += blob.size;
+            sent = sent.saturating_add(blob.size);
         }
-        done += blob.size;
+        done = done.saturating_add(blob.size);
         tell(Progress { done, all });
     }
     for (blob, text) in documents {
@@ -58,5 +61,5 @@ pub fn push(
     }
     let top = Blob { digest: digest.clone(), size: bytes.len() as u64, media_type };
     registry.push_document(at, bytes, &top, to.tag.as_deref())?;
-    Ok(Pushed { image: digest, sent, kept: all - sent })
+    Ok(Pushed { image: digest, sent, kept: all.saturating_sub(sent) })
 }

@@ -1,5 +1,8 @@
 //! What people write to name an image and where it is: as `skopeo` writes it, because those who have images know that.
 
+// Images come from registries and folders of others.
+#![deny(clippy::arithmetic_side_effects)]
+
 use super::digest::{BadDigest, Digest};
 use std::fmt;
 use std::path::PathBuf;

@@ -1,5 +1,8 @@
 //! A registry, by `oci-client`: plain HTTP on loopback, HTTPS elsewhere, without logging in.
 
+// Images come from registries and folders of others.
+#![deny(clippy::arithmetic_side_effects)]
+
 use super::digest::Digest;
 use super::error::{At, ImageError, Kind, chain};
 use super::layout::Layout;

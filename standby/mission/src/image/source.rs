@@ -1,5 +1,8 @@
 //! Where an image comes from: a folder, or a registry.
 
+// Images come from registries and folders of others.
+#![deny(clippy::arithmetic_side_effects)]
+
 use super::digest::Digest;
 use super::error::{At, ImageError, Kind};
 use super::layout::Layout;

@@ -5,6 +5,9 @@
 //! verified has no path through a link. It takes images from a registry, so it
 //! gets one: the verified blobs of this layout, over loopback, for as long as it takes.
 
+// Images come from registries and folders of others.
+#![deny(clippy::arithmetic_side_effects)]
+
 use super::digest::Digest;
 use super::error::{At, ImageError, Kind};
 use super::layout::Layout;

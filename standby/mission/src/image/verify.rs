@@ -3,6 +3,9 @@
 //!
 //! Nothing is written. [`unpack`](super::unpack) does this before it writes anything.
 
+// Images come from registries and folders of others.
+#![deny(clippy::arithmetic_side_effects)]
+
 use super::digest::{Digest, Tee};
 use super::error::{At, ImageError, Kind};
 use super::layout::Layout;
@@ -173,7 +176,7 @@ fn content_of(
         io::copy(&mut unpacked, &mut io::sink()).map_err(|error| broken(at, layer, spent.limits, &error))?;
         unpacked.hasher
     };
-    spent.bytes += hasher.bytes();
+    spent.bytes = spent.bytes.saturating_add(hasher.bytes());
     Ok(hasher.finish())
 }
 
@@ -183,7 +186,7 @@ fn look_at_entries(at: At<'_>, layer: &Blob, tar: &mut dyn Read, spent: &mut Spe
     let mut archive = tar::Archive::new(tar);
     for entry in archive.entries().map_err(|error| broken(&error))? {
         let entry = entry.map_err(|error| broken(&error))?;
-        spent.entries += 1;
+        spent.entries = spent.entries.saturating_add(1);
         if spent.entries > limits.entries_max {
             let problem = format!("it unpacks to more than {} files", limits.entries_max);
             return Err(at.error(Kind::Limit, problem, "raise `entries_max`, if you trust the image"));
@@ -305,7 +308,7 @@ fn plain(path: &Path) -> PathBuf {
 fn depth(path: &Path, start: usize) -> Option<usize> {
     path.components().try_fold(start, |depth, component| match component {
         Component::ParentDir => depth.checked_sub(1),
-        Component::Normal(_) => Some(depth + 1),
+        Component::Normal(_) => depth.checked_add(1),
         Component::RootDir | Component::CurDir | Component::Prefix(_) => Some(depth),
     })
 }

@@ -151,6 +151,15 @@ impl Folder {
         }))
     }
 
+    /// Writes `manifest` again, whose blobs have `bytes` bytes, as it says; returns its digest.
+    pub fn claims(&self, manifest: &Digest, bytes: u64) -> Digest {
+        let text = fs::read(self.blob(manifest)).expect("it is there");
+        let mut manifest: serde_json::Value = serde_json::from_slice(&text).expect("it was written so");
+        manifest["config"]["size"] = bytes.into();
+        manifest["layers"][0]["size"] = bytes.into();
+        self.put_json(&manifest)
+    }
+
     pub fn flip_a_byte_of(&self, digest: &Digest) {
         let path = self.blob(digest);
         let mut bytes = fs::read(&path).expect("it is there");

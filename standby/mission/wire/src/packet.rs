@@ -1,5 +1,8 @@
 //! A message as one packet, and the file descriptors that travel beside it.
 
+// What is read here came over a socket.
+#![deny(clippy::arithmetic_side_effects)]
+
 use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,

@@ -43,7 +43,7 @@ impl<S: Carried, M: Carried> Sender<S, M> {
     /// Sends until `ending`, and then closes the session.
     pub(super) fn run(mut self, ending: &AtomicBool) {
         let mut heard = Heard { count: 0, at: now() };
-        let quiet = self.settings.link_lease * QUIET_LEASES;
+        let quiet = self.settings.link_lease.saturating_mul(QUIET_LEASES);
         while !ending.load(Ordering::Acquire) {
             self.send_pending();
             if heard.nothing_for(quiet, self.tally.read().received) {

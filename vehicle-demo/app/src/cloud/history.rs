@@ -57,15 +57,23 @@ impl History {
     }
 }
 
+/// Returns whose migration an entry tells of, and what.
+fn of_migration(told: &Told) -> Option<(&str, &Event)> {
+    if let What::Migration(event) = &told.what { Some((&told.device, event)) } else { None }
+}
+
 fn migrations(entries: &[Told]) -> Vec<Migration> {
     let mut all: Vec<Migration> = Vec::new();
-    for (by, event) in entries.iter().filter_map(|told| match &told.what {
-        What::Migration(event) => Some((&told.device, event)),
-        _ => None,
-    }) {
+    for (by, event) in entries.iter().filter_map(of_migration) {
         if let Event::Alone { lost } = event {
-            all.push(Migration { by: by.clone(), from: lost.clone(), to: None, done: vec!["detect"], end: None });
-        } else if let Some(migration) = all.iter_mut().rfind(|migration| migration.by == *by) {
+            all.push(Migration {
+                by: by.to_owned(),
+                from: lost.clone(),
+                to: None,
+                done: vec!["detect"],
+                end: None,
+            });
+        } else if let Some(migration) = all.iter_mut().rfind(|migration| migration.by == by) {
             go_on(migration, event);
         }
     }
