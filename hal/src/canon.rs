@@ -62,7 +62,7 @@ impl Origin {
     #[must_use]
     pub fn probe(&self, slot: Slot, number: u8) -> u8 {
         let numbers = PROBE_RANGE - 1;
-        (number + numbers - self.probes[slot.index()] % numbers) % numbers
+        (number % PROBE_RANGE + numbers - self.probes[slot.index()] % numbers) % numbers
     }
 
     /// Returns an echo, relative.

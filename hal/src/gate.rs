@@ -16,8 +16,7 @@ mod verdict;
 
 use crate::cycle::Cycle;
 use crate::frame::{
-    COMMAND_ID, COUNTERS_ID, CommandFrame, CountersFrame, Echo, Frame, GATES, Malformed, PROBE_RANGE, STATUS_ID,
-    StatusFrame,
+    COMMAND_ID, COUNTERS_ID, CommandFrame, CountersFrame, Echo, Frame, GATES, Malformed, STATUS_ID, StatusFrame,
 };
 use crate::signals::Limits;
 use crate::term::{SLOTS, Term};
@@ -138,7 +137,8 @@ impl<R: GateRules> Gate<R> {
 
     fn on_command(&mut self, now: Instant, command: &CommandFrame) -> Verdict {
         if command.probe {
-            let number = (command.cycle % u16::from(PROBE_RANGE)).to_le_bytes()[0];
+            // What is beyond a probe's range the status cuts off.
+            let number = command.cycle.to_le_bytes()[0];
             self.echo = Some(Echo { slot: command.slot, number });
             return Verdict::Probe { slot: command.slot };
         }

@@ -285,3 +285,61 @@ fn another_gates_counters_are_no_frame_of_an_unknown_kind() {
     assert_eq!(gate.on_frame(at(P + 1), &other.counters(0)), Verdict::Ignored);
     assert_eq!(gate.dropped(Drop::UnknownKind), 0);
 }
+
+#[test]
+fn identifiers_behind_the_last_gates_are_of_an_unknown_kind() {
+    let mut gate = open_gate();
+    for id in [STATUS_ID, COUNTERS_ID].map(|first| first + u16::from(GATES)) {
+        let stranger = Frame { id, ..command(4, 2) };
+        assert_eq!(how(gate.on_frame(at(P + 1), &stranger)), Err(Drop::UnknownKind), "{id:#x}");
+    }
+}
+
+#[test]
+fn a_second_candidate_of_the_same_term_does_not_displace_the_first() {
+    let mut gate = gate();
+    assert_eq!(how(gate.on_frame(at(0), &command(4, 10))), Err(Drop::FirstOfTwo));
+    assert_eq!(how(gate.on_frame(at(1), &command(4, 12))), Err(Drop::OtherCandidate));
+    assert_eq!(how(gate.on_frame(at(2), &command(4, 11))), Ok(How::Opening));
+}
+
+#[test]
+fn an_open_gate_of_the_same_term_renews_no_lease() {
+    let mut gate = open_gate();
+    let status = StatusFrame {
+        gate: 1,
+        term: 4,
+        cycle: 2,
+        open: true,
+        term_known: true,
+        safe_state: false,
+        estop: false,
+        echo: None,
+        speed_mm_s: 0,
+    };
+    for cycle in 2..=4 {
+        assert_eq!(gate.on_frame(at(cycle * P), &status.encode()), Verdict::Ignored);
+        let verdict = gate.on_frame(at(cycle * P), &command(5, cycle));
+        let taken = if cycle == 4 { How::Takeover } else { How::Cover };
+        assert_eq!(how(verdict), Ok(taken), "cycle {cycle}");
+    }
+}
+
+#[test]
+fn a_gate_says_whether_it_is_stopped() {
+    let mut gate = open_gate();
+    assert!(!gate.is_stopped());
+    gate.stop();
+    assert!(gate.is_stopped());
+    gate.reset_estop();
+    assert!(!gate.is_stopped());
+}
+
+#[test]
+fn each_reason_has_a_name_of_its_own_in_small_letters() {
+    for (place, why) in Drop::ALL.iter().enumerate() {
+        let name = why.name();
+        assert!(!name.is_empty() && name.bytes().all(|b| b == b'_' || b.is_ascii_lowercase()), "{name}");
+        assert!(Drop::ALL[..place].iter().all(|other| other.name() != name), "{name}");
+    }
+}
