@@ -2,7 +2,7 @@
 
 use crate::program::{Call, Failed, is_root};
 use crate::stages::Stages;
-use crate::{boards, fuzz, kernel};
+use crate::{boards, fuzz, kernel, mutants};
 use std::fs;
 use std::path::Path;
 
@@ -48,6 +48,7 @@ pub(crate) fn run(full: bool, seeds: Option<u32>) -> Result<(), Failed> {
             let nextest = Call::new("cargo nextest run --workspace --profile whole");
             nextest.env("TWINHELM_FULL", "1").env(kernel::VARIABLE, &guest).run()
         });
+        stages.run("mutants of the gate, the node and the turn", 7_200, mutants::run);
         stages.run("the fuzz targets, from their seeds", 1_500, || fuzz::run(FUZZ_SECONDS));
         let platforms = ["linux/arm/v6", "linux/arm/v7", "linux/386"].map(str::to_owned);
         stages.run("the mission for boards, under qemu", 3_600, || boards::run(&platforms, false));

@@ -8,6 +8,7 @@ mod boards;
 mod fuzz;
 mod hil;
 mod kernel;
+mod mutants;
 mod outcome;
 mod program;
 mod stages;
@@ -65,6 +66,8 @@ enum What {
         #[arg(default_value_t = 30)]
         seconds: u32,
     },
+    /// Changes the gate, the node and the turn one thing at a time, and tests whether a test notices
+    Mutants,
     /// Builds the guest kernel that has GPIO, if the cache does not have it, and prints where it is
     Kernel,
 }
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         What::Bench { quick, readme } => bench::run(quick, readme),
         What::Images { platforms, quick } => boards::run(&platforms, quick),
         What::Fuzz { seconds } => fuzz::run(seconds),
+        What::Mutants => mutants::run(),
         What::Kernel => kernel::run(),
     };
     match done {

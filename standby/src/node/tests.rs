@@ -11,6 +11,7 @@ mod probes;
 mod readiness;
 mod standby;
 mod start_up;
+mod told;
 
 use super::*;
 use crate::config::{OnDispute, Parameters};
