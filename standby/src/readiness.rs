@@ -125,3 +125,33 @@ impl Evidence {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_says_something_of_its_own() {
+        let all = [
+            NotReady::Role,
+            NotReady::NoGate,
+            NotReady::NoHolder,
+            NotReady::NotJudged,
+            NotReady::Link,
+            NotReady::Version,
+            NotReady::SelfCheck,
+            NotReady::OutputPath,
+            NotReady::Dispute,
+            NotReady::Sensors,
+            NotReady::BusErrors,
+            NotReady::TwoSenders,
+            NotReady::EStop,
+            NotReady::Late,
+            NotReady::Refused,
+        ];
+        for (place, why) in all.iter().enumerate() {
+            assert_eq!(why.to_string(), why.advice());
+            assert!(!why.advice().is_empty() && all[..place].iter().all(|other| other.advice() != why.advice()));
+        }
+    }
+}

@@ -142,3 +142,16 @@ impl core::fmt::Display for RoleName {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_role_is_called_by_its_name() {
+        let by = [FencedBy::Gate, FencedBy::Order].map(|by| RoleName::Fenced(by).to_string());
+        assert_eq!(by, ["fenced by gate", "fenced by order"]);
+        let others = [RoleName::Joining, RoleName::Claiming, RoleName::Standby, RoleName::Primary];
+        assert_eq!(others.map(|role| role.to_string()), ["joining", "claiming", "standby", "primary"]);
+    }
+}

@@ -1,5 +1,8 @@
 //! One cycle of a device: read → update → step → write.
 
+#[cfg(test)]
+mod tests;
+
 use crate::input::{Effect, Effects, Input, Order, Refusal};
 use crate::node::Node;
 use crate::node::rules::NodeRules;

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -31,9 +31,9 @@ struct Cli {
     /// Only this timing; may be given several times.
     #[arg(long)]
     rate: Vec<Rate>,
-    /// Leave out what goes through every way in which the devices may be late.
+    /// Only where devices wake so.
     #[arg(long)]
-    no_free_jitter: bool,
+    jitter: Option<Wakes>,
     /// Where recordings and scenario files of what is broken go.
     #[arg(long, default_value = "target/explored")]
     out: PathBuf,
@@ -42,11 +42,21 @@ struct Cli {
     json: bool,
 }
 
+/// How devices wake.
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Wakes {
+    /// Each in one way, always.
+    Fixed,
+    /// Each on time or late, every single time; only with --full.
+    Free,
+}
+
 impl Cli {
     fn is_asked(&self, area: &Area) -> bool {
         let begins = self.from.is_empty() || self.from.contains(&area.from);
         let timed = self.rate.is_empty() || self.rate.contains(&area.rate);
-        begins && timed && !(self.no_free_jitter && area.jitter == Jitter::Free)
+        let wakes = self.jitter.is_none_or(|wakes| (wakes == Wakes::Free) == (area.jitter == Jitter::Free));
+        begins && timed && wakes
     }
 }
 

@@ -99,3 +99,20 @@ fn a_primary_does_not_claim_for_a_gate_that_is_stopped_while_another_is_open() {
     assert_eq!((flight.role(), flight.chosen()), (RoleName::Primary, Some(OURS)));
     assert_eq!(flight.turn(142.0).sent, Some((OURS, 14)));
 }
+
+#[test]
+fn a_superseded_primary_does_not_even_probe_in_that_turn() {
+    let mut flight = Flight::primary();
+    flight.tell(142.0, Input::Woke);
+    flight.gate(142.0, 0, open(HIGHER, 14));
+    assert_eq!(flight.role(), RoleName::Fenced(FencedBy::Gate));
+    assert_eq!(flight.decided(142.0), Did { published: true, ..Did::default() });
+}
+
+#[test]
+fn a_peer_that_has_lived_longer_is_heard_in_this_devices_count() {
+    let mut flight = Flight::primary();
+    // Cycle 13, three times around the wire's counter later.
+    flight.relayed(140.0, 13 + 3 * 4_096, true, HIGHER);
+    assert_eq!(flight.role(), RoleName::Fenced(FencedBy::Gate));
+}
