@@ -223,7 +223,8 @@ impl Area {
     }
 
     /// Returns what trouble starts from.
-    fn start(&self, config: &Config) -> Start {
+    #[must_use]
+    pub fn start(&self, config: &Config) -> Start {
         let part = |thousandths: u32| config.period * thousandths / 1_000;
         let gates = (0..u32::from(self.gates)).map(|gate| part(170 + 410 * gate)).collect();
         let spare = matches!(self.from, From::Spare).then(|| part(700));

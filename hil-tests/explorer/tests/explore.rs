@@ -3,8 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use twinhelm_explorer::plan::{Area, From, Rate, areas};
-use twinhelm_explorer::{Detail, Figures};
+use twinhelm_explorer::{Detail, Figures, Found, Trouble, singles};
 use twinhelm_hal::gate::rules::AsDesigned as DesignedGate;
+use twinhelm_hal::time::{Duration, Instant};
+use twinhelm_hil::check::Violation;
+use twinhelm_hil::recording::{Recording, replay};
+use twinhelm_hil::scenario::Scenario;
 use twinhelm_standby::config::{WHOLE_AFTER_BOOT_PERIODS, WHOLE_AGAIN_PERIODS};
 use twinhelm_standby::node::rules::AsDesigned as DesignedNode;
 
@@ -66,4 +70,37 @@ fn each_area_has_a_name_of_its_own() {
     let names: BTreeSet<String> = all.iter().map(Area::name).collect();
     assert_eq!(names.len(), all.len());
     assert!(Rate::ALL.iter().all(|rate| all.iter().any(|area| area.rate == *rate)));
+}
+
+/// What would be left of a violation: its recording replays to the same decisions, its story tells what happened, and its scenario
+/// is one.
+#[test]
+fn what_is_found_can_be_replayed_told_and_made_a_scenario() {
+    let area = areas(Detail::Quick).into_iter().find(|area| area.from == From::Whole && area.rate == Rate::Hz100);
+    let area = area.expect("an area at 100 Hz");
+    let config = area.config().expect("the timing keeps the promise");
+    let hang = |trouble: &Trouble| trouble.label == "hang" && trouble.lasts == Some(Duration::from_millis(110));
+    let trouble = singles(&config, 1, Detail::Quick).into_iter().find(hang).expect("it is in the fault model");
+    let at = Duration::from_millis(603);
+    let found = Found {
+        config,
+        jitter: area.jitter,
+        start: area.start(&config),
+        trouble: vec![(at, trouble)],
+        late: Vec::new(),
+        violation: Violation {
+            invariant: 5,
+            at: Instant::from_nanos(1_000_000_000_000) + at + Duration::from_millis(40),
+            what: "nothing is, this is a test".to_owned(),
+        },
+    };
+    let recording =
+        Recording::read("a recording", &found.record::<DesignedGate, DesignedNode>()).expect("it can be read");
+    let replayed = replay(&recording).expect("the same decisions");
+    assert_eq!((replayed.lives, replayed.gates), (2, 1));
+    let story = found.story::<DesignedGate, DesignedNode>().expect("it can be read");
+    assert!(story.contains("a takeover") && story.contains("hang hits left"), "{story}");
+    let scenario = found.scenario().expect("a scenario has a word for it");
+    let scenario = Scenario::parse("explored.toml", &scenario).expect("a scenario");
+    assert_eq!(scenario.faults[0].at, at);
 }

@@ -36,7 +36,8 @@ enum What {
     Test,
     /// The storm, and scenarios on the rigs host, netns and guest
     Hil {
-        /// Every scenario on host and netns, the tests that are too long for every change, 10000 seeds, each fuzz target for 30 s
+        /// Every scenario on host and netns, the tests that are too long for every change, 10000 seeds, the explorer's finer grids, mutants, each fuzz target
+        /// for 30 s
         #[arg(long)]
         full: bool,
         /// Seeds a class of the storm [default: 1000; 10000 with --full]
