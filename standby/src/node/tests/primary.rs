@@ -185,3 +185,18 @@ fn a_device_that_does_not_hold_the_wheel_cannot_hand_it_over() {
     assert_eq!(Flight::standby().switchover(105.0), Err(Refusal::NotPrimary));
     assert_eq!(Flight::of(1).switchover(5.0), Err(Refusal::NotPrimary));
 }
+
+#[test]
+fn a_primary_that_no_gate_listens_to_joins_after_a_lease_of_it() {
+    let mut flight = Flight::primary();
+    // The gate restarted, and opened in the old holder's term.
+    for n in 14..=16 {
+        let at = n as f64 * 10.0;
+        flight.gate(at, 0, open(THEIRS, n + 20));
+        flight.turn(at + 2.0);
+        assert_eq!(flight.role(), RoleName::Primary, "at {at}: another gate may be about to follow it");
+    }
+    flight.gate(170.0, 0, open(THEIRS, 37));
+    flight.turn(172.0);
+    assert_eq!(flight.role(), RoleName::Joining);
+}

@@ -205,6 +205,14 @@ fn a_claimer_makes_way_when_the_gate_opens_for_a_lower_term() {
 }
 
 #[test]
+fn a_claimer_stays_when_the_gate_is_open_in_a_term_of_its_own_earlier_life() {
+    let (mut flight, _) = hears_closed(0, Some(5), 30);
+    assert_eq!(flight.chosen(), Some(8));
+    flight.gate(35.0, 0, open(4, 3));
+    assert_eq!(flight.turn(40.0).sent, Some((8, 4)), "nobody else drives there");
+}
+
+#[test]
 fn a_claimer_goes_on_while_another_live_gate_is_closed() {
     let (mut flight, _) = hears_closed(0, Some(5), 30);
     flight.gate(31.0, 1, closed(None, 0));

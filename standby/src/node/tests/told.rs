@@ -116,3 +116,25 @@ fn a_peer_that_has_lived_longer_is_heard_in_this_devices_count() {
     flight.relayed(140.0, 13 + 3 * 4_096, true, HIGHER);
     assert_eq!(flight.role(), RoleName::Fenced(FencedBy::Gate));
 }
+
+#[test]
+fn what_a_device_waits_for_is_said_when_it_has_listened() {
+    let after = |until: f64, gate: Option<Says>| {
+        let mut flight = Flight::of(1);
+        let turns = (until / 10.0) as u64;
+        for n in 0..=turns {
+            let at = n as f64 * 10.0;
+            if let Some(says) = gate {
+                flight.gate(at, 0, says);
+            }
+            flight.turn(at);
+        }
+        flight.node.takeover_ready()
+    };
+    for gate in [None, Some(open(THEIRS, 3)), Some(closed(None, 0))] {
+        assert_eq!(after(20.0, gate), Err(NotReady::Role), "it listens");
+    }
+    assert_eq!(after(30.0, None), Err(NotReady::NoGate));
+    assert_eq!(after(30.0, Some(open(THEIRS, 3))), Err(NotReady::NoHolder));
+    assert_eq!(after(30.0, Some(closed(None, 0))), Err(NotReady::Role), "it is not its turn to claim");
+}
