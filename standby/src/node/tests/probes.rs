@@ -100,6 +100,26 @@ fn a_proof_is_a_second_old_at_most() {
 }
 
 #[test]
+fn a_proof_of_a_second_ago_counts_and_a_moment_later_it_does_not() {
+    let judged_at = |at: f64| {
+        let mut flight = Flight::standby();
+        let echo = flight.echo;
+        for n in 11..=102 {
+            flight.follow(n);
+            flight.echo = echo;
+        }
+        // The probe that is echoed was sent when the law had computed, at 32.02 ms.
+        flight.command(1_030.0, THEIRS, 103);
+        flight.gate(1_030.5, 0, open(THEIRS, 103));
+        flight.receive_state(1_031.0, 103);
+        flight.turn(at);
+        flight.node.takeover_ready()
+    };
+    assert_eq!(judged_at(1_032.02), Ok(()));
+    assert_eq!(judged_at(1_032.03), Err(NotReady::OutputPath));
+}
+
+#[test]
 fn an_own_command_acted_on_proves_the_output_path_like_an_echo() {
     let mut flight = Flight::primary();
     flight.echoes = false;
