@@ -16,10 +16,10 @@ mod verdict;
 
 use crate::cycle::Cycle;
 use crate::frame::{
-    COMMAND_ID, COUNTERS_ID, CommandFrame, CountersFrame, Echo, Frame, GATES, Malformed, STATUS_ID, StatusFrame,
+    COUNTERS_ID, CommandFrame, CountersFrame, Echo, Frame, GATES, Malformed, STATUS_ID, StatusFrame,
 };
 use crate::signals::Limits;
-use crate::term::{SLOTS, Term};
+use crate::term::Term;
 use crate::time::{Duration, Instant};
 use rules::{AsDesigned, GateRules};
 pub use verdict::{DROPS, Drop, How, Verdict};
@@ -121,9 +121,6 @@ impl<R: GateRules> Gate<R> {
         }
         if (COUNTERS_ID..COUNTERS_ID + u16::from(GATES)).contains(&frame.id) {
             return Verdict::Ignored;
-        }
-        if !(COMMAND_ID..COMMAND_ID + u16::from(SLOTS)).contains(&frame.id) {
-            return self.drop(Drop::UnknownKind);
         }
         let command = match CommandFrame::decode(frame) {
             Ok(command) => command,

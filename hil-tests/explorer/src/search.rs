@@ -70,6 +70,8 @@ pub struct Search<G, N> {
     settled: HashMap<(u64, bool), u16>,
     /// Whether the holder may die in a state.
     whole: HashMap<u64, bool>,
+    /// Whether somebody takes over, the holder being dead.
+    taken_over: HashMap<u64, bool>,
     figures: Figures,
     found: Vec<Found>,
     /// What is being gone through.
@@ -89,6 +91,7 @@ impl<G: GateRules, N: NodeRules> Search<G, N> {
             for_good: None,
             settled: HashMap::new(),
             whole: HashMap::new(),
+            taken_over: HashMap::new(),
             figures: Figures::default(),
             found: Vec::new(),
             start: None,
@@ -113,7 +116,7 @@ impl<G: GateRules, N: NodeRules> Search<G, N> {
     /// Returns what it came to so far.
     #[must_use]
     pub fn figures(&self) -> Figures {
-        Figures { states: (self.settled.len() + self.whole.len()) as u64, ..self.figures }
+        Figures { states: (self.settled.len() + self.whole.len() + self.taken_over.len()) as u64, ..self.figures }
     }
 
     /// Goes from `start` to a whole pair, with nothing wrong.
@@ -445,16 +448,20 @@ impl<G: GateRules, N: NodeRules> Search<G, N> {
             after.advance(until, &mut corner, None);
             return self.is_taken_over(after, dead, periods - 1);
         }
+        let key = pair.key();
+        if let Some(taken) = self.taken_over.get(&key) {
+            return *taken;
+        }
         let mut script = Some(Script { wakes: Vec::new(), at: 0 });
-        while let Some(mut wakes) = script {
+        let mut is_taken = true;
+        while let Some(mut wakes) = script.filter(|_| is_taken) {
             let mut after = pair.clone();
             after.advance(until, &mut wakes, None);
-            if !self.is_taken_over(after, dead, periods - 1) {
-                return false;
-            }
+            is_taken = self.is_taken_over(after, dead, periods - 1);
             script = wakes.next();
         }
-        true
+        self.taken_over.insert(key, is_taken);
+        is_taken
     }
 
     /// With nothing wrong a whole pair stays whole, through all that its probes go through.

@@ -103,10 +103,16 @@ fn a_primary_does_not_claim_for_a_gate_that_is_stopped_while_another_is_open() {
 #[test]
 fn a_superseded_primary_does_not_even_probe_in_that_turn() {
     let mut flight = Flight::primary();
-    flight.tell(142.0, Input::Woke);
-    flight.gate(142.0, 0, open(HIGHER, 14));
+    // Long enough for a probe to be due.
+    for n in 14..=40 {
+        let at = n as f64 * 10.0 + 2.0;
+        flight.turn(at);
+        flight.gate(at + 0.5, 0, open(OURS, n));
+    }
+    flight.tell(412.0, Input::Woke);
+    flight.gate(412.0, 0, open(HIGHER, 41));
     assert_eq!(flight.role(), RoleName::Fenced(FencedBy::Gate));
-    assert_eq!(flight.decided(142.0), Did { published: true, ..Did::default() });
+    assert_eq!(flight.decided(412.0), Did { published: true, ..Did::default() });
 }
 
 #[test]
