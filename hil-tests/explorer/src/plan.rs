@@ -114,7 +114,7 @@ pub struct Outcome {
     pub found: Vec<Found>,
 }
 
-/// On every change a pair that has just come up, and is whole for so many periods in a row, is left alone.
+/// A pair that has just come up, or whose devices wake at will, and is whole for so many periods in a row, is left alone.
 const CONTENT_AFTER: usize = 4;
 /// At 1 kHz after so many: a probe comes every 20.
 const CONTENT_AFTER_AT_1_KHZ: usize = 24;
@@ -199,7 +199,7 @@ impl Area {
         } else if self.from == From::Pairs
             || self.detail == Detail::Quick && matches!(self.from, From::Boot | From::NotReady)
         {
-            // There are many, and what a whole pair comes to is gone through elsewhere.
+            // There are many of these, and what a whole pair comes to is gone through elsewhere.
             search = search.content_after(CONTENT_AFTER);
         }
         let period = config.period;

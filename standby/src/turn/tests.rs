@@ -109,6 +109,8 @@ struct Flight {
     ports: Listed,
     /// What the holder's law made of its memory and its readings, as it says.
     made: i16,
+    /// It drives.
+    drives: bool,
 }
 
 impl Flight {
@@ -117,7 +119,7 @@ impl Flight {
         let config = Config::new(Parameters::at_period(Duration::from_millis(10))).expect("it keeps the promise");
         let node = Node::new(Instant::ZERO, Slot::RIGHT, config);
         let pilot = Pilot::new(Counts(0), Counts(0), config.period);
-        let mut flight = Self { node, pilot, ports: Listed::default(), made: 501 };
+        let mut flight = Self { node, pilot, ports: Listed::default(), made: 501, drives: true };
         for n in 0..=10 {
             flight.follow(n, n);
         }
@@ -156,7 +158,7 @@ impl Flight {
             term: Some(Term::new(0)),
             role: RoleName::Primary,
             ready: Err(crate::NotReady::Role),
-            sent: true,
+            sent: self.drives,
             checked: true,
             divergence: None,
             disputes: false,
@@ -224,6 +226,14 @@ fn state_of_a_cycle_before_is_taken_over_before_the_step_which_goes_on_from_ther
 fn state_that_does_not_come_out_the_same_here_is_not_taken_over() {
     let mut flight = Flight::standby();
     flight.made = 7;
+    flight.follow(11, 11);
+    assert_eq!(flight.told(), ["woke", "heard", "heard", "peer", "decide", "computed"]);
+}
+
+#[test]
+fn state_of_a_device_that_does_not_drive_is_not_taken_over() {
+    let mut flight = Flight::standby();
+    flight.drives = false;
     flight.follow(11, 11);
     assert_eq!(flight.told(), ["woke", "heard", "heard", "peer", "decide", "computed"]);
 }
