@@ -130,10 +130,10 @@ fn keep(folder: &Path, area: &Area, number: usize, found: &Found) -> std::io::Re
     let name: String = area.name().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let path = folder.join(format!("{name}-{number}"));
     std::fs::write(path.with_extension("mcap"), found.record::<DesignedGate, DesignedNode>())?;
-    println!("{found}\n  recorded: twinhelm replay {}.mcap", path.display());
+    eprintln!("{found}\n  recorded: twinhelm replay {}.mcap", path.display());
     if let Some(scenario) = found.scenario() {
         std::fs::write(path.with_extension("toml"), scenario)?;
-        println!("  as a scenario: {}.toml", path.display());
+        eprintln!("  as a scenario: {}.toml", path.display());
     }
     Ok(())
 }

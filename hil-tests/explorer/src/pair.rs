@@ -99,6 +99,8 @@ pub(crate) struct Pair<G, N> {
     pub(crate) gap_max: Option<Duration>,
     /// Nothing may take the wheel from the device that has it.
     pub(crate) keeps_holder: bool,
+    /// Every device hears the gates, so none may claim while they are stopped.
+    pub(crate) all_hear: bool,
     /// Since when all gates are stopped.
     stopped_since: Option<Instant>,
     acted_at: [Option<Instant>; GATES_MAX],
@@ -136,6 +138,7 @@ impl<G: GateRules, N: NodeRules> Pair<G, N> {
             checks: Checks::new(config, promise),
             gap_max: None,
             keeps_holder: false,
+            all_hear: true,
             stopped_since: None,
             acted_at: [None; GATES_MAX],
             gap: Duration::ZERO,
@@ -180,7 +183,7 @@ impl<G: GateRules, N: NodeRules> Pair<G, N> {
 
     /// Presses the button whose line goes to every gate, or resets it at each.
     pub(crate) fn press_stop(&mut self, pressed: bool, mut notes: Option<&mut Notes>) {
-        self.stopped_since = pressed.then_some(self.now);
+        self.stopped_since = (pressed && self.all_hear).then_some(self.now);
         for number in 0..self.gate_count() {
             let seat = &mut self.gates[usize::from(number)];
             seat.ticks_at = Some(self.now);
@@ -261,6 +264,7 @@ impl<G: GateRules, N: NodeRules> Pair<G, N> {
             checks,
             gap_max,
             keeps_holder,
+            all_hear,
             stopped_since,
             acted_at,
             gap: _,
@@ -279,7 +283,7 @@ impl<G: GateRules, N: NodeRules> Pair<G, N> {
         }
         let loses = loses.as_ref().map(|(slot, lost)| (slot, *lost as u8));
         let stopped = stopped_since.map(|at| from.moment(at, config.gate_lease));
-        (loses, holds, gap_max, keeps_holder, stopped).hash(into);
+        (loses, holds, gap_max, keeps_holder, all_hear, stopped).hash(into);
         let held = held.as_ref().map(|(slot, at, frame)| {
             from.frame(frame, into);
             (slot, from.moment(*at, Duration::ZERO))
@@ -475,10 +479,10 @@ impl<G: GateRules, N: NodeRules> Pair<G, N> {
         }
     }
 
-    /// Returns how long ago a command was first handed to the bus; one that is not remembered is too old.
+    /// Returns how long ago a command was handed to the bus last; one that is not remembered is too old.
     fn age(&self, slot: Slot, term: u8, cycle: Cycle) -> Duration {
         let is_it = |made: &&Made| (made.slot, made.term, made.cycle) == (slot, term, cycle.to_wire());
-        self.made.iter().find(is_it).map_or(self.config.ftti, |made| self.now.since(made.at))
+        self.made.iter().rev().find(is_it).map_or(self.config.ftti, |made| self.now.since(made.at))
     }
 
     fn note_gap(&mut self, number: u8, how: How) {

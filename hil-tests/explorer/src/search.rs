@@ -159,7 +159,8 @@ impl<G: GateRules, N: NodeRules> Search<G, N> {
     /// are outside the promise: what is safe stays so, and the pair becomes whole, or the vehicle is stopped.
     pub fn through_two(&mut self, start: &Start, troubles: &[Trouble], every: Duration, within: Duration) {
         self.begin(start);
-        let pair = begun::<G, N>(self.config, start, &mut self.corner(), None);
+        let mut pair = begun::<G, N>(self.config, start, &mut self.corner(), None);
+        pair.all_hear = false;
         let over: Vec<_> = troubles.iter().filter(|trouble| trouble.is_over()).collect();
         for first in &over {
             let mut begun = pair.clone();
