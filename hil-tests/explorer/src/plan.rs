@@ -114,7 +114,7 @@ pub struct Outcome {
     pub found: Vec<Found>,
 }
 
-/// A pair that has just come up, or whose devices wake at will, and is whole for so many periods in a row, is left alone.
+/// Where there are very many, a pair that is whole for so many periods in a row is left alone.
 const CONTENT_AFTER: usize = 4;
 /// At 1 kHz after so many: a probe comes every 20.
 const CONTENT_AFTER_AT_1_KHZ: usize = 24;
