@@ -106,8 +106,8 @@ pub(crate) struct Pair<G, N> {
     acted_at: [Option<Instant>; GATES_MAX],
     /// The longest gap since this was set to zero.
     pub(crate) gap: Duration,
-    /// What is wrong beyond the checkers' books.
-    pub(crate) wrong: Vec<Violation>,
+    /// What was wrong first, beyond the checkers' books.
+    pub(crate) wrong: Option<Violation>,
 }
 
 /// Notes of what happens, for a recording.
@@ -142,7 +142,7 @@ impl<G: GateRules, N: NodeRules> Pair<G, N> {
             stopped_since: None,
             acted_at: [None; GATES_MAX],
             gap: Duration::ZERO,
-            wrong: Vec::new(),
+            wrong: None,
         }
     }
 
@@ -207,6 +207,18 @@ impl<G: GateRules, N: NodeRules> Pair<G, N> {
     /// Returns whether a frame is held, and still to come.
     pub(crate) const fn holds_a_frame(&self) -> bool {
         self.held.is_some()
+    }
+
+    /// Returns what is broken, if something is.
+    pub(crate) fn broken(&self) -> Option<&Violation> {
+        self.wrong.as_ref().or(self.checks.violations().first())
+    }
+
+    /// Ends the process of a device, as a fault.
+    pub(crate) fn die(&mut self, slot: Slot, mut notes: Option<&mut Notes>) {
+        let fault = Event::Fault { label: "kill".to_owned(), slot: Some(slot), request: false };
+        self.tell(&fault, notes.as_deref_mut());
+        self.kill(slot, notes);
     }
 
     /// Returns who holds the wheel, by the first gate that is open.
@@ -509,9 +521,7 @@ impl<G: GateRules, N: NodeRules> Pair<G, N> {
     }
 
     fn wrong(&mut self, invariant: u8, what: String) {
-        if self.wrong.is_empty() {
-            self.wrong.push(Violation { invariant, at: self.now, what });
-        }
+        self.wrong.get_or_insert(Violation { invariant, at: self.now, what });
     }
 
     fn tick(&mut self, number: u8, mut notes: Option<&mut Notes>) {

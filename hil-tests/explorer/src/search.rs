@@ -136,7 +136,7 @@ impl<G: GateRules, N: NodeRules> Search<G, N> {
         self.begin(start);
         let mut pair = begun::<G, N>(self.config, start, &mut self.corner(), None);
         let from = pair.now;
-        let is_whole = self.is_whole(&pair);
+        let is_whole = self.is_whole(&pair, pair.key());
         if is_whole {
             self.stays_whole(pair.clone());
         }
@@ -303,7 +303,7 @@ impl<G: GateRules, N: NodeRules> Search<G, N> {
     fn note(&mut self, pair: &Pair<G, N>) -> bool {
         self.figures.gap_max =
             self.figures.gap_max.max(if pair.gap_max.is_some() { pair.gap } else { Duration::ZERO });
-        let Some(violation) = pair.wrong.first().or(pair.checks.violations().first()) else {
+        let Some(violation) = pair.broken() else {
             return false;
         };
         self.broken(violation.clone());
@@ -369,7 +369,7 @@ impl<G: GateRules, N: NodeRules> Search<G, N> {
             return None;
         }
         let is_there = match goal {
-            Goal::Whole => self.is_whole(&pair),
+            Goal::Whole => self.is_whole(&pair, key),
             Goal::Commanded => pair.is_commanded(),
         };
         if path.len() > usize::from(PERIODS_MAX) {
@@ -404,8 +404,8 @@ impl<G: GateRules, N: NodeRules> Search<G, N> {
     }
 
     /// Returns whether the holder may die here, at any moment of a period: the bound holds, and the vehicle is commanded after it.
-    fn is_whole(&mut self, pair: &Pair<G, N>) -> bool {
-        let key = pair.key();
+    /// `key` is its number.
+    fn is_whole(&mut self, pair: &Pair<G, N>, key: u64) -> bool {
         if let Some(whole) = self.whole.get(&key) {
             return *whole;
         }
@@ -426,14 +426,12 @@ impl<G: GateRules, N: NodeRules> Search<G, N> {
         pair.gap_max = Some(self.config.handover_gap_max());
         let at = pair.now + self.config.period * death / DEATHS;
         pair.advance(at, &mut self.corner(), None);
-        pair.tell(&Event::Fault { label: "kill".to_owned(), slot: Some(holder), request: false }, None);
-        pair.kill(holder, None);
+        pair.die(holder, None);
         self.is_taken_over(pair, holder, AFTER_DEATH)
     }
 
     fn is_taken_over(&mut self, pair: Pair<G, N>, dead: Slot, periods: u16) -> bool {
-        let is_broken = |pair: &Pair<G, N>| !pair.wrong.is_empty() || !pair.checks.violations().is_empty();
-        if is_broken(&pair) {
+        if pair.broken().is_some() {
             return false;
         }
         if pair.is_commanded() && pair.holder() != Some(dead) {
@@ -473,7 +471,7 @@ impl<G: GateRules, N: NodeRules> Search<G, N> {
             if !self.go_to(&mut pair, until) {
                 return;
             }
-            if !self.is_whole(&pair) {
+            if !self.is_whole(&pair, pair.key()) {
                 let what = "a whole pair is not whole any more, with nothing wrong".to_owned();
                 self.broken(Violation { invariant: 0, at: pair.now, what });
                 return;
@@ -515,9 +513,7 @@ fn go_to_the_wrap<G: GateRules, N: NodeRules>(
     let period = pair.config.period;
     while pair.term().is_none_or(|term| term.number() + 4 < TERM) {
         let holder = pair.holder().unwrap_or(Slot::LEFT);
-        let fault = Event::Fault { label: "kill".to_owned(), slot: Some(holder), request: false };
-        pair.tell(&fault, notes.as_deref_mut());
-        pair.kill(holder, notes.as_deref_mut());
+        pair.die(holder, notes.as_deref_mut());
         pair.advance(pair.now + 6 * period, chooser, notes.as_deref_mut());
         pair.start(holder);
         let ended = Event::FaultEnded { label: "kill".to_owned(), slot: Some(holder) };
