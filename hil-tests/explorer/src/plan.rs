@@ -9,6 +9,7 @@ use twinhelm_hal::term::SLOTS;
 use twinhelm_hal::time::{Duration, nanos};
 use twinhelm_standby::node::rules::NodeRules;
 use twinhelm_standby::{Config, ConfigError, Parameters};
+use twinhelm_vehicle::config::Settings;
 
 /// Where searches start from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -73,20 +74,10 @@ impl Rate {
         }
     }
 
+    /// Returns what the vehicle's built-in profile says.
     fn parameters(self) -> Parameters {
-        let of = |period, margin, jitter, ftti, bitrate| Parameters {
-            margin,
-            jitter,
-            ftti,
-            bitrate,
-            ..Parameters::at_period(period)
-        };
-        let (us, ms) = (Duration::from_micros, Duration::from_millis);
-        match self {
-            Self::Hz25 => of(ms(40), ms(14), ms(5), ms(250), 500_000),
-            Self::Hz100 => Parameters::at_period(ms(10)),
-            Self::Hz1000 => of(ms(1), us(400), us(100), ms(100), 1_000_000),
-        }
+        let settings = Settings::profile(self.name()).expect("each rate is a built-in profile");
+        *settings.config(None).expect("a test reads each of them")
     }
 }
 
