@@ -80,6 +80,17 @@ fn every_recording_replays_to_the_same_decisions_and_the_same_report() {
 }
 
 #[test]
+fn a_recording_without_steps_or_judgements_proves_nothing() {
+    let whole = record::<Designed>(&plan(1, 1, &[]));
+    assert_eq!(replay(&whole).expect("it is the same").missing(), None);
+    let without_steps = Recording { lives: Vec::new(), ..whole.clone() };
+    assert!(replay(&without_steps).expect("no difference").missing().is_some());
+    let without_judgements = Recording { gates: Default::default(), ..whole };
+    let replayed = replay(&without_judgements).expect("no difference");
+    assert!(replayed.to_string().contains("nothing is proven"), "{replayed}");
+}
+
+#[test]
 fn a_device_that_comes_back_has_another_life() {
     let recording = record::<Designed>(&plan(1, 1, &["kill@1s:200ms:right"]));
     let lives: Vec<_> = recording.lives.iter().map(|life| (life.slot.number(), life.life)).collect();

@@ -40,11 +40,27 @@ pub struct Replayed {
     pub lost: u64,
 }
 
+impl Replayed {
+    /// Returns what the recording would have to hold and does not; without that, "no difference" says nothing.
+    #[must_use]
+    pub const fn missing(&self) -> Option<&'static str> {
+        match (self.steps, self.judgements) {
+            (0, 0) => Some("it holds neither a step of a device nor a judgement of a gate"),
+            (0, _) => Some("it holds no step of a device"),
+            (_, 0) => Some("it holds no judgement of a gate"),
+            (_, _) => None,
+        }
+    }
+}
+
 impl std::fmt::Display for Replayed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { lives, steps, gates, judgements, report, without_beginning, lost } = self;
         write!(f, "{steps} steps in {lives} lives of devices and {judgements} judgements of {gates} gates: ")?;
-        writeln!(f, "the same decisions again")?;
+        match self.missing() {
+            None => writeln!(f, "the same decisions again")?,
+            Some(missing) => writeln!(f, "nothing is proven by this recording, {missing}; record the run anew")?,
+        }
         if *report {
             writeln!(f, "the report comes out the same")?;
         } else {

@@ -4,7 +4,7 @@ use super::Node;
 use super::ears::GateView;
 use super::grounds::Grounds;
 use super::rules::NodeRules;
-use crate::config::OnDispute;
+use crate::config::{OnDispute, PROBE_PROOF};
 use crate::input::Readings;
 use crate::readiness::{Evidence, NotReady};
 use crate::role::{Role, RoleName, Sending};
@@ -135,6 +135,7 @@ impl<R: NodeRules> Node<R> {
     /// V10: judges readiness on a cycle of the holder; between two of them the last judgement stands.
     pub(super) fn judge_if_due(&mut self, now: Instant) {
         if !core::mem::take(&mut self.judgement.due) {
+            self.lapse(now);
             return;
         }
         let lease = self.config.gate_lease;
@@ -153,6 +154,25 @@ impl<R: NodeRules> Node<R> {
             agrees: self.own.divergence.is_none_or(within),
         };
         self.ready = evidence.judge();
+    }
+
+    /// V10: ends a judgement that the holder's silence has outlasted. With the gates closed, nobody's silence is left to bridge: a
+    /// standby that itself has no command to give is no help. One that has heard nothing for the command timeout cannot know
+    /// whether anybody drives, and one that has heard no gate for a second has no proof of its way to it.
+    fn lapse(&mut self, now: Instant) {
+        if self.ready.is_err() || !matches!(self.role, Role::Standby { .. }) {
+            return;
+        }
+        let is_deaf = !R::SENDS_WHEN_BLIND && !self.ears.hears(now, self.config.command_timeout);
+        if is_deaf || self.ears.live(now, PROBE_PROOF).next().is_none() {
+            self.ready = Err(NotReady::NoGate);
+        } else if self.all_gates_closed(now) {
+            self.ready = match (self.own.readings, self.own.checked) {
+                (Some(Readings::Missing), _) => Err(NotReady::Sensors),
+                (_, false) => Err(NotReady::SelfCheck),
+                (_, true) => Ok(()),
+            };
+        }
     }
 
     /// Returns whether the peer says that it could take over, not longer than a gate lease ago.

@@ -53,8 +53,8 @@ struct Act {
     signals: Signals,
 }
 
-/// Computes the report of a run. `broken` starts empty, and the verdict as pass unless the instrument itself failed;
-/// whoever knows the run's bounds adds to them.
+/// Computes the report of a run. `broken` starts empty unless no command was acted on, and the verdict as pass unless the
+/// instrument itself failed; whoever knows the run's bounds adds to them.
 #[must_use]
 pub fn analyse(log: &Log, setting: &Setting) -> Report {
     let acts = acts_of_gate_0(log);
@@ -114,10 +114,17 @@ pub fn analyse(log: &Log, setting: &Setting) -> Report {
         stalled_in_one_lease_ms: ms_if_any(stalls.in_one_lease(&setting.config)),
         notes,
         dropped: counts.dropped,
-        broken: Vec::new(),
-        verdict: if observer.disturbs { Verdict::Invalid } else { Verdict::Pass },
+        verdict: match () {
+            () if acts.is_empty() => Verdict::Fail,
+            () if observer.disturbs => Verdict::Invalid,
+            () => Verdict::Pass,
+        },
+        broken: acts.is_empty().then(|| NOTHING_ACTED_ON.to_owned()).into_iter().collect(),
     }
 }
+
+/// The bound without which the others say nothing.
+const NOTHING_ACTED_ON: &str = "gate 0 acted on no command: there is nothing to measure";
 
 fn acts_of_gate_0(log: &Log) -> Vec<Act> {
     let act = |(at, event): &(Instant, Event)| {

@@ -158,6 +158,33 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Returns whether the loop that measures noted it: where the gates are, and the vehicle.
+    #[must_use]
+    pub const fn is_of_the_vehicle(&self) -> bool {
+        match self {
+            Self::Acted { .. }
+            | Self::Dropped { .. }
+            | Self::Closed { .. }
+            | Self::Restarted { .. }
+            | Self::EStopped { .. }
+            | Self::Followed { .. }
+            | Self::Offered { .. }
+            | Self::Told { .. }
+            | Self::Truth { .. }
+            | Self::Stalled { what: Stalled::Observer, .. } => true,
+            Self::Role { .. }
+            | Self::Ready { .. }
+            | Self::Down { .. }
+            | Self::Fault { .. }
+            | Self::FaultEnded { .. }
+            | Self::Wrong { .. }
+            | Self::Stalled { what: Stalled::Machine, .. }
+            | Self::Phase { .. } => false,
+        }
+    }
+}
+
 /// What stood still.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stalled {
@@ -206,6 +233,24 @@ impl Log {
         })
     }
 
+    /// Leaves out what happened after `end`. A stall of the loop that measures which had begun by then lasts to the end, and so does
+    /// its silence: where nothing at all was noted for the last `silence_max` of the run, nobody looked at the gate.
+    pub fn cut(&mut self, end: Instant, silence_max: Duration) {
+        let is_stall_across = |at: Instant, event: &Event| matches!(event, Event::Stalled { what: Stalled::Observer, since } if *since < end && at > end);
+        self.events.retain_mut(|(at, event)| {
+            if is_stall_across(*at, event) {
+                *at = end;
+            }
+            *at <= end
+        });
+        let seen = |(at, event): &(Instant, Event)| event.is_of_the_vehicle().then_some(*at);
+        if let Some(last) = self.events.iter().filter_map(seen).max()
+            && end.since(last) > silence_max
+        {
+            self.events.push((end, Event::Stalled { what: Stalled::Observer, since: last }));
+        }
+    }
+
     /// Sorts by time; events of one instant keep their order.
     pub fn sort(&mut self) {
         self.events.sort_by_key(|(at, _)| *at);
@@ -226,5 +271,47 @@ pub trait Observer {
 impl Observer for Log {
     fn on(&mut self, at: Instant, event: &Event) {
         self.events.push((at, event.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEASE: Duration = Duration::from_millis(30);
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_nanos(ms * 1_000_000)
+    }
+
+    fn stall(since: u64) -> Event {
+        Event::Stalled { what: Stalled::Observer, since: at(since) }
+    }
+
+    fn cut(events: Vec<(u64, Event)>) -> Vec<(Instant, Event)> {
+        let mut log = Log { events: events.into_iter().map(|(ms, event)| (at(ms), event)).collect() };
+        log.cut(at(1_000), LEASE);
+        log.events
+    }
+
+    #[test]
+    fn a_stall_that_outlasts_the_run_lasts_to_its_end() {
+        let events =
+            cut(vec![(500, Event::Closed { gate: 0 }), (4_000, stall(505)), (4_001, Event::Closed { gate: 0 })]);
+        assert_eq!(events, [(at(500), Event::Closed { gate: 0 }), (at(1_000), stall(505))]);
+    }
+
+    #[test]
+    fn a_stall_that_never_ended_is_one() {
+        let phase = Event::Phase { name: "noticed".to_owned() };
+        let events = cut(vec![(500, Event::Closed { gate: 0 }), (990, phase)]);
+        assert_eq!(events.last(), Some(&(at(1_000), stall(500))));
+    }
+
+    #[test]
+    fn what_was_looked_at_to_the_end_is_left_as_it_is() {
+        for last in [970, 1_000] {
+            assert_eq!(cut(vec![(last, Event::Closed { gate: 0 }), (1_001, stall(1_000))]).len(), 1);
+        }
     }
 }

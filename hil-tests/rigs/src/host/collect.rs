@@ -26,6 +26,8 @@ pub struct Collector<'a, L: Controller> {
     devices: [Seen; SLOTS as usize],
     holder: Option<Slot>,
     first_acted: Option<Instant>,
+    /// What a device said of its readiness counts for so long.
+    said_for: Duration,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,8 +38,9 @@ struct Seen {
 }
 
 impl<'a, L: Controller<State = State, Command = Command>> Collector<'a, L> {
-    /// Returns an empty collector; `witness` holds an unfaulted law. What is collected goes to `tape` as well.
-    pub fn new(witness: Witness<L>, tape: Option<&'a Tape>) -> Self {
+    /// Returns an empty collector; `witness` holds an unfaulted law. What is collected goes to `tape` as well. A device of which
+    /// nothing was heard for `said_for` does not count as ready from then on.
+    pub fn new(witness: Witness<L>, tape: Option<&'a Tape>, said_for: Duration) -> Self {
         Self {
             log: Log::default(),
             tape,
@@ -46,6 +49,7 @@ impl<'a, L: Controller<State = State, Command = Command>> Collector<'a, L> {
             devices: [Seen::default(); SLOTS as usize],
             holder: None,
             first_acted: None,
+            said_for,
         }
     }
 
@@ -74,6 +78,7 @@ impl<'a, L: Controller<State = State, Command = Command>> Collector<'a, L> {
             let sample = *sample;
             tape.note(move |recorder| recorder.sample(at, &sample));
         }
+        self.let_lapse(slot, at);
         let seen = self.devices.get_mut(slot.index())?;
         let now = Seen { role: Some(header.role), ready: Some(header.ready), at: Some(at) };
         let before = std::mem::replace(seen, now);
@@ -90,6 +95,18 @@ impl<'a, L: Controller<State = State, Command = Command>> Collector<'a, L> {
             self.expected.entry((slot, header.cycle.to_wire())).or_default().push((at, signals));
         }
         changed.then_some((slot, header.role))
+    }
+
+    /// Notes that what `slot` said of its readiness had grown too old before `at`.
+    fn let_lapse(&mut self, slot: Slot, at: Instant) {
+        let Some(seen) = self.devices.get_mut(slot.index()) else { return };
+        if let Some(lapsed) = seen.at.map(|heard| heard + self.said_for).filter(|lapsed| *lapsed < at)
+            && seen.ready == Some(Ok(()))
+        {
+            let ready = Err(NotReady::Link);
+            seen.ready = Some(ready);
+            self.note(lapsed, &Event::Ready { slot, ready });
+        }
     }
 
     /// Forgets what a device was that is gone, or stopped.
@@ -132,10 +149,13 @@ impl<'a, L: Controller<State = State, Command = Command>> Collector<'a, L> {
         standby.or(joining).and_then(|seen| seen.ready).and_then(Result::err)
     }
 
-    /// Ends the collection: sorts, and marks the commands acted on that an unfaulted law would not have given. A
-    /// command whose published step did not arrive is not judged.
+    /// Ends the collection of a run that lasted until `end`: sorts, and marks the commands acted on that an unfaulted law would not
+    /// have given. A command whose published step did not arrive is not judged.
     #[must_use]
-    pub fn finish(mut self) -> Log {
+    pub fn finish(mut self, end: Instant) -> Log {
+        for slot in (0..SLOTS).filter_map(Slot::new) {
+            self.let_lapse(slot, end);
+        }
         let mut wrong = Vec::new();
         for (at, event) in &self.log.events {
             let Event::Acted { slot, cycle, signals, .. } = event else {
@@ -169,4 +189,56 @@ fn drop_told_while_down(log: &mut Log) {
         }
         !matches!(event, Event::Told { slot, .. } if down[slot.index()])
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use twinhelm_hal::cycle::Cycle;
+    use twinhelm_hal::signals::Span;
+    use twinhelm_standby::sample::Header;
+    use twinhelm_vehicle::course::Course;
+    use twinhelm_vehicle::law::CourseLaw;
+
+    const SAID_FOR: Duration = Duration::from_millis(500);
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_nanos(ms * 1_000_000)
+    }
+
+    fn ready_after(heard_ms: &[u64], end_ms: u64) -> Vec<(Instant, bool)> {
+        let law = CourseLaw::new(Arc::new(Course::harbour()));
+        let witness = Witness::new(law, Duration::from_millis(10), Span { first: 1, second: 1 });
+        let mut collector = Collector::new(witness, None, SAID_FOR);
+        let header = Header {
+            slot: Slot::RIGHT,
+            cycle: Cycle::new(1),
+            term: None,
+            role: RoleName::Standby,
+            ready: Ok(()),
+            sent: false,
+            checked: true,
+            divergence: None,
+            disputes: false,
+            digest: 0,
+            relayed: Default::default(),
+        };
+        for ms in heard_ms {
+            collector.on_sample(at(*ms), &Sample { header, published: None });
+        }
+        let log = collector.finish(at(end_ms));
+        let change = |(at, event): &(Instant, Event)| {
+            if let Event::Ready { ready, .. } = event { Some((*at, ready.is_ok())) } else { None }
+        };
+        log.events.iter().filter_map(change).collect()
+    }
+
+    #[test]
+    fn what_a_device_said_of_its_readiness_lapses() {
+        let ready = (at(100), true);
+        assert_eq!(ready_after(&[100, 300], 700), [ready]);
+        assert_eq!(ready_after(&[100, 300], 9_000), [ready, (at(800), false)]);
+        assert_eq!(ready_after(&[100, 2_000], 2_100), [ready, (at(600), false), (at(2_000), true)]);
+    }
 }

@@ -45,17 +45,22 @@ impl Acknowledged {
     }
 
     /// Reads all that object storage has, and returns how many bytes of what was acknowledged are not there; `None` where none was
-    /// kept, or it cannot be read.
+    /// kept.
     ///
     /// What is on the disks is not asked: the devices that lived to the end have uploaded it.
-    pub fn lost_bytes(&self, twinhelm: &Path, storage: &str) -> Option<u64> {
+    ///
+    /// # Errors
+    /// In words, why it cannot be read back: then nobody knows what is lost.
+    pub fn lost_bytes(&self, twinhelm: &Path, storage: &str) -> Result<Option<u64>, String> {
         if !self.keeps_any {
-            return None;
+            return Ok(None);
         }
-        let output =
-            Command::new(twinhelm).args(["data", "check", "--json", "--storage", storage]).output().ok()?;
-        let found: Listing = serde_json::from_slice(&output.stdout).ok()?;
-        Some(self.missing_in(&found.devices))
+        let output = Command::new(twinhelm).args(["data", "check", "--json", "--storage", storage]).output();
+        let output = output.map_err(|error| format!("running {}: {error}", twinhelm.display()))?;
+        // It answers with 1 when something is missing, and says what.
+        let found: Listing = serde_json::from_slice(&output.stdout)
+            .map_err(|_| format!("{storage}: {}", String::from_utf8_lossy(&output.stderr).trim()))?;
+        Ok(Some(self.missing_in(&found.devices)))
     }
 
     fn missing_in(&self, found: &[Checked]) -> u64 {
@@ -96,6 +101,14 @@ mod tests {
         let (device, newest_state) = ("left".to_owned(), Some(position(state)));
         let [acknowledged, whole, retired] = [acknowledged, whole, retired].map(amount);
         Checked { device, newest_state, acknowledged, retired, whole }
+    }
+
+    #[test]
+    fn what_cannot_be_read_back_is_told() {
+        let told = Acknowledged { keeps_any: true, ..Acknowledged::default() };
+        // A program that answers nothing, as one whose storage is gone.
+        assert!(told.lost_bytes(Path::new("/bin/true"), "nowhere").unwrap_err().contains("nowhere"));
+        assert_eq!(Acknowledged::default().lost_bytes(Path::new("/bin/true"), "nowhere"), Ok(None));
     }
 
     #[test]

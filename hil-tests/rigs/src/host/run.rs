@@ -168,7 +168,7 @@ where
             watch,
             said,
             says,
-            collector: Collector::new(witness, tape),
+            collector: Collector::new(witness, tape, config.link_lease),
             board: Board::new(config.period),
             active: Vec::new(),
             zero: now(),
@@ -521,7 +521,10 @@ where
                 Next::Said(Said { who: Who::Device(..), says: Some(Says::Failed { .. }) | None }) => {}
                 Next::Said(said) => self.on_said(said)?,
                 Next::Seen(_) => {}
-                Next::Time => return Err(HostError::Machine("the vehicle process does not stop".to_owned())),
+                Next::Time => {
+                    self.died.push("the vehicle process did not stop when it was told to".to_owned());
+                    break;
+                }
             }
         }
         // What a board does not do any more is told, and is no reason to lose the report.
@@ -542,10 +545,14 @@ where
                 let storage = contained::storage(containers, folder.path());
                 self.acknowledged.lost_bytes(&containers.agent, &storage)
             }
-            _ => None,
+            _ => Ok(None),
         };
-        let mut log = self.collector.finish();
-        log.events.retain(|(at, _)| *at <= end);
+        let lost_bytes = lost_bytes.unwrap_or_else(|why| {
+            self.died.push(format!("what the mission data became is not known: {why}"));
+            None
+        });
+        let mut log = self.collector.finish(end);
+        log.cut(end, self.host.plan.config.gate_lease);
         Ok(Finished {
             log,
             zero: self.zero,

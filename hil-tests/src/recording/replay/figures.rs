@@ -32,8 +32,11 @@ pub(super) fn compare(recording: &Recording, end: Instant, report: &Report) -> R
 fn again(recording: &Recording, end: Instant, report: &Report) -> Report {
     // What the rig collected behind the end is in the file and not in its report; the watchers' stalls are added later.
     let is_machines = |event: &Event| matches!(event, Event::Stalled { what: Stalled::Machine, .. });
-    let counts = |(at, event): &&(Instant, Event)| *at <= end || is_machines(event);
-    let log = Log { events: recording.log.events.iter().filter(counts).cloned().collect() };
+    let (machines, others) = recording.log.events.iter().cloned().partition(|(_, event)| is_machines(event));
+    let mut log = Log { events: others };
+    log.cut(end, recording.config.gate_lease);
+    log.events.extend::<Vec<_>>(machines);
+    log.sort();
     let run = &recording.run;
     let setting = Setting {
         rig: run.rig.clone(),

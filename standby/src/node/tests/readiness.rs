@@ -275,3 +275,40 @@ fn a_device_that_is_late_for_a_lease_is_not_ready_and_for_less_it_is() {
     assert_eq!([after(2, 0.6), after(3, 0.6)], [Ok(()), Err(NotReady::Late)]);
     assert_eq!(after(5, 0.5), Ok(()), "as late as the machine may make it");
 }
+
+#[test]
+fn with_the_gates_closed_a_standby_whose_law_fails_is_not_ready() {
+    let mut flight = Flight::standby();
+    // Both laws fail at once: the holder falls silent, and this device has no command to give.
+    flight.checked = false;
+    for n in 11..=15 {
+        let at = n as f64 * 10.0 + 2.0;
+        assert_eq!(flight.turn(at).sent, None);
+        flight.gate(at + 0.5, 0, open(THEIRS, 10));
+        assert_eq!(flight.node.takeover_ready(), Ok(()), "nothing has been judged at {at} ms");
+    }
+    flight.gate(163.0, 0, closed(Some(THEIRS), 10));
+    flight.turn(164.0);
+    assert_eq!(flight.role(), RoleName::Joining, "nobody is left to wait for");
+    assert!(flight.node.takeover_ready().is_err());
+}
+
+#[test]
+fn a_standby_that_hears_no_gate_any_more_is_not_ready() {
+    let mut flight = Flight::standby();
+    let mut ready_until = None;
+    for n in 11..=20 {
+        let at = n as f64 * 10.0 + 2.0;
+        flight.turn(at);
+        if flight.node.takeover_ready().is_ok() {
+            ready_until = Some(n);
+        }
+    }
+    assert_eq!(flight.node.takeover_ready(), Err(NotReady::NoGate));
+    assert!(ready_until >= Some(14), "a ready standby outlasts the command timeout of 50 ms: {ready_until:?}");
+    // As soon as the bus is back, the next cycle of the holder is judged.
+    for n in 21..=25 {
+        flight.follow(n);
+    }
+    assert_eq!(flight.node.takeover_ready(), Ok(()));
+}
