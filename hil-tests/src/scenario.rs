@@ -16,9 +16,9 @@ pub use builtin::{UnknownScenario, scenarios};
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
+use twinhelm_standby::file_error::{Document, FileError, nearest};
 use twinhelm_standby::{Config, ConfigError};
 use twinhelm_vehicle::course::{Course, CourseError, SideSlope};
-use twinhelm_vehicle::file_error::{Document, FileError, nearest};
 use twinhelm_vehicle::ranges::OutOfRange;
 use twinhelm_vehicle::report::{Report, Verdict};
 

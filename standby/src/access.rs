@@ -43,7 +43,7 @@ impl Role {
             }
             Word::Switchover | Word::Drain => matches!(self, Self::Person | Self::Router),
             // It changes nothing.
-            Word::AskPool | Word::Pool(_) | Word::Answer(_) => true,
+            Word::AskPool | Word::Pool(_) | Word::Begun | Word::Answer(_) => true,
         }
     }
 }

@@ -18,8 +18,10 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod asked;
 pub mod config;
 pub mod data;
+pub mod file_error;
 pub mod fleet;
 pub mod input;
 pub mod ladder;

@@ -12,13 +12,13 @@ mod tables;
 mod tests;
 
 use crate::dbc::scales::DRIVE_MPS2_PER_COUNT;
-use crate::file_error::{Document, FileError};
 use checks::Checks;
 use std::time::Duration;
 use tables::File;
 use twinhelm_hal::pins::Setup;
 use twinhelm_hal::ports::Backend;
 use twinhelm_standby::Config;
+use twinhelm_standby::file_error::{Document, FileError};
 
 pub use tables::{Battery, Can, Encoder, Line, Watchdog};
 

@@ -10,13 +10,13 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-use crate::file_error::{Document, FileError};
 use crate::law::Tuning;
 use crate::plant::PlantConfig;
 use crate::sensors::SensorConfig;
 use serde::Serialize;
 use std::time::Duration;
 use tables::File;
+use twinhelm_standby::file_error::{Document, FileError};
 use twinhelm_standby::{Config, ConfigError, Parameters};
 
 pub use tables::Link;

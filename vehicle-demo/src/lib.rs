@@ -11,7 +11,6 @@ pub mod board;
 pub mod config;
 pub mod course;
 pub mod dbc;
-pub mod file_error;
 pub mod law;
 pub mod plan;
 pub mod plant;

@@ -26,3 +26,4 @@ pub mod process;
 pub mod realtime;
 pub mod scheduling;
 pub mod stalls;
+pub mod terminal;

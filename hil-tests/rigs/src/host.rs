@@ -41,6 +41,7 @@ use twinhelm_control::Controller;
 use twinhelm_hil::fault::Kind;
 use twinhelm_hil::run::{Outcome, Plan};
 use twinhelm_linux::stalls::{Spinners, Watcher};
+use twinhelm_linux::terminal::chain;
 use twinhelm_vehicle::law::Tuning;
 use twinhelm_vehicle::signals::{Command, State};
 
@@ -192,6 +193,6 @@ where
     Ok(outcome)
 }
 
-fn machine(doing: &str, error: &dyn std::fmt::Display) -> HostError {
-    HostError::Machine(format!("{doing}: {error}"))
+fn machine(doing: &str, error: &dyn std::error::Error) -> HostError {
+    HostError::Machine(format!("{doing}: {}", chain(error)))
 }

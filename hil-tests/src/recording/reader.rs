@@ -107,6 +107,9 @@ impl Recording {
         reading.finish(outline)
     }
 
+    /// What the file of a recording begins with: any other is none.
+    pub const BEGINS_WITH: &[u8] = mcap::MAGIC;
+
     /// Checks that a file of `bytes` bytes can be read: all of it lies in memory.
     ///
     /// # Errors

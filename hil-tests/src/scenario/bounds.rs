@@ -2,7 +2,7 @@
 
 use super::check;
 use serde::Deserialize;
-use twinhelm_vehicle::file_error::{Document, FileError};
+use twinhelm_standby::file_error::{Document, FileError};
 use twinhelm_vehicle::report::{Handover, Report};
 
 /// What has to hold in a run; what is not named may be as it likes. The words are those of the report.

@@ -2,7 +2,7 @@
 
 use super::Scenario;
 use std::sync::LazyLock;
-use twinhelm_vehicle::file_error::nearest;
+use twinhelm_standby::file_error::nearest;
 
 macro_rules! files {
     ($($name:literal)*) => {

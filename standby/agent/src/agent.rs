@@ -31,11 +31,11 @@ use strangers::Seldom;
 use twinhelm_hal::time::Instant;
 use twinhelm_linux::clock::now;
 use twinhelm_linux::effort::Effort;
+use twinhelm_linux::terminal::chain;
 use twinhelm_mission::bundle::{Bundle, Recipe};
 use twinhelm_mission::container::{Container, Created, Failed, Paused, Running};
 use twinhelm_mission::data::Snapshot;
 use twinhelm_mission::image::Platform;
-use twinhelm_mission::image::error::chain;
 use twinhelm_mission::image::pull::{Progress, Rate};
 use twinhelm_mission::image::unpack::Unpacked;
 use twinhelm_mission::runner::{Runner, RunnerError, RunnerEvent, beside_this_program};
@@ -221,7 +221,7 @@ impl Agent {
             config: Arc::new(config),
         };
         // Now, so that a machine that cannot have containers is told of it, and not when nobody drives.
-        agent.runner().map_err(|error| Problem::machine(&error))?;
+        agent.runner().map_err(|error| Problem::machine(chain(&error)))?;
         stop_on_signals(happen.clone())?;
         if agent.config.link.keys.is_some() {
             strangers::watch(&agent.strangers, happen.clone());
@@ -313,7 +313,7 @@ impl Agent {
                 self.pid = None;
                 self.problem = Some(format!("the mission's process is gone: {exit}"));
                 tell(format_args!("container {id}: {exit}"));
-                self.on_mission_ended();
+                self.on_mission_ended(exit.to_string());
                 News::Ended
             }
             Happened::Runner(RunnerEvent::Gone) => {
@@ -321,7 +321,7 @@ impl Agent {
                 (self.runner, self.held, self.pid) = (None, None, None);
                 self.problem = Some("mission-runner was gone".to_owned());
                 tell("mission-runner is gone, and the mission with it: both are started anew");
-                self.on_mission_ended();
+                self.on_mission_ended("mission-runner is gone, and the mission with it".to_owned());
                 News::Ended
             }
             Happened::Fleet(heard) => {

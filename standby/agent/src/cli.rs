@@ -9,6 +9,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 use twinhelm_hal::term::Slot;
 use twinhelm_linux::process::die_with_parent;
+use twinhelm_linux::terminal::chain;
+use twinhelm_linux::terminal::{is_written, printed};
 use twinhelm_mission::data::Address;
 use twinhelm_mission::image::{Platform, Reference};
 use twinhelm_standby::Readiness;
@@ -372,7 +374,12 @@ fn parse_binary(text: &str) -> Result<(Platform, PathBuf), String> {
 
 /// Does what the command line says.
 pub(crate) fn main() -> ExitCode {
-    let done = match Cli::parse().what {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // `--help` is no error, unless it cannot be written.
+        Err(told) => return if is_written(told.print()) { exit_of(&told) } else { CANNOT_PRINT.into() },
+    };
+    let done = match cli.what {
         What::Agent(args) => be_agent(&args),
         What::Status(args) => status::status(&args).map(|()| ExitCode::SUCCESS),
         What::Pool(args) => orders::pool(&args).map(|()| ExitCode::SUCCESS),
@@ -393,10 +400,22 @@ pub(crate) fn main() -> ExitCode {
         What::Data(what) => data::data(&what).map(|()| ExitCode::SUCCESS),
         What::Image(what) => on_images(what).map(|()| ExitCode::SUCCESS),
     };
-    done.unwrap_or_else(|problem| {
+    let code = done.unwrap_or_else(|problem| {
         tell(format_args!("error: {problem}"));
         problem.exit()
-    })
+    });
+    if let Err(error) = printed() {
+        tell(format_args!("error: writing to standard output: {error}; what was printed is not all"));
+        return CANNOT_PRINT.into();
+    }
+    code
+}
+
+/// The exit code of a program whose output cannot be written: the machine's fault.
+const CANNOT_PRINT: u8 = 3;
+
+fn exit_of(told: &clap::Error) -> ExitCode {
+    u8::try_from(told.exit_code()).unwrap_or(2).into()
 }
 
 fn be_agent(args: &AgentArgs) -> Result<ExitCode, Problem> {
@@ -417,7 +436,7 @@ fn be_agent(args: &AgentArgs) -> Result<ExitCode, Problem> {
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(parent) = args.parent {
-        die_with_parent(parent).map_err(|error| Problem::machine(&error))?;
+        die_with_parent(parent).map_err(|error| Problem::machine(chain(&error)))?;
     }
     agent::run(config)
 }

@@ -13,13 +13,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use twinhelm_hal::term::Slot;
+use twinhelm_linux::disk::read_text;
 use twinhelm_linux::listener::BusPlace;
+use twinhelm_linux::terminal::chain;
 use twinhelm_mission::bundle::Allowance;
-use twinhelm_mission::image::error::chain;
 use twinhelm_mission::image::verify::Limits;
 use twinhelm_mission::image::{Digest, Place, Reference};
 use twinhelm_standby::Readiness;
 use twinhelm_standby::access::Role;
+use twinhelm_standby::file_error::Document;
 use twinhelm_zenoh::Settings;
 
 /// What an agent is told.
@@ -211,8 +213,8 @@ const fn four() -> u32 {
 impl Config {
     /// Reads `path`.
     pub fn read(path: &Path) -> Result<Self, Problem> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Problem::bad_input(format_args!("{}: {error}", path.display())))?;
+        let text =
+            read_text(path).map_err(|error| Problem::bad_input(format_args!("{}: {error}", path.display())))?;
         let config = Self::parse(&path.display().to_string(), &text)?;
         config.check_keys().map_err(|what| Problem::bad_input(format_args!("{}: {what}", path.display())))?;
         Ok(config)
@@ -247,8 +249,8 @@ impl Config {
     /// Reads `text`, which is called `name` in errors.
     pub fn parse(name: &str, text: &str) -> Result<Self, Problem> {
         let bad = |what: String| Problem::bad_input(format_args!("{name}: {what}"));
-        // Its message has line and column, and shows the place.
-        let file: File = toml::from_str(text).map_err(|error| bad(error.to_string().trim_end().to_owned()))?;
+        let file: File =
+            Document::parse(name, text).and_then(|document| document.read()).map_err(Problem::bad_input)?;
         let File { device, vehicle, slot, store, run, mission, limits, bus, link, pool, data } = file;
         mission_wire::ContainerId::new(&device).map_err(|error| bad(format!("device: {error}")))?;
         let slot = Slot::new(slot).ok_or_else(|| bad(format!("slot = {slot} cannot be: write 0 to 3")))?;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use std::path::Path;
 use std::time::Duration;
 use twinhelm_linux::process::die_with_parent;
+use twinhelm_linux::terminal::chain;
 use twinhelm_mission::data::{
     Access, Address, Checked, Plan, Problem as Sort, Storage, StorageError, check, get, newest_plan, recover,
 };
@@ -59,12 +60,12 @@ const WATCH_EVERY_MIN: Duration = Duration::from_millis(100);
 /// `data`
 pub(crate) fn data(what: &DataWhat) -> Result<(), Problem> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Problem::machine(&error))?;
+    let runtime = runtime.map_err(|error| Problem::machine(chain(&error)))?;
     runtime.block_on(async {
         match what {
             DataWhat::Ls(LsArgs { data, watch: Some(every), parent }) => {
                 if let Some(parent) = parent {
-                    die_with_parent(*parent).map_err(|error| Problem::machine(&error))?;
+                    die_with_parent(*parent).map_err(|error| Problem::machine(chain(&error)))?;
                 }
                 watch(data, seconds(*every)?).await
             }
@@ -125,7 +126,7 @@ fn show(
     let plan = plan.and_then(|plan| serde_json::from_slice(plan.bytes()).ok());
     let listing = Listing { storage: &storage, plan, devices: devices.iter().map(shown).collect(), problem };
     if args.json && in_a_line {
-        print(serde_json::to_string(&listing).map_err(|error| Problem::machine(&error))?);
+        print(serde_json::to_string(&listing).map_err(|error| Problem::machine(chain(&error)))?);
         return Ok(());
     }
     if args.json {

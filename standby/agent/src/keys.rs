@@ -14,7 +14,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use twinhelm_hal::term::Slot;
 use twinhelm_linux::disk::write_whole;
-use twinhelm_mission::image::error::chain;
+use twinhelm_linux::terminal::chain;
 use twinhelm_standby::access::{Device, Members, Role};
 use twinhelm_zenoh::credentials::{CA, CERTIFICATE, FLEET, FleetFile, KEY, common_name};
 use twinhelm_zenoh::{Credentials, router_config};
@@ -44,7 +44,7 @@ pub(crate) fn init(args: &KeysArgs) -> Result<(), Problem> {
         let folder = args.to.join(name);
         let is_new = authority.certify(&folder, name, role)?;
         let file = FleetFile { own: name.to_owned(), members: members.clone() };
-        let text = toml::to_string(&file).map_err(|error| Problem::machine(&error))?;
+        let text = toml::to_string(&file).map_err(|error| Problem::machine(chain(&error)))?;
         let text = format!(
             "# Who belongs to the fleet, as what, and whose keys these are. Written by `twinhelm keys init`.\n{text}"
         );
@@ -107,7 +107,7 @@ fn members(args: &KeysArgs) -> Result<Members, Problem> {
     // It becomes a part of each key.
     settings_of(&members.vehicle, &[ZENOHD_LISTENS.replace("quic/", "tcp/")], None)
         .check()
-        .map_err(|error| Problem::bad_input(&error))?;
+        .map_err(|error| Problem::bad_input(chain(&error)))?;
     Ok(members)
 }
 

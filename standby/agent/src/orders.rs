@@ -1,14 +1,15 @@
 //! `pool`, `events`, `switchover`, `drain`, `fence`, `readmit`: what people ask of a fleet.
 
 use crate::cli::{AskArgs, EventsArgs, OrderArgs, seconds};
-use crate::output::{Problem, print, print_json};
+use crate::output::{Problem, one_line, print, print_json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
-use twinhelm_mission::image::error::chain;
+use twinhelm_linux::terminal::{chain, is_gone};
 use twinhelm_standby::access::SESSION_MARK;
-use twinhelm_standby::fleet::{Ranked, Told, Word};
+use twinhelm_standby::asked::DONE_WITHIN;
+use twinhelm_standby::fleet::{Entries, Ranked, Told, Word};
 use twinhelm_standby::pool::Offer;
 use twinhelm_zenoh::fleet::{FleetLine, Heard};
 use twinhelm_zenoh::{Credentials, Settings};
@@ -48,7 +49,7 @@ impl Desk {
         let line = FleetLine::open(&format!("{name}{SESSION_MARK}{}", std::process::id()), &settings, move |it| {
             drop(hear.send(it));
         });
-        let line = line.map_err(|error| Problem::machine(&error))?;
+        let line = line.map_err(|error| Problem::machine(chain(&error)))?;
         Ok(Self {
             line,
             heard,
@@ -59,7 +60,7 @@ impl Desk {
     }
 
     fn say(&self, to: &str, word: &Word) -> Result<(), Problem> {
-        self.line.say(to, serde_json::to_vec(word).map_err(|error| Problem::machine(&error))?);
+        self.line.say(to, serde_json::to_vec(word).map_err(|error| Problem::machine(chain(&error)))?);
         Ok(())
     }
 
@@ -70,17 +71,30 @@ impl Desk {
 
     /// Says `word` to `device` again and again, until it answers by something that `take` takes.
     fn ask<T>(&self, device: &str, word: &Word, take: impl Fn(Word) -> Option<T>) -> Result<T, Problem> {
-        while Instant::now() < self.until {
+        let mut has_begun = false;
+        let mut until = self.until;
+        while Instant::now() < until {
             self.say(device, word)?;
-            let again = (Instant::now() + SAY_EVERY).min(self.until);
+            let again = (Instant::now() + SAY_EVERY).min(until);
             while let Some(heard) = self.next(again) {
                 if let Heard::Word { from, bytes } = heard
                     && from == device
-                    && let Some(taken) = serde_json::from_slice(&bytes).ok().and_then(&take)
+                    && let Ok(said) = serde_json::from_slice(&bytes)
                 {
-                    return Ok(taken);
+                    if said == Word::Begun && !has_begun {
+                        has_begun = true;
+                        until = until.max(Instant::now() + DONE_WITHIN + SAY_EVERY);
+                    }
+                    if let Some(taken) = take(said) {
+                        return Ok(taken);
+                    }
                 }
             }
+        }
+        if has_begun {
+            return Err(Problem::machine(format_args!(
+                "{device} has begun, and has not said yet what came of it: see `twinhelm events`, or wait longer with --wait"
+            )));
         }
         let whom =
             if self.asks_with_keys { " With keys, it is its own agent or a router that is asked." } else { "" };
@@ -124,7 +138,7 @@ pub(crate) fn pool(args: &AskArgs) -> Result<(), Problem> {
     for (place, Ranked { device, slot, fit, why }) in ranked.iter().enumerate() {
         let place = if *fit { (place + 1).to_string() } else { "-".to_owned() };
         let slot = slot.map_or_else(|| "-".to_owned(), |slot| slot.to_string());
-        print(format_args!("{place:>3}  {device:<16} slot {slot}  {why}"));
+        print(format_args!("{place:>3}  {:<16} slot {slot}  {}", one_line(device), one_line(why)));
     }
     Ok(())
 }
@@ -132,34 +146,37 @@ pub(crate) fn pool(args: &AskArgs) -> Result<(), Problem> {
 /// `events`
 pub(crate) fn events(args: &EventsArgs) -> Result<(), Problem> {
     let desk = Desk::open(&args.ask)?;
-    // By time, as each device's clock has it; and each once, however often it is asked for.
-    let mut told: BTreeMap<(u64, String, u64), Told> = BTreeMap::new();
+    // Each once, however often it is asked for.
+    let mut told = Entries::default();
     // With keys each device tells its own entries alone.
     let wanted = if desk.asks_with_keys { args.ask.connect.len() } else { 1 };
     let mut heard_of = BTreeSet::new();
     while Instant::now() < desk.until && heard_of.len() < wanted {
         let wait = SAY_EVERY.min(desk.until.saturating_duration_since(Instant::now()));
-        let entries = desk.line.events(wait).map_err(|error| Problem::machine(&error))?;
+        let entries = desk.line.events(wait).map_err(|error| Problem::machine(chain(&error)))?;
         for entry in entries.iter().filter_map(|(device, bytes)| read(device, bytes)) {
             heard_of.insert(entry.device.clone());
-            told.insert((entry.unix_ms, entry.device.clone(), entry.seq), entry);
+            told.add(&entry);
         }
         if heard_of.len() < wanted {
             // It answers at once when nobody is connected yet.
             let _ = desk.next((Instant::now() + SAY_EVERY).min(desk.until));
         }
     }
-    told.values().try_for_each(|entry| show(entry, args.ask.json))?;
+    told.in_order().into_iter().try_for_each(|entry| show(entry, args.ask.json))?;
     if !args.follow {
         return Ok(());
     }
-    loop {
+    // A reader that has gone wants no more.
+    while !is_gone() {
         if let Ok(Heard::Event { device, bytes }) = desk.heard.recv()
             && let Some(entry) = read(&device, &bytes)
+            && told.add(&entry)
         {
             show(&entry, args.ask.json)?;
         }
     }
+    Ok(())
 }
 
 /// Reads an entry; nobody makes one in another's name.
@@ -169,17 +186,9 @@ fn read(device: &str, bytes: &[u8]) -> Option<Told> {
 
 fn show(entry: &Told, json: bool) -> Result<(), Problem> {
     if json {
-        print(serde_json::to_string(entry).map_err(|error| Problem::machine(&error))?);
+        print(serde_json::to_string(entry).map_err(|error| Problem::machine(chain(&error)))?);
     } else {
-        let seconds = entry.unix_ms / 1_000 % 86_400;
-        let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
-        let ms = entry.unix_ms % 1_000;
-        print(format_args!(
-            "{hours:02}:{minutes:02}:{:02}.{ms:03} UTC  {:<12} {}",
-            seconds % 60,
-            entry.device,
-            entry.what
-        ));
+        print(format_args!("{}  {:<12} {}", entry.time(), entry.device, one_line(&entry.what)));
     }
     Ok(())
 }
@@ -200,7 +209,7 @@ pub(crate) fn order(args: &OrderArgs, word: &Word) -> Result<(), Problem> {
     match answer {
         Ok(said) => {
             if !args.ask.json {
-                print(format_args!("{}: {said}", args.device));
+                print(format_args!("{}: {}", args.device, one_line(said)));
             }
             if let Word::Readmit { .. } = word {
                 // Whoever ordered it off forgets it.
@@ -208,6 +217,6 @@ pub(crate) fn order(args: &OrderArgs, word: &Word) -> Result<(), Problem> {
             }
             Ok(())
         }
-        Err(why) => Err(Problem::found(format_args!("{}: {why}", args.device))),
+        Err(why) => Err(Problem::found(format_args!("{}: {}", args.device, one_line(why)))),
     }
 }

@@ -1,8 +1,8 @@
 //! What goes to the terminal, and how a command ends.
 
 use std::fmt;
-use std::io::{self, Write as _};
 use std::process::ExitCode;
+pub(crate) use twinhelm_linux::terminal::{one_line, print, tell};
 use twinhelm_mission::image::{ImageError, Kind};
 
 /// Why a command did not come to its end: one clear message, and whose business it is.
@@ -44,21 +44,11 @@ impl From<ImageError> for Problem {
     }
 }
 
-/// Prints a line. A reader that is gone ends nothing.
-pub(crate) fn print(line: impl fmt::Display) {
-    let _ = writeln!(io::stdout().lock(), "{line}");
-}
-
 /// Prints a value as JSON.
 pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Problem> {
     let text = serde_json::to_string_pretty(value);
     print(text.map_err(|error| Problem::machine(format_args!("writing JSON: {error}")))?);
     Ok(())
-}
-
-/// Tells people something beside the output.
-pub(crate) fn tell(line: impl fmt::Display) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
 /// Returns a number of bytes as people read it.

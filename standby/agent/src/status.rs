@@ -5,9 +5,11 @@
 
 use crate::cli::{StatusArgs, seconds};
 use crate::orders::settings_of;
-use crate::output::{Problem, bytes, print, print_json};
+use crate::output::{Problem, bytes, one_line, print, print_json};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use twinhelm_linux::terminal::chain;
+use twinhelm_linux::terminal::is_gone;
 use twinhelm_standby::AgentReport;
 use twinhelm_standby::data::DataReport;
 use twinhelm_zenoh::agents::AgentWatch;
@@ -20,11 +22,11 @@ pub(crate) fn status(args: &StatusArgs) -> Result<(), Problem> {
     let settings = settings_of(&args.vehicle, &args.connect, args.keys.as_deref());
     // Who watches may come before the agents; who asks once wants to hear that nobody is there.
     let watch = if args.watch { AgentWatch::open(&settings) } else { AgentWatch::open_client(&settings) };
-    let watch = watch.map_err(|error| Problem::machine(&error))?;
+    let watch = watch.map_err(|error| Problem::machine(chain(&error)))?;
     let wait = seconds(args.wait)?.checked_div(QUESTIONS).unwrap_or_default();
     let mut reports = BTreeMap::new();
     for _ in 0..QUESTIONS {
-        let told = watch.ask(wait).map_err(|error| Problem::machine(&error))?;
+        let told = watch.ask(wait).map_err(|error| Problem::machine(chain(&error)))?;
         reports.extend(told.into_iter().filter_map(|(slot, text)| Some((slot, read(&text)?))));
         if reports.len() >= args.connect.len() {
             break;
@@ -46,7 +48,8 @@ pub(crate) fn status(args: &StatusArgs) -> Result<(), Problem> {
     if !args.watch {
         return Ok(());
     }
-    loop {
+    // A reader that has gone wants no more.
+    while !is_gone() {
         let Some((slot, text)) = watch.next(Duration::from_secs(3600)) else { continue };
         let Some(report) = read(&text) else { continue };
         let is_news = reports.get(&slot).is_none_or(|old: &AgentReport| {
@@ -58,6 +61,7 @@ pub(crate) fn status(args: &StatusArgs) -> Result<(), Problem> {
             show(args, reports.values().collect())?;
         }
     }
+    Ok(())
 }
 
 /// Says in a line how mission data stands.
@@ -81,7 +85,7 @@ fn read(text: &[u8]) -> Option<AgentReport> {
 fn show(args: &StatusArgs, reports: Vec<&AgentReport>) -> Result<(), Problem> {
     if args.json && args.watch {
         let line = serde_json::to_string(&reports);
-        print(line.map_err(|error| Problem::machine(&error))?);
+        print(line.map_err(|error| Problem::machine(chain(&error)))?);
         return Ok(());
     }
     if args.json {
@@ -116,10 +120,10 @@ fn show(args: &StatusArgs, reports: Vec<&AgentReport>) -> Result<(), Problem> {
             report.image.get(..19).unwrap_or(&report.image),
         ));
         if let Some(problem) = &report.problem {
-            print(format_args!("             {problem}"));
+            print(format_args!("             {}", one_line(problem)));
         }
         if let Some(data) = &report.data {
-            print(format_args!("             {}", words_of(data)));
+            print(format_args!("             {}", one_line(words_of(data))));
         }
     }
     Ok(())

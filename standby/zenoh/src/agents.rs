@@ -10,14 +10,14 @@ use crate::keys::{Kind, key, keys, slot_of};
 use crate::session::{OpenError, open, open_agent, open_client};
 use crate::settings::Settings;
 use crate::stock::Stock;
-use crate::wire::{BYTES_MAX, VERSION, encode};
+use crate::wire::{BYTES_MAX, Decoded, VERSION, decode, encode};
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use twinhelm_hal::term::{SLOTS, Slot};
 use twinhelm_hal::time::{Duration, Instant};
 use twinhelm_linux::clock::now;
-use twinhelm_standby::{Header, Order};
+use twinhelm_standby::{Header, Order, Refusal};
 use zenoh::pubsub::{Publisher, Subscriber};
 use zenoh::query::Queryable;
 use zenoh::{Session, Wait};
@@ -32,6 +32,8 @@ struct Overheard {
     state: Option<DeviceSample>,
     /// The last header of each device, and when it came.
     headers: [Option<(Instant, Header)>; SLOTS as usize],
+    /// What each device refused last, and when that was heard.
+    refusals: [Option<(Instant, Refusal)>; SLOTS as usize],
     /// What the own device published, if somebody records it; and how many of its samples were lost since it was taken.
     own: Option<(VecDeque<DeviceSample>, u64)>,
 }
@@ -69,6 +71,12 @@ impl Ear {
         self.heard().headers
     }
 
+    /// Returns what the device in `slot` refused last, and when that was heard.
+    #[must_use]
+    pub fn refusal(&self, slot: Slot) -> Option<(Instant, Refusal)> {
+        self.heard().refusals[slot.index()]
+    }
+
     /// Returns what the own device has published since the last call, oldest first, and how many samples were lost, because
     /// nobody took them. The first call returns nothing, and has them kept from then on.
     #[must_use]
@@ -87,7 +95,7 @@ pub struct AgentLine {
     report: Arc<Mutex<Vec<u8>>>,
     ear: Ear,
     _asked: Queryable<()>,
-    _states: Subscriber<()>,
+    _subscribers: [Subscriber<()>; 2],
 }
 
 impl AgentLine {
@@ -139,7 +147,8 @@ impl AgentLine {
             })
             .wait()
             .map_err(OpenError::of(&states))?;
-        Ok(Self { session, publisher, report, ear, _asked: asked, _states: subscriber })
+        let refusals = hear_refusals(&session, settings, ear.clone())?;
+        Ok(Self { session, publisher, report, ear, _asked: asked, _subscribers: [subscriber, refusals] })
     }
 
     /// Tells everybody how the agent stands, and whoever asks from now on.
@@ -193,6 +202,18 @@ impl Drop for AgentLine {
         // A session that cannot be closed is dropped all the same.
         drop(self.session.close().wait());
     }
+}
+
+fn hear_refusals(session: &Session, settings: &Settings, hears: Ear) -> Result<Subscriber<()>, OpenError> {
+    let refused = keys(&settings.vehicle, Kind::Refused);
+    let subscriber = session.declare_subscriber(&refused).callback(move |message| {
+        let at = now();
+        let Some(of) = slot_of(message.key_expr().as_str()) else { return };
+        if let Decoded::Read(refusal) = decode(&message.payload().to_bytes()) {
+            hears.heard().refusals[of.index()] = Some((at, refusal));
+        }
+    });
+    subscriber.wait().map_err(OpenError::of(&refused))
 }
 
 /// Reads the header of a sample whose rest may be any law's.

@@ -19,7 +19,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::io;
 use std::path::{Path, PathBuf};
+use twinhelm_linux::disk::read_text;
 use twinhelm_standby::access::{Members, Role, SESSION_MARK};
+use twinhelm_standby::file_error::{Document, FileError};
 
 /// The certificate of the fleet's authority.
 pub const CA: &str = "ca.pem";
@@ -60,13 +62,10 @@ pub enum CredentialsError {
         source: io::Error,
     },
     /// The list of members cannot be read.
-    #[error("{}", path.display())]
+    #[error(transparent)]
     List {
-        /// Which.
-        path: PathBuf,
-        /// What is wrong with it.
-        #[source]
-        source: toml::de::Error,
+        /// Where, what, and what to write instead.
+        source: FileError,
     },
     /// The list of members cannot be.
     #[error("{}: {problem}", path.display())]
@@ -85,7 +84,7 @@ impl Credentials {
     /// A file is missing or cannot be read, or the list of members cannot be.
     pub fn read(folder: &Path) -> Result<Self, CredentialsError> {
         let path = folder.join(FLEET);
-        let text = match std::fs::read_to_string(&path) {
+        let text = match read_text(&path) {
             Ok(text) => text,
             Err(source) => return Err(CredentialsError::File { path, source }),
         };
@@ -95,9 +94,11 @@ impl Credentials {
                 return Err(CredentialsError::File { path, source });
             }
         }
-        let file: FleetFile = match toml::from_str(&text) {
+        let name = path.display().to_string();
+        let read = Document::parse(&name, &text).and_then(|document| document.read::<FleetFile>());
+        let file = match read {
             Ok(file) => file,
-            Err(source) => return Err(CredentialsError::List { path, source }),
+            Err(source) => return Err(CredentialsError::List { source }),
         };
         let stranger = || format!("own = {:?} is none of the members", file.own);
         let problem = file

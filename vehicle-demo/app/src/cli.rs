@@ -10,6 +10,7 @@ use twinhelm_control::Controller;
 use twinhelm_hil::fault::Fault;
 use twinhelm_hil::fault::parse::span;
 use twinhelm_hil::run::Standby;
+use twinhelm_linux::terminal::{is_written, printed};
 use twinhelm_rigs::host::Cabling;
 use twinhelm_standby::Readiness;
 use twinhelm_vehicle::signals::{Command, State};
@@ -383,7 +384,13 @@ where
     L: Controller<State = State, Command = Command> + Clone + Send + 'static,
     F: Fn(&Setup) -> L,
 {
-    let done = match Cli::parse().what {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // `--help` is no error, unless it cannot be written.
+        Err(told) if is_written(told.print()) => return u8::try_from(told.exit_code()).unwrap_or(2).into(),
+        Err(_) => return Exit::Machine.code(),
+    };
+    let done = match cli.what {
         What::Role { spec } => return role::run(spec.as_deref(), factory),
         What::Run(args) => commands::run(&args, factory),
         What::Report { files } => commands::report(&files),
@@ -396,12 +403,13 @@ where
         What::Cloud(args) => commands::cloud::<L::Memory>(&args),
         What::Scenarios { json } => commands::scenarios(json),
     };
-    match done {
-        Ok(exit) => exit.code(),
-        Err(problem) => {
-            output::tell(format_args!("error: {problem}"));
-            let exit = if problem.is_bad_input { Exit::BadInput } else { Exit::Machine };
-            exit.code()
-        }
+    let exit = done.unwrap_or_else(|problem| {
+        output::tell(format_args!("error: {problem}"));
+        if problem.is_bad_input { Exit::BadInput } else { Exit::Machine }
+    });
+    if let Err(error) = printed() {
+        output::tell(format_args!("error: writing to standard output: {error}; what was printed is not all"));
+        return Exit::Machine.code();
     }
+    exit.code()
 }

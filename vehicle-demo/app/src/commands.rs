@@ -27,6 +27,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use twinhelm_control::Controller;
 use twinhelm_hil::run::Plan;
+use twinhelm_linux::terminal::chain;
 use twinhelm_rigs::host::boards::{Boards, EXAMPLE};
 use twinhelm_rigs::host::{Cabling, HostError, HostPlan};
 use twinhelm_standby::Config;
@@ -77,13 +78,7 @@ impl Problem {
 
     /// What this machine cannot, with each of the causes.
     pub(crate) fn caused(error: &dyn std::error::Error) -> Self {
-        let mut message = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            message += &format!(": {error}");
-            cause = error.source();
-        }
-        Self::machine(message)
+        Self::machine(chain(error))
     }
 }
 

@@ -49,13 +49,13 @@ where
     L: Controller<State = State, Command = Command> + Send + 'static,
     C: Controller<State = State, Command = Command, Memory = L::Memory> + Send + 'static,
 {
-    let config = Config::new(spec.common.parameters).map_err(|error| Failure::bad_input(&error))?;
+    let config = Config::new(spec.common.parameters).map_err(|error| Failure::caused_by_input(&error))?;
     let seat = if spec.can.is_none() { Some(take_seat(spec)?) } else { None };
     let readings = match spec.readings_at {
         Some(at) => Readings::listen(at, spec.slot),
         None => Readings::connect(&spec.common.readings, spec.slot),
     };
-    let readings = readings.map_err(|error| Failure::machine(&error))?;
+    let readings = readings.map_err(|error| Failure::caused(&error))?;
     // Behind the bus and the sensors, whose sockets stay connected; before the session, whose threads live there.
     if let Some(path) = &spec.network {
         let failure = |error| format!("entering the network namespace {}: {error}", path.display());
@@ -66,8 +66,8 @@ where
         (None, can) => DeviceBus::Can(Box::new(open_can(can.as_deref().unwrap_or_default(), &config)?)),
     };
     if let Some(name) = &spec.can {
-        let interface = Interface::find(name).map_err(|error| Failure::machine(&error))?;
-        keep(interface, |error| eprintln!("{error}")).map_err(|error| Failure::machine(&error))?;
+        let interface = Interface::find(name).map_err(|error| Failure::caused(&error))?;
+        keep(interface, |error| eprintln!("{error}")).map_err(|error| Failure::caused(&error))?;
     }
     let settings = Settings {
         vehicle: "demo".to_owned(),
@@ -78,7 +78,7 @@ where
         keys: spec.keys.clone(),
     };
     let (_link, link) =
-        Link::open::<State, L::Memory>(spec.slot, &settings).map_err(|error| Failure::bad_input(&error))?;
+        Link::open::<State, L::Memory>(spec.slot, &settings).map_err(|error| Failure::caused_by_input(&error))?;
     let reading_age_max = config.period.max(2 * PLANT_STEP);
     let Surroundings { clock, ear, controller, mut input } = surroundings;
     let steps = spec.common.records.then(write_steps);
@@ -131,7 +131,7 @@ where
         let next = turn(local, &mut ports, &mut pilot, node);
         Turned::At(ports.clock.at(next))
     });
-    let control = control.map_err(|error| Failure::machine(&error))?;
+    let control = control.map_err(|error| Failure::caused(&error))?;
     say_ready(control.rights());
     // Whoever keeps this process, an agent or systemd, may want to know; nobody may be there.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
@@ -167,14 +167,14 @@ fn listen(tell: &mpsc::Sender<Option<String>>, ends_with_input: bool) -> std::io
 
 fn take_seat(spec: &DeviceSpec) -> Result<Client, Failure> {
     let station = Station::of_device(spec.slot);
-    let mut seat = Client::connect(&spec.common.bus, station).map_err(|error| Failure::machine(&error))?;
-    seat.wait_attached(SEAT_WITHIN).map_err(|error| Failure::machine(&error))?;
+    let mut seat = Client::connect(&spec.common.bus, station).map_err(|error| Failure::caused(&error))?;
+    seat.wait_attached(SEAT_WITHIN).map_err(|error| Failure::caused(&error))?;
     Ok(seat)
 }
 
 /// Opens a CAN interface. A command is worth sending for a period: then the next one is due.
 fn open_can(interface: &str, config: &Config) -> Result<CanBus, Failure> {
-    CanBus::open(interface, Wants::Device, 1, config.period, false).map_err(|error| Failure::machine(&error))
+    CanBus::open(interface, Wants::Device, 1, config.period, false).map_err(|error| Failure::caused(&error))
 }
 
 /// Starts the thread that tells the runner what the node was told and answered, and returns the way there.

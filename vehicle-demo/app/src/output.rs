@@ -1,8 +1,10 @@
 //! What leaves the program: files that are written whole or not at all, and text for whoever still reads.
 
 use crate::commands::Problem;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
+use twinhelm_linux::disk::{is_full, read_text};
+pub(crate) use twinhelm_linux::terminal::{print, tell};
 
 /// Writes `text` to `path`: into a temporary file beside it, which then takes its name.
 pub(crate) fn write(path: &Path, text: &str) -> Result<(), Problem> {
@@ -36,8 +38,13 @@ fn temporary(path: &Path) -> Result<tempfile::NamedTempFile, Problem> {
     builder.map_err(|error| problem(path, &error))
 }
 
-fn problem(path: &Path, error: &dyn std::fmt::Display) -> Problem {
-    Problem::bad_input(format!("writing {}: {error}; name a folder that can be written to", path.display()))
+fn problem(path: &Path, error: &std::io::Error) -> Problem {
+    let what = format!("writing {}: {error}", path.display());
+    if is_full(error) {
+        Problem::machine(format!("{what}; make room there, or name another disk"))
+    } else {
+        Problem::bad_input(format!("{what}; name a folder that can be written to"))
+    }
 }
 
 /// A report is for everybody to read, unlike an ordinary temporary file.
@@ -48,23 +55,21 @@ fn permissions() -> std::fs::Permissions {
 
 /// Reads a text file that the user named.
 pub(crate) fn read(path: &Path) -> Result<String, Problem> {
-    std::fs::read_to_string(path)
-        .map_err(|error| Problem::bad_input(format!("reading {}: {error}", path.display())))
+    read_text(path).map_err(|error| Problem::bad_input(format!("reading {}: {error}", path.display())))
 }
 
-/// Reads a file that the user named, whatever is in it.
-pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, Problem> {
-    std::fs::read(path).map_err(|error| Problem::bad_input(format!("reading {}: {error}", path.display())))
-}
-
-/// Prints to standard output. A reader that has gone (`| head`) is no reason to panic.
-pub(crate) fn print(text: impl std::fmt::Display) {
-    let _ = writeln!(std::io::stdout(), "{text}");
-}
-
-/// Prints to standard error, in the same manner.
-pub(crate) fn tell(text: impl std::fmt::Display) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+/// Reads a file that the user named, if it begins with `mark`; of another no more than that much: a device has no end.
+pub(crate) fn read_bytes(path: &Path, mark: &[u8]) -> Result<Vec<u8>, Problem> {
+    let read = || {
+        let mut file = std::fs::File::open(path)?;
+        let mut bytes = Vec::new();
+        (&mut file).take(mark.len() as u64).read_to_end(&mut bytes)?;
+        if bytes == mark {
+            file.read_to_end(&mut bytes)?;
+        }
+        Ok(bytes)
+    };
+    read().map_err(|error: std::io::Error| Problem::bad_input(format!("reading {}: {error}", path.display())))
 }
 
 /// Prints to standard error without an end of line, for a bar that is drawn again.

@@ -2,6 +2,7 @@
 
 use crate::stage::{Surroundings, law_faults};
 use crate::{Setup, device, output, vehicle};
+use std::error::Error;
 use std::fmt::Display;
 use std::io::Write as _;
 use std::path::Path;
@@ -13,6 +14,7 @@ use twinhelm_control::Controller;
 use twinhelm_hil::law_faults::Faulty;
 use twinhelm_linux::process::die_with_parent;
 use twinhelm_linux::realtime::Rights;
+use twinhelm_linux::terminal::chain;
 use twinhelm_rigs::host::spec::{DeviceSpec, Role, Says};
 use twinhelm_vehicle::plan::Plan;
 use twinhelm_vehicle::signals::{Command, State};
@@ -33,6 +35,16 @@ impl Failure {
 
     pub(crate) fn machine(why: &dyn Display) -> Self {
         Self { why: why.to_string(), bad_input: false }
+    }
+
+    /// What the machine does not allow, with each of the causes.
+    pub(crate) fn caused(error: &dyn Error) -> Self {
+        Self::machine(&chain(error))
+    }
+
+    /// What cannot be asked for, with each of the causes.
+    pub(crate) fn caused_by_input(error: &dyn Error) -> Self {
+        Self::bad_input(&chain(error))
     }
 }
 
@@ -77,7 +89,7 @@ where
 }
 
 fn tied(parent: Option<u32>) -> Result<(), Failure> {
-    parent.map_or(Ok(()), die_with_parent).map_err(|error| Failure::machine(&error))
+    parent.map_or(Ok(()), die_with_parent).map_err(|error| Failure::caused(&error))
 }
 
 fn be_device<L, F>(spec: &DeviceSpec, factory: &F, ends_with_input: bool) -> Result<(), Failure>

@@ -47,9 +47,9 @@ const CATCH_UP_MAX: Duration = Duration::from_millis(500);
 
 /// Runs the vehicle until it is told to stop, or its input ends.
 pub(crate) fn run(spec: &VehicleSpec) -> Result<(), Failure> {
-    let config = Config::new(spec.common.parameters).map_err(|error| Failure::bad_input(&error))?;
+    let config = Config::new(spec.common.parameters).map_err(|error| Failure::caused_by_input(&error))?;
     let course = Arc::new(spec.course.clone());
-    let bus = Server::bind(&spec.common.bus, config.bitrate).map_err(|error| Failure::machine(&error))?;
+    let bus = Server::bind(&spec.common.bus, config.bitrate).map_err(|error| Failure::caused(&error))?;
     let mut bus = bus.with_losses(Lossy::default());
     for gate in 0..config.gates {
         bus.attach_local(Station::of_gate(gate), GATE_DEPTH);
@@ -61,12 +61,12 @@ pub(crate) fn run(spec: &VehicleSpec) -> Result<(), Failure> {
         }
         CanBus::open(interface, Wants::All, GATE_DEPTH, config.period, false)
     });
-    let can = can.transpose().map_err(|error| Failure::machine(&error))?;
+    let can = can.transpose().map_err(|error| Failure::caused(&error))?;
     let publisher = match spec.readings_to {
         Some(boards) => Publisher::to_boards(boards),
         None => Publisher::new(&spec.common.readings),
     };
-    let publisher = publisher.map_err(|error| Failure::machine(&error))?;
+    let publisher = publisher.map_err(|error| Failure::caused(&error))?;
     let (notes, written) = RingBuffer::new(NOTES_MAX);
     let (mut lines, told) = RingBuffer::new(LINES_MAX);
     let lost = Arc::new(AtomicU64::new(0));
@@ -95,7 +95,7 @@ pub(crate) fn run(spec: &VehicleSpec) -> Result<(), Failure> {
         said_two_senders: false,
     };
     let thread = realtime::spawn("vehicle", Priority::VEHICLE, move |now| road.turn(now));
-    let thread = thread.map_err(|error| Failure::machine(&error))?;
+    let thread = thread.map_err(|error| Failure::caused(&error))?;
     say_ready(thread.rights());
     let done = Arc::new(AtomicBool::new(false));
     let writer = {

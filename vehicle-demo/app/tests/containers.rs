@@ -341,6 +341,18 @@ fn people_see_the_pool_and_the_timeline_and_their_orders_are_obeyed() {
 
     let (said, code) = beside.ask(&["fence", beside_it]);
     assert_eq!((&said["said"], code), (&"it is off the bus".into(), Some(0)), "{said}");
+
+    // Nobody stands by for now: who asks is told what came of it, and not that it was asked.
+    let (said, code) = beside.ask(&["switchover", drives]);
+    assert!(
+        code == Some(1) && said["said"].as_str().is_some_and(|said| said.contains("peer is not ready")),
+        "{said}"
+    );
+    let refuses = |told: &serde_json::Value| {
+        let is_it = |entry: &serde_json::Value| entry["what"]["not_done"]["order"] == "switchover";
+        told.as_array().is_some_and(|all| all.iter().any(is_it))
+    };
+    beside.wait_for_answer(&["events"], refuses);
     let is_whole = |told: &serde_json::Value| {
         let ended = |entry: &serde_json::Value| entry["what"]["migration"]["Ended"]["Whole"]["fencing"] == "fenced";
         told.as_array().is_some_and(|all| all.iter().any(ended))
@@ -359,12 +371,17 @@ fn people_see_the_pool_and_the_timeline_and_their_orders_are_obeyed() {
     assert_eq!((&said["said"], code), (&"it may come back".into(), Some(0)), "{said}");
     beside.wait_for_answer(&["status", "--wait", "2"], |said| part_of(said, beside_it) == Some("spare".into()));
 
-    let (said, code) = beside.ask(&["drain", drives]);
-    assert_eq!(code, Some(0), "{said}");
-    beside.wait_for_answer(&["status", "--wait", "2"], |said| part_of(said, drives) == Some("spare".into()));
-    // Left or right, whoever ranks first, is recruited in its place.
+    // One who does not drive cannot hand the wheel over; the one who does is asked, and somebody else has it when that is answered.
+    let (said, code) = beside.ask(&["switchover", "spare-2"]);
+    assert_eq!((&said["said"], code), (&"it does not drive".into(), Some(1)), "{said}");
+    let (said, code) = beside.ask(&["switchover", drives]);
+    assert_eq!((&said["said"], code), (&"has handed the wheel over to spare-2".into(), Some(0)), "{said}");
+
+    let (said, code) = beside.ask(&["drain", "spare-2"]);
+    assert_eq!((&said["said"], code), (&"has left the pair".into(), Some(0)), "{said}");
+    // Whoever ranks first is recruited in its place.
     beside.wait_for_answer(&["status", "--wait", "2"], |said| {
-        ["left", "right"].iter().any(|device| part_of(said, device) == Some("member".into()))
+        ["spare-2", beside_it].iter().any(|device| part_of(said, device) == Some("member".into()))
     });
 
     let (said, code) = beside.ask(&["switchover", "nobody", "--wait", "1"]);

@@ -1,13 +1,13 @@
 //! What a board's file cannot say, each with the line to write instead.
 
 use super::tables::{File, Line};
-use crate::file_error::{Document, FileError};
 use crate::ranges::{self, OutOfRange};
 use crate::signals::LIMITS;
 use std::time::Duration;
 use twinhelm_hal::pins::{Pulse, Servo, Travel};
 use twinhelm_standby::Config;
 use twinhelm_standby::config::frame_time;
+use twinhelm_standby::file_error::{Document, FileError};
 
 /// The length of an interface's name that Linux takes (`IFNAMSIZ` less the zero behind it).
 const INTERFACE_MAX: usize = 15;

@@ -1,7 +1,6 @@
 //! The tables of the configuration file, and the ranges of their numbers.
 
 use crate::dbc::scales::{DRIVE_MPS2_PER_COUNT, STEERING_RAD_PER_COUNT};
-use crate::file_error::{Document, FileError};
 use crate::law::Tuning;
 use crate::plant::PlantConfig;
 use crate::ranges::{self, OutOfRange};
@@ -9,6 +8,7 @@ use crate::sensors::SensorConfig;
 use serde::Deserialize;
 use twinhelm_hal::signals::Span;
 use twinhelm_standby::OnDispute;
+use twinhelm_standby::file_error::{Document, FileError};
 
 /// The file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]

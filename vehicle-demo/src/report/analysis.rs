@@ -1,5 +1,6 @@
 //! From the log to the figures. Each figure is defined in docs/glossary.md.
 
+mod orders;
 mod recovery;
 
 use super::log::{Event, Log};
@@ -57,6 +58,7 @@ struct Act {
 /// instrument itself failed; whoever knows the run's bounds adds to them.
 #[must_use]
 pub fn analyse(log: &Log, setting: &Setting) -> Report {
+    let log = &*orders::with_orders(log, &setting.config);
     let acts = acts_of_gate_0(log);
     let stalls = Stalls::of(log);
     let counts = Counts::of(log, &stalls, setting);

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::process::Command;
 use twinhelm_hal::term::Slot;
 use twinhelm_linux::clock::now;
+use twinhelm_standby::file_error::Document;
 
 /// An annotated example.
 pub const EXAMPLE: &str = include_str!("../../boards.toml");
@@ -70,9 +71,8 @@ impl Boards {
     /// # Errors
     /// What cannot be, where, and what to write instead.
     pub fn parse(name: &str, text: &str) -> Result<Self, String> {
-        // Its message has line and column, and shows the place.
         let boards: Self =
-            toml::from_str(text).map_err(|error| format!("{name}: {}", error.to_string().trim_end()))?;
+            Document::parse(name, text).and_then(|document| document.read()).map_err(|error| error.to_string())?;
         for (device, board) in [("left", &boards.left), ("right", &boards.right)] {
             if board.reach.is_empty() {
                 return Err(format!("{name}: {device}.reach is empty: write [\"ssh\", \"pi@{}\"]", board.address));

@@ -74,6 +74,10 @@ impl Migrations {
             | What::Drained
             | What::StaysSpare
             | What::Refused { .. }
+            | What::Drives { .. }
+            | What::MissionEnded { .. }
+            | What::Done { .. }
+            | What::NotDone { .. }
             | What::Fetched { .. } => return,
         };
         match event {

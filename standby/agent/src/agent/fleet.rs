@@ -5,6 +5,7 @@
 //! what they say.
 
 mod membership;
+mod orders;
 mod resume;
 
 use super::data::Data;
@@ -23,6 +24,7 @@ use twinhelm_hal::time::{Duration, Instant};
 use twinhelm_linux::clock::now;
 use twinhelm_mission::image::Platform;
 use twinhelm_standby::access::Members;
+use twinhelm_standby::asked::UnderWay;
 use twinhelm_standby::data::Position;
 use twinhelm_standby::fleet::{What, Word};
 use twinhelm_standby::migration::{
@@ -81,6 +83,12 @@ pub(super) struct Fleet {
     looked_at: Option<Instant>,
     /// Since when more than one other was heard on the bus without a pause.
     crowded_since: Option<Instant>,
+    /// It holds the wheel, and the timeline has that.
+    has_the_wheel: bool,
+    /// What people asked of it, until it is known what came of it.
+    under_way: Option<UnderWay>,
+    /// Who was told last what came of it, and what: who repeats the order meanwhile gets the same answer.
+    told: Option<(Instant, UnderWay, Result<String, String>)>,
 }
 
 /// What a device is.
@@ -91,13 +99,10 @@ enum Part {
     /// It waits to be recruited.
     Spare,
     /// It is to hand the wheel over first, and then to leave the pair.
-    Leaving { since: Instant },
+    Leaving,
     /// An order holds it off the bus.
     Fenced,
 }
-
-/// A device that drives has so long to hand the wheel over; then it leaves all the same, if somebody can take it.
-const DRAINS_WITHIN: Duration = Duration::from_secs(5);
 
 impl Fleet {
     pub(super) fn open(
@@ -153,6 +158,9 @@ impl Fleet {
             members,
             looked_at: None,
             crowded_since: None,
+            has_the_wheel: false,
+            under_way: None,
+            told: None,
         };
         fleet.note(What::Up);
         Ok(fleet)
@@ -162,7 +170,7 @@ impl Fleet {
     pub(super) fn first_rung(&self, wanted: Readiness) -> Readiness {
         match self.part {
             Part::Spare => wanted,
-            Part::Member | Part::Leaving { .. } | Part::Fenced => wanted.min(Readiness::Pulled),
+            Part::Member | Part::Leaving | Part::Fenced => wanted.min(Readiness::Pulled),
         }
     }
 
@@ -261,7 +269,7 @@ impl Agent {
                 let Some(fleet) = &self.fleet else { return };
                 fleet.say(from, &Word::Pool(fleet.ranking(at).told()));
             }
-            Word::Pool(_) | Word::Answer(_) => {}
+            Word::Pool(_) | Word::Begun | Word::Answer(_) => {}
         }
     }
 
@@ -274,6 +282,8 @@ impl Agent {
         self.take_part_or_not(at);
         self.resume_if_nobody_is_left(at);
         self.leave_when_it_may(at);
+        self.tell_what_came_of_it(at);
+        self.tell_who_drives(at);
         self.leave_a_crowd(at);
         self.tell_how_the_step_went(at);
         self.recruited(at, &RecruitNews::Look, None);
@@ -443,7 +453,10 @@ impl Agent {
     }
 
     /// The mission of a recruit has ended by itself.
-    pub(super) fn on_mission_ended(&mut self) {
+    pub(super) fn on_mission_ended(&mut self, how: String) {
+        if let Some(fleet) = &mut self.fleet {
+            fleet.note(What::MissionEnded { how });
+        }
         // A member is made anew, as any other.
         if self.fleet.as_ref().is_some_and(|fleet| !fleet.recruit.has_joined()) {
             self.recruited(now(), &RecruitNews::Ended, None);
@@ -468,7 +481,7 @@ impl Agent {
         fleet.offered_at = Some(at);
         let ticket = fleet.recruit.ticket().map(|ticket| format!("recruited by ticket {ticket}"));
         let busy = match fleet.part {
-            Part::Member | Part::Leaving { .. } => Some(MEMBER.to_owned()),
+            Part::Member | Part::Leaving => Some(MEMBER.to_owned()),
             Part::Spare if fleet.recruit.has_joined() => Some(MEMBER.to_owned()),
             Part::Spare => ticket,
             Part::Fenced => None,
@@ -509,7 +522,7 @@ impl Fleet {
         match self.part {
             _ if self.is_member() => "member",
             Part::Member | Part::Spare => "spare",
-            Part::Leaving { .. } => "leaving",
+            Part::Leaving => "leaving",
             Part::Fenced => "fenced",
         }
     }

@@ -60,7 +60,7 @@ impl Agent {
     /// Returns whether `from` may say `word`; if it may not, it is told so.
     pub(super) fn may_say(&mut self, at: Instant, from: &str, word: &Word) -> bool {
         // Nothing follows from these, and two that refuse each other's would go on for ever.
-        if matches!(word, Word::Answer(_) | Word::Pool(_)) {
+        if matches!(word, Word::Begun | Word::Answer(_) | Word::Pool(_)) {
             return true;
         }
         let Some(fleet) = &mut self.fleet else { return true };

@@ -10,6 +10,7 @@ use twinhelm_hal::bus::Station;
 use twinhelm_linux::clock::{now, sleep_until};
 use twinhelm_linux::listener::Listener;
 use twinhelm_linux::scheduling::{Priority, run_at};
+use twinhelm_linux::terminal::chain;
 use twinhelm_standby::Watch;
 use twinhelm_standby::watch::WatchEffect;
 
@@ -19,7 +20,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Starts the thread that listens, and tells when nobody drives.
 pub(super) fn start(config: &Config, happen: Sender<Happened>) -> Result<(), Problem> {
     let (place, station, gate_lease) = (config.bus.clone(), Station::of_agent(config.slot), config.gate_lease);
-    let first = Listener::open(&place, station).map_err(|error| Problem::machine(&error))?;
+    let first = Listener::open(&place, station).map_err(|error| Problem::machine(chain(&error)))?;
     let listen = move || {
         // Ahead of whatever else the device does; where that is not allowed, it is as late as the device is busy.
         let _ = run_at(Priority::CONTROL);

@@ -4,7 +4,6 @@
 #![deny(clippy::arithmetic_side_effects)]
 
 use crate::image::Digest;
-use crate::image::error::chain;
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
@@ -18,6 +17,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
+use twinhelm_linux::terminal::chain;
 
 /// A request that is not answered so soon has failed.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);

@@ -95,18 +95,3 @@ impl At<'_> {
         )
     }
 }
-
-/// Returns an error with its causes, each once: many errors say nothing by themselves.
-#[must_use]
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let more = cause.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        next = cause.source();
-    }
-    text
-}

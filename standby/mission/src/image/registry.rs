@@ -4,7 +4,7 @@
 #![deny(clippy::arithmetic_side_effects)]
 
 use super::digest::Digest;
-use super::error::{At, ImageError, Kind, chain};
+use super::error::{At, ImageError, Kind};
 use super::layout::Layout;
 use super::manifest::Blob;
 use super::source::Sink;
@@ -16,6 +16,7 @@ use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference};
 use std::time::Duration;
 use tokio::runtime::Runtime;
+use twinhelm_linux::terminal::chain;
 
 /// A registry has to take a connection so soon.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);

@@ -83,6 +83,6 @@ fn read(path: &Path) -> Result<Recording, Problem> {
     if let Ok(about) = std::fs::metadata(path) {
         Recording::check_length(&name, about.len()).map_err(Problem::bad_input)?;
     }
-    let bytes = output::read_bytes(path)?;
+    let bytes = output::read_bytes(path, Recording::BEGINS_WITH)?;
     Recording::read(&name, &bytes).map_err(Problem::bad_input)
 }

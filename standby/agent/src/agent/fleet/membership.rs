@@ -1,6 +1,6 @@
 //! Whether the device takes part: room on the bus, orders to stay off it, and leaving the pair.
 
-use super::{CROWDED_FOR, DRAINS_WITHIN, Fleet, HEARD_WITHIN, LISTENS_FOR, Part, fence_file};
+use super::{CROWDED_FOR, Fleet, HEARD_WITHIN, LISTENS_FOR, Part, fence_file};
 use crate::agent::Agent;
 use crate::config::Config;
 use crate::output::tell;
@@ -12,7 +12,7 @@ use twinhelm_standby::fleet::{What, Word};
 use twinhelm_standby::ladder::Task;
 use twinhelm_standby::migration::{Fencing, Recruit};
 use twinhelm_standby::orchestrator::leaves_a_crowd;
-use twinhelm_standby::{Order, Readiness, RoleName};
+use twinhelm_standby::{Readiness, RoleName};
 
 /// Has the disk keep the order that holds the device off the bus, if it does not yet.
 fn keep_fence(config: &Config, fleet: &mut Fleet) -> io::Result<()> {
@@ -73,8 +73,7 @@ impl Agent {
         // The gate says that it is no faulty device: whoever orders this does not know yet who has the wheel.
         if drives && fleet.part != Part::Fenced {
             fleet.say(from, &Word::Fenced(Fencing::Refused));
-            let why = "it drives: `twinhelm drain` has it hand the wheel over, and leave".to_owned();
-            fleet.say(from, &Word::Answer(Err(why)));
+            fleet.decline(from, "fence", "it drives: `twinhelm drain` has it hand the wheel over, and leave");
             return;
         }
         if !fleet.tells.iter().any(|teller| teller == from) {
@@ -128,14 +127,14 @@ impl Agent {
         let others: Vec<_> = fleet.offers.keys().filter(|other| *other != device).cloned().collect();
         others.iter().for_each(|other| fleet.say(other, &word));
         if fleet.part != Part::Fenced {
-            fleet.say(from, &Word::Answer(Err("it is not fenced".to_owned())));
+            fleet.decline(from, "readmit", "it is not fenced");
             return;
         }
         match std::fs::remove_file(fence_file(&self.config)) {
             // It was never kept.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => {
-                fleet.say(from, &Word::Answer(Err(format!("forgetting the order: {error}"))));
+                fleet.decline(from, "readmit", &format!("forgetting the order: {error}"));
                 return;
             }
             Ok(()) => {}
@@ -147,58 +146,11 @@ impl Agent {
         fleet.say(from, &Word::Answer(Ok("it may come back".to_owned())));
     }
 
-    pub(super) fn hand_over(&mut self, from: &str) {
-        let answer = match self.drives(now()) {
-            Some(false) => Err("it does not drive".to_owned()),
-            Some(true) | None => self.order_switchover(),
-        };
-        let Some(fleet) = &mut self.fleet else { return };
-        if answer.is_ok() {
-            fleet.note(What::Switchover);
-        }
-        fleet.say(from, &Word::Answer(answer));
-    }
-
-    pub(super) fn order_switchover(&self) -> Result<String, String> {
-        let ordered = self.line.order(&self.config.link.vehicle, self.config.slot, Order::Switchover);
-        ordered.map(|()| "it was asked to hand the wheel over".to_owned()).map_err(|error| error.to_string())
-    }
-
-    pub(super) fn drain(&mut self, at: Instant, from: &str) {
-        let ordered = if self.drives(at) == Some(true) { self.order_switchover().map(drop) } else { Ok(()) };
-        let Some(fleet) = &mut self.fleet else { return };
-        let answer = match ordered {
-            Ok(()) if fleet.part == Part::Member || fleet.recruit.has_joined() => {
-                fleet.part = Part::Leaving { since: at };
-                fleet.note(What::Drained);
-                Ok("it leaves the pair as soon as it does not drive".to_owned())
-            }
-            Ok(()) => Err("it is no member of the pair".to_owned()),
-            Err(error) => Err(error),
-        };
-        fleet.say(from, &Word::Answer(answer));
-    }
-
     /// Returns whether the own device holds the wheel; `None` when it was not heard just now.
     pub(super) fn drives(&self, at: Instant) -> Option<bool> {
         let header = self.line.ear().headers()[self.config.slot.index()];
         header
             .filter(|(heard, _)| at.since(*heard) < HEARD_WITHIN)
             .map(|(_, header)| header.role == RoleName::Primary)
-    }
-
-    pub(super) fn leave_when_it_may(&mut self, at: Instant) {
-        let drives = self.drives(at);
-        let Some(fleet) = &mut self.fleet else { return };
-        let Part::Leaving { since } = fleet.part else { return };
-        // A device that is not heard may be driving.
-        if drives == Some(false) {
-            fleet.part = Part::Spare;
-            fleet.recruit = Recruit::default();
-            self.go_back_to_the_pool();
-        } else if at.since(since) > DRAINS_WITHIN {
-            // Nobody took the wheel: it keeps it, and is a member as before.
-            fleet.part = Part::Member;
-        }
     }
 }
