@@ -14,7 +14,7 @@ static FAILED: Mutex<Option<io::Error>> = Mutex::new(None);
 /// Prints a line to standard output. What comes of it is known by [`is_gone`] and [`printed`].
 pub fn print(line: impl Display) {
     let mut out = io::stdout().lock();
-    let written = writeln!(out, "{}", Clean(line)).and_then(|()| out.flush());
+    let written = out.write_all(format!("{}\n", Clean(line)).as_bytes()).and_then(|()| out.flush());
     if let Err(error) = written {
         FAILED.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
     }
@@ -22,7 +22,8 @@ pub fn print(line: impl Display) {
 
 /// Prints a line to standard error. Where that is gone, nobody could be told of it.
 pub fn tell(line: impl Display) {
-    let _ = writeln!(io::stderr().lock(), "{}", Clean(line));
+    // In one write: other processes may have the same terminal.
+    let _ = io::stderr().lock().write_all(format!("{}\n", Clean(line)).as_bytes());
 }
 
 /// Returns whether standard output takes nothing any more: who prints for ever ends then.

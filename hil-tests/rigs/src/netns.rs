@@ -18,6 +18,7 @@ use std::io::{self, Write as _};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use twinhelm_hal::term::Slot;
 use twinhelm_hil::fault::Cut;
 use twinhelm_hil::world::other;
@@ -60,7 +61,7 @@ pub enum NetworkError {
 #[derive(Debug)]
 pub struct Network {
     devices: [Namespace; 2],
-    desk: Namespace,
+    desk: Arc<Namespace>,
     /// The CAN bus between the devices and the vehicle, in a kernel that has one.
     can: Option<Routes>,
     /// How many cuts there are in what each device sends.
@@ -75,7 +76,7 @@ impl Network {
     /// [`NetworkError`] says what is missing.
     pub fn build(has_can: bool) -> Result<Self, NetworkError> {
         let mut network =
-            Self { devices: [namespace()?, namespace()?], desk: namespace()?, can: None, cuts: [0; 2] };
+            Self { devices: [namespace()?, namespace()?], desk: desk()?, can: None, cuts: [0; 2] };
         if has_can {
             let [left, right] = &network.devices;
             network.can = Some(Routes::lay([&left.path(), &right.path()])?);
@@ -201,6 +202,26 @@ impl Network {
     fn device(&self, slot: Slot) -> &Namespace {
         &self.devices[slot.index().min(1)]
     }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        for slot in [Slot::LEFT, Slot::RIGHT] {
+            // The kernel takes it away with the device's namespace, sometime; the next run has one of the same name.
+            let _ = ip(&self.desk, &format!("link del {}", desk_name(slot)));
+        }
+    }
+}
+
+/// Returns the desk, which is the same for all runs of this process: a library that the observer uses may have one set of threads for
+/// the process (Zenoh has), and they live where its first session was opened.
+fn desk() -> Result<Arc<Namespace>, NetworkError> {
+    static DESK: Mutex<Option<Arc<Namespace>>> = Mutex::new(None);
+    let mut desk = DESK.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(desk) = &*desk {
+        return Ok(Arc::clone(desk));
+    }
+    Ok(Arc::clone(desk.insert(Arc::new(namespace()?))))
 }
 
 /// Returns where the device in `slot` is found by its peer.

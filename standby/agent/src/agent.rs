@@ -31,6 +31,7 @@ use strangers::Seldom;
 use twinhelm_hal::time::Instant;
 use twinhelm_linux::clock::now;
 use twinhelm_linux::effort::Effort;
+use twinhelm_linux::process::make_readable_files;
 use twinhelm_linux::terminal::chain;
 use twinhelm_mission::bundle::{Bundle, Recipe};
 use twinhelm_mission::container::{Container, Created, Failed, Paused, Running};
@@ -123,6 +124,7 @@ impl Held {
 
 /// Runs an agent until it is told to end.
 pub(crate) fn run(config: Config) -> Result<ExitCode, Problem> {
+    make_readable_files();
     let (happen, happened) = channel();
     let mut agent = Agent::start(config, happen)?;
     // Whoever keeps this process may want to know; nobody may be there.
@@ -466,7 +468,7 @@ impl Agent {
         let put = self.mailbox.put_plan(plan.as_ref().map(|plan| plan.bytes()));
         put.map_err(|error| refused(&id, format!("handing the plan over: {error}")))?;
         let bundle = Bundle::write(&self.config.run.join("bundle"), &recipe);
-        let bundle = bundle.map_err(|error| refused(&id, error.to_string()))?;
+        let bundle = bundle.map_err(|error| refused(&id, chain(&error)))?;
         self.mailbox.clear();
         let stdio = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
         let container = Container::create(&runner, id.clone(), &bundle, stdio)?;

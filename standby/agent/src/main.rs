@@ -16,6 +16,7 @@ mod status;
 
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
+use twinhelm_linux::process::{end_with_any_thread, outlive_file_limits};
 
 fn main() -> ExitCode {
     if let Some(exceptions) = missing_exception() {
@@ -25,6 +26,8 @@ fn main() -> ExitCode {
         output::tell(format_args!("keeping the proxy away from loopback: {}", again.unwrap_or_else(|error| error)));
         return ExitCode::from(3);
     }
+    outlive_file_limits();
+    end_with_any_thread();
     cli::main()
 }
 

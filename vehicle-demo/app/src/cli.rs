@@ -10,6 +10,7 @@ use twinhelm_control::Controller;
 use twinhelm_hil::fault::Fault;
 use twinhelm_hil::fault::parse::span;
 use twinhelm_hil::run::Standby;
+use twinhelm_linux::process::{end_with_any_thread, outlive_file_limits};
 use twinhelm_linux::terminal::{is_written, printed};
 use twinhelm_rigs::host::Cabling;
 use twinhelm_standby::Readiness;
@@ -384,6 +385,8 @@ where
     L: Controller<State = State, Command = Command> + Clone + Send + 'static,
     F: Fn(&Setup) -> L,
 {
+    outlive_file_limits();
+    end_with_any_thread();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // `--help` is no error, unless it cannot be written.

@@ -1,7 +1,7 @@
 //! The process roles: what the runner starts when it executes this program again.
 
 use crate::stage::{Surroundings, law_faults};
-use crate::{Setup, device, output, vehicle};
+use crate::{Setup, device, vehicle};
 use std::error::Error;
 use std::fmt::Display;
 use std::io::Write as _;
@@ -55,12 +55,6 @@ where
     L: Controller<State = State, Command = Command> + Clone + Send + 'static,
     F: Fn(&Setup) -> L,
 {
-    // A bug in any thread ends the process, so that its peer takes over: a device without its control thread would
-    // look alive on the link.
-    std::panic::set_hook(Box::new(|panic| {
-        output::tell(panic);
-        std::process::abort();
-    }));
     let read = match spec {
         Some(path) => std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display())),
         None => {

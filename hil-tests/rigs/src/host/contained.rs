@@ -9,8 +9,9 @@ use super::addresses::{Addresses, endpoint};
 use super::spec::{DeviceSpec, Role};
 use serde_json::json;
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -144,7 +145,11 @@ pub(super) fn write(
     spec.common.parent = None;
     // A spare fetches it; the others have it in a file of their own.
     let mission = spec.mission.take().filter(|_| slot <= Slot::RIGHT);
-    fs::write(data.join("role.json"), serde_json::to_vec(&Role::Device(spec.clone()))?)?;
+    let role = data.join("role.json");
+    fs::write(&role, serde_json::to_vec(&Role::Device(spec.clone()))?)?;
+    // The mission is another user, whatever the umask here.
+    fs::set_permissions(&data, Permissions::from_mode(0o755))?;
+    fs::set_permissions(&role, Permissions::from_mode(0o644))?;
     // The vehicle starts with the left one, whatever the right one's rung.
     let readiness = match slot {
         Slot::LEFT => Readiness::Shadow,

@@ -283,6 +283,11 @@ where
                     return Err(HostError::Machine(what));
                 }
             }
+            if let Some(died) = self.died.pop() {
+                return Err(HostError::Machine(format!(
+                    "{died}, before the pair was ready; what it said is above"
+                )));
+            }
             if let Some(Ask::Quit) = self.look(None) {
                 return Err(HostError::Interrupted);
             }

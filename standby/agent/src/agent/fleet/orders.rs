@@ -6,6 +6,7 @@ use std::time::Duration;
 use twinhelm_hal::term::Term;
 use twinhelm_hal::time::Instant;
 use twinhelm_linux::clock::now;
+use twinhelm_linux::terminal::chain;
 use twinhelm_standby::Order;
 use twinhelm_standby::asked::{Asked, Came, DONE_WITHIN, Seen, UnderWay};
 use twinhelm_standby::fleet::{What, Word};
@@ -78,7 +79,7 @@ impl Agent {
 
     fn order_switchover(&self) -> Result<(), String> {
         let ordered = self.line.order(&self.config.link.vehicle, self.config.slot, Order::Switchover);
-        ordered.map_err(|error| error.to_string())
+        ordered.map_err(|error| chain(&error))
     }
 
     fn begin(&mut self, at: Instant, from: &str, asked: Asked, ordered: Result<(), String>) {
