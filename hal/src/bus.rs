@@ -127,6 +127,8 @@ pub enum Offer {
 #[derive(Clone, Debug)]
 pub struct Arbiter {
     bitrate: u32,
+    /// A frame that waited longer than this is not sent any more; `None`: it waits for ever.
+    holds: Option<Duration>,
     stations: [Port; STATIONS],
     wire: Option<OnWire>,
     idle_since: Instant,
@@ -159,11 +161,21 @@ impl Arbiter {
         let port = Port { attached: false, cable: Cable::WHOLE, depth: 1, queue: ArrayVec::new_const() };
         Self {
             bitrate,
+            holds: None,
             stations: core::array::from_fn(|_| port.clone()),
             wire: None,
             idle_since: Instant::ZERO,
             owners: ArrayVec::new_const(),
         }
+    }
+
+    /// Returns the same bus, on which a frame is worth sending for `holds`: a period, as a station on a CAN bus has it.
+    ///
+    /// Without this the last claim of a device that gave way behind a cut cable waits there until that device sends again. It
+    /// counted on while the closed gates did not, so they can take it, a lease and some periods later, for a command of now.
+    #[must_use]
+    pub fn holding(self, holds: Duration) -> Self {
+        Self { holds: Some(holds), ..self }
     }
 
     /// Attaches `station`, with a queue of `depth` frames towards the bus: one for a device, a few for a gate.
@@ -181,7 +193,8 @@ impl Arbiter {
         port.queue.clear();
     }
 
-    /// Connects or cuts the station's cable. A frame that waits behind a cut cable goes out when it is mended.
+    /// Connects or cuts the station's cable. A frame that waits behind a cut cable goes out when it is mended, if it is still worth
+    /// sending.
     pub fn set_cable(&mut self, now: Instant, station: Station, cable: Cable) {
         self.stations[station.index()].cable = cable;
         self.start(now);
@@ -234,6 +247,9 @@ impl Arbiter {
         if self.wire.is_some() {
             return;
         }
+        if let Some(holds) = self.holds {
+            self.stations.iter_mut().for_each(|port| port.queue.retain(|(since, _)| now.since(*since) <= holds));
+        }
         let winner = self
             .stations
             .iter()
@@ -277,5 +293,26 @@ mod tests {
         assert!(bus.poll(at(400)).is_none());
         assert_eq!(bus.next_event(), Some(at(670)));
         assert!(bus.poll(at(670)).is_some_and(|delivery| delivery.from == b));
+    }
+
+    /// Returns what `b` hears from `a` when the cable of `a`, behind which it had something to say at 0, is mended at `mended`.
+    fn heard_behind_a_cut(mut bus: Arbiter, mended: Instant) -> Option<Frame> {
+        let [a, b] = [0, 1].map(|number| Station::new(number).expect("a station"));
+        bus.attach(a, 1);
+        bus.attach(b, 1);
+        bus.set_cable(Instant::ZERO, a, Cable { to_bus: false, from_bus: true });
+        assert_eq!(bus.offer(Instant::ZERO, a, Frame { id: 1, len: 8, data: [0; 8] }), Offer::Queued);
+        bus.set_cable(mended, a, Cable::WHOLE);
+        let over = bus.next_event()?;
+        bus.poll(over).filter(|delivery| delivery.is_heard_by(b)).map(|delivery| delivery.frame)
+    }
+
+    #[test]
+    fn what_missed_its_cycle_behind_a_cut_cable_is_not_sent_late() {
+        let ms = Duration::from_millis;
+        let bus = || Arbiter::new(500_000).holding(ms(10));
+        assert!(heard_behind_a_cut(bus(), Instant::ZERO + ms(10)).is_some(), "it is still worth sending");
+        assert_eq!(heard_behind_a_cut(bus(), Instant::ZERO + ms(10) + Duration::from_nanos(1)), None);
+        assert!(heard_behind_a_cut(Arbiter::new(500_000), Instant::ZERO + ms(3_600_000)).is_some());
     }
 }

@@ -38,7 +38,8 @@ pub enum Confinement {
 /// A station's access to the bus.
 ///
 /// Neither call blocks. The queue towards the bus holds one frame: a second `send` before the first is on the
-/// wire replaces it, because what missed its cycle is dropped, not sent late.
+/// wire replaces it, and one that has waited for a period is forgotten, because what missed its cycle is dropped, not
+/// sent late.
 pub trait Bus {
     /// Hands `frame` to the bus.
     fn send(&mut self, frame: Frame);

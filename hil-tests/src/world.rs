@@ -166,7 +166,7 @@ impl<V: Variant> World<V> {
     pub fn new(setup: Setup<V::Law>, checks: Checks) -> Self {
         let config = setup.config;
         let mut rng = Rng::new(setup.seed, 1);
-        let mut bus = Arbiter::new(config.bitrate);
+        let mut bus = Arbiter::new(config.bitrate).holding(config.period);
         for slot in [Slot::LEFT, Slot::RIGHT] {
             bus.attach(Station::of_device(slot), 1);
         }

@@ -6,10 +6,10 @@ use crate::time::Duration;
 use core::hash::{Hash, Hasher};
 
 impl Arbiter {
-    /// Writes what decides about the bus's future. Bitrate and depths are not its state; who owns which identifier never changes in a
-    /// run without two senders.
+    /// Writes what decides about the bus's future. Bitrate and depths are not its state, nor for how long a frame is worth sending;
+    /// who owns which identifier never changes in a run without two senders.
     pub fn canon(&self, from: &Origin, into: &mut impl Hasher) {
-        let Self { bitrate: _, stations, wire, idle_since, owners: _ } = self;
+        let Self { bitrate: _, holds, stations, wire, idle_since, owners: _ } = self;
         for (index, Port { attached, cable, depth: _, queue }) in stations.iter().enumerate() {
             if !attached {
                 continue;
@@ -17,7 +17,7 @@ impl Arbiter {
             let Cable { to_bus, from_bus } = cable;
             (index, to_bus, from_bus, queue.len()).hash(into);
             for (offered, frame) in queue {
-                from.moment(*offered, Duration::ZERO).hash(into);
+                from.moment(*offered, holds.unwrap_or_default()).hash(into);
                 from.frame(frame, into);
             }
         }

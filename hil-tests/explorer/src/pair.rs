@@ -116,7 +116,7 @@ pub(crate) type Notes = Vec<Note<()>>;
 impl<G: GateRules, N: NodeRules> Pair<G, N> {
     /// Returns devices that are not switched on yet, and gates that come up at `gates_at`.
     pub(crate) fn new(config: Config, gates_at: &[Duration]) -> Self {
-        let mut bus = Arbiter::new(config.bitrate);
+        let mut bus = Arbiter::new(config.bitrate).holding(config.period);
         let mut gates = ArrayVec::new();
         for (number, at) in (0..).zip(gates_at) {
             bus.attach(Station::of_gate(number), 4);
@@ -474,7 +474,7 @@ impl<G: GateRules, N: NodeRules> Pair<G, N> {
                 let age = self.age(slot, wire, cycle);
                 self.note_gap(number, how);
                 if self.keeps_holder && how == How::Takeover {
-                    self.wrong(4, format!("slot {slot} took the wheel, after less than a lease"));
+                    self.wrong(4, format!("slot {slot} took the wheel, for a trouble shorter than a lease"));
                 }
                 if signals.first == WRONG {
                     self.wrong(

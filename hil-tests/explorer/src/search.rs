@@ -206,7 +206,8 @@ impl<G: GateRules, N: NodeRules> Search<G, N> {
 
     fn one(&mut self, mut pair: Pair<G, N>, trouble: &Trouble, is_whole: bool) {
         pair.gap_max = trouble.gap_max(&self.config).filter(|_| is_whole);
-        pair.keeps_holder = is_whole && trouble.keeps_holder(&self.config);
+        let devices = pair.devices.iter().filter(|device| device.node.is_some()).count();
+        pair.keeps_holder = is_whole && trouble.keeps_holder(&self.config, devices);
         pair.gap = Duration::ZERO;
         trouble.apply(&mut pair, true, None);
         // Until a frame that was held back has come, nothing has happened yet.

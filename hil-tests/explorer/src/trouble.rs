@@ -9,6 +9,7 @@ use twinhelm_hal::term::Slot;
 use twinhelm_hal::time::Duration;
 use twinhelm_hil::fault::{Cut, Fault, Kind};
 use twinhelm_standby::Config;
+use twinhelm_standby::config::frame_time;
 use twinhelm_standby::node::rules::NodeRules;
 use twinhelm_vehicle::report::device_name;
 use twinhelm_vehicle::report::log::Event;
@@ -76,11 +77,13 @@ impl Trouble {
         }
     }
 
-    /// Returns whether it is over before a lease has run out, so that it costs nobody the wheel.
-    pub(crate) fn keeps_holder(&self, config: &Config) -> bool {
+    /// Returns whether it is over before a lease has run out, so that with `devices` on the bus it costs nobody the wheel.
+    pub(crate) fn keeps_holder(&self, config: &Config, devices: usize) -> bool {
         match self.kind {
             TroubleKind::Known { kind: Kind::Lose(_), .. } => self.is_momentary(),
-            TroubleKind::Known { kind: Kind::ClockSlip { by, .. }, .. } => by + config.period < config.gate_lease,
+            TroubleKind::Known { kind: Kind::ClockSlip { by, forwards }, .. } => {
+                by + config.period < config.gate_lease && (forwards || is_reported_in_time(config, devices))
+            }
             TroubleKind::Known { .. } | TroubleKind::GateCable(_) | TroubleKind::Stop => false,
         }
     }
@@ -130,6 +133,15 @@ impl Trouble {
             pair.tell(&Event::FaultEnded { label, slot: self.slot }, notes);
         }
     }
+}
+
+/// Returns whether the report of a cover is back before the standby decides again, with `devices` on the bus: each that covers does so
+/// at the same moment, and its command goes before the report. `Config::new` asks this of a pair. Where it is not so, a holder whose
+/// clock slipped back sends for a cycle that is covered already, loses the next one as well, and its lease runs out.
+fn is_reported_in_time(config: &Config, devices: usize) -> bool {
+    let covers = u32::try_from(devices.saturating_sub(1)).unwrap_or(u32::MAX);
+    let frames = covers.saturating_add(config.gates.into());
+    frame_time(config.bitrate).saturating_mul(frames).saturating_add(config.jitter) < config.margin
 }
 
 fn hit<G: GateRules, N: NodeRules>(
@@ -294,4 +306,57 @@ pub fn singles(config: &Config, gates: usize, detail: Detail) -> Vec<Trouble> {
         }
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::found::Jitter;
+    use crate::pair::{Corner, Wakes};
+    use crate::plan::{Area, From, Rate, areas};
+    use crate::search::Search;
+    use twinhelm_hal::gate::rules::AsDesigned as DesignedGate;
+    use twinhelm_standby::node::rules::AsDesigned as DesignedNode;
+
+    /// Returns what is broken when `troubles` meet what starts from `from`, each at each fortieth of `within` periods.
+    fn broken(from: From, rate: Rate, corner: Corner, troubles: &[Trouble], within: u32) -> Vec<String> {
+        let area = Area { from, rate, gates: 1, jitter: Jitter::Fixed(corner), detail: Detail::Full };
+        let config = area.config().expect("the timing keeps the promise");
+        let mut search = Search::<DesignedGate, DesignedNode>::new(config, area.jitter).content_after(24);
+        search.through(&area.start(&config), troubles, config.period / 40, within * config.period);
+        search.found().iter().map(ToString::to_string).collect()
+    }
+
+    /// A device that is cut off towards the bus claims, counts on, and gives way when the other has opened the gate. Its last claim waited
+    /// behind the cut for five periods, until the gate had counted as far, and was acted on.
+    #[test]
+    fn the_last_claim_of_a_device_that_was_cut_off_is_not_acted_on_late() {
+        let corner = Corner([Wakes::OnTime, Wakes::Late, Wakes::OnTime, Wakes::Late]);
+        for lasts in [8, 11, 14] {
+            let cut = Trouble::known("bus-cut=tx", Slot::LEFT, Some(Duration::from_millis(lasts)), false);
+            assert_eq!(broken(From::NotReady, Rate::Hz1000, corner, &[cut], 8), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn a_cover_is_reported_in_time_but_with_a_spare_at_1_khz() {
+        for area in areas(Detail::Full) {
+            let config = area.config().expect("the timing keeps the promise");
+            let devices = if area.from == From::Spare { 3 } else { 2 };
+            let is_late = area.from == From::Spare && area.rate == Rate::Hz1000;
+            assert_eq!(is_reported_in_time(&config, devices), !is_late, "{}", area.name());
+        }
+    }
+
+    /// The holder of a pair goes on. With a spare on the bus it may lose the wheel, and nothing else may break.
+    #[test]
+    fn a_slip_shorter_than_a_lease_breaks_nothing_at_1_khz() {
+        let corner = Corner([Wakes::Late; 4]);
+        for by in [800, 1_040, 1_100, 1_960] {
+            let slip = Trouble::known(&format!("clock-slip=-{by}us"), Slot::LEFT, None, false);
+            for from in [From::Whole, From::Spare] {
+                assert_eq!(broken(from, Rate::Hz1000, corner, core::slice::from_ref(&slip), 1), [""; 0]);
+            }
+        }
+    }
 }

@@ -1,7 +1,8 @@
 //! The search sees: each rule that is broken on purpose is found out, in an area where the design breaks nothing.
 //!
-//! Two are beyond it, and have a scenario each in hil-tests/tests/variants.rs. `KeepsOwnState`: what a law remembers is no part of a
+//! Three are beyond it, and have a scenario each in hil-tests/tests/variants.rs. `KeepsOwnState`: what a law remembers is no part of a
 //! search about who drives. `SendsBlind`: a deaf standby takes the wheel only if its clock is ahead as well, and that is two faults.
+//! `OpensOnOne`: no queue keeps a frame for longer than a period, so an old one meets a closed gate only where it was held and the gate restarts, which is two faults as well.
 
 use std::collections::BTreeSet;
 use twinhelm_explorer::Detail;
@@ -10,13 +11,12 @@ use twinhelm_hal::gate::rules::{AsDesigned as DesignedGate, GateRules};
 use twinhelm_hil::broken::{
     AnyTerm, ClaimsAgainstTheStop, ClaimsWithPeersReadings, CountsPastTheGate, FollowsNobody, ForgetsTheStop,
     GoesOnSending, KeepsOldCycle, LateFramesRenew, NAMES, NeverCloses, NeverTooFarAhead, NextTermOfAll,
-    NoCycleCheck, NoDueCheck, NoLease, NoRelock, NoSelfCheck, NoTermCheck, NoTolerance, OnlyAnswers, OpensOnOne,
-    TrustsBus,
+    NoCycleCheck, NoDueCheck, NoLease, NoRelock, NoSelfCheck, NoTermCheck, NoTolerance, OnlyAnswers, TrustsBus,
 };
 use twinhelm_standby::node::rules::{AsDesigned as DesignedNode, NodeRules};
 
 /// The ones that a scenario catches, and no search.
-const EXCUSED: [&str; 2] = ["KeepsOwnState", "SendsBlind"];
+const EXCUSED: [&str; 3] = ["KeepsOwnState", "OpensOnOne", "SendsBlind"];
 
 /// Explores the areas from `from` at `rate` with `gates` gates until something is broken, by one of `invariants`; 0 is recovery.
 #[track_caller]
@@ -61,7 +61,6 @@ caught! {
     a_gate_that_does_not_check_the_cycle: NoCycleCheck, DesignedNode, Whole, Hz100, 1 gate(s), [3];
     a_gate_that_acts_on_what_was_held_for_half_the_range: NeverTooFarAhead, DesignedNode, Whole, Hz100, 1 gate(s), [3];
     a_gate_whose_lease_late_frames_renew: LateFramesRenew, DesignedNode, Whole, Hz100, 1 gate(s), [4];
-    a_gate_that_opens_on_one_frame: OpensOnOne, DesignedNode, NotReady, Hz100, 1 gate(s), [3, 12];
     a_gate_that_reports_only_when_spoken_to: OnlyAnswers, DesignedNode, Whole, Hz100, 1 gate(s), [0];
     terms_that_belong_to_nobody: AnyTerm, NextTermOfAll, Whole, Hz100, 1 gate(s), [0, 2];
     a_standby_that_believes_the_bus_and_not_the_gate: DesignedGate, TrustsBus, Whole, Hz100, 1 gate(s), [5];
