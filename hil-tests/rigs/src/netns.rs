@@ -75,8 +75,7 @@ impl Network {
     /// # Errors
     /// [`NetworkError`] says what is missing.
     pub fn build(has_can: bool) -> Result<Self, NetworkError> {
-        let mut network =
-            Self { devices: [namespace()?, namespace()?], desk: desk()?, can: None, cuts: [0; 2] };
+        let mut network = Self { devices: [namespace()?, namespace()?], desk: desk()?, can: None, cuts: [0; 2] };
         if has_can {
             let [left, right] = &network.devices;
             network.can = Some(Routes::lay([&left.path(), &right.path()])?);

@@ -15,8 +15,38 @@ pub struct FaultError {
 }
 
 const FORM: &str = "write KIND[=AMOUNT]@TIME[:DURATION][:DEVICE], as in kill@5s or hang@5s:2s:left";
-const KINDS: &str = "kill, exit, hang, power, link-cut, bus-cut, bus-errors, late, nan, frozen, switchover, out-of-range, \
-                     link-slow, link-rough, clock-slip, clock-drift, sensor, lose, held-frame, gate-restart, estop";
+
+/// Every KIND as it may be written, and what it is: for the help, and for whoever writes one that there is not. What follows a `=`
+/// stands for itself or for an amount of that form.
+pub const KINDS: &[(&str, &str)] = &[
+    ("kill", "the device's process is killed, and started again after the duration"),
+    ("exit", "it ends by itself, and says farewell to its peer"),
+    ("hang", "it is stopped, and goes on after the duration"),
+    ("power", "all of the device dies at once, its cables with it"),
+    ("link-cut[=tx|=rx]", "the link between the devices is cut, in one direction or both"),
+    ("link-slow=20ms", "what comes over the link is late by that"),
+    ("link-rough=0.3", "that part of what is sent over the link is lost"),
+    ("bus-cut[=tx|=rx]", "the device's cable to the bus is cut"),
+    ("bus-errors=passive|=off", "its bus controller counts too many errors, or leaves the bus"),
+    ("lose=command|=command-at-gate|=command-at-peer|=status|=all-statuses", "frames are lost on the bus"),
+    ("held-frame=3s", "its bus controller keeps a frame, and sends it so much later"),
+    ("late[=3periods|=30ms]", "the law answers late"),
+    ("nan", "the law returns a command that is no number"),
+    ("out-of-range", "the law returns a command beyond its limits"),
+    ("frozen[=output|=counter]", "the law repeats its last command, or its cycle's number stands still"),
+    ("sensor=silent|=stuck|=noisy", "the device's own sensors fail"),
+    ("clock-slip=+2ms", "the device's clock jumps, forwards or back (-2ms)"),
+    ("clock-drift=200ppm", "it runs fast, or slow (-200ppm)"),
+    ("gate-restart[=0]", "a gate comes up anew, and knows no term"),
+    ("estop", "the button at the gates is pressed"),
+    ("switchover", "a request, no fault: the device is asked to hand the wheel over"),
+];
+
+/// Returns the kinds' names, as a list.
+fn names() -> String {
+    let name = |(form, _): &(&'static str, &str)| form.split(['[', '=']).next().unwrap_or(form);
+    KINDS.iter().map(name).collect::<Vec<_>>().join(", ")
+}
 
 /// The longest run that a fault may be written for.
 const TIME_MAX: Duration = Duration::from_secs(86_400);
@@ -141,7 +171,7 @@ fn kind(word: &str, amount: Option<&str>) -> Result<Kind, (String, String)> {
             Ok(gate @ 0..=3) => Ok(Kind::RestartGate(gate)),
             Ok(_) | Err(_) => wrong("0 to 3"),
         },
-        _ => Err((format!("there is no kind `{word}`"), format!("KIND is one of {KINDS}"))),
+        _ => Err((format!("there is no kind `{word}`"), format!("KIND is one of {}", names()))),
     }
 }
 
@@ -193,6 +223,26 @@ fn error(text: &str, what: String, instead: &str) -> FaultError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_form_of_the_help_can_be_written_and_every_kind_is_in_it() {
+        for (form, _) in KINDS {
+            let (name, amounts) = form.find(['[', '=']).map_or((*form, ""), |at| form.split_at(at));
+            let may_lack = amounts.is_empty() || amounts.starts_with('[');
+            assert_eq!(kind(name, None).is_ok(), may_lack, "{form}");
+            for amount in amounts.trim_matches(['[', ']']).split('|').filter(|amount| !amount.is_empty()) {
+                assert!(kind(name, Some(amount.trim_start_matches('='))).is_ok(), "{name}{amount}");
+            }
+        }
+        // What `kind` matches on, by its own source: each is in the help.
+        let source = include_str!("parse.rs");
+        let arms =
+            source.split("match word {").nth(1).and_then(|rest| rest.split("\n    }\n").next()).expect("the match");
+        let known = arms.lines().filter_map(|line| line.strip_prefix("        \"")?.split('"').next());
+        let told = names();
+        let told: Vec<&str> = told.split(", ").collect();
+        assert_eq!(known.filter(|word| !told.contains(word)).collect::<Vec<_>>(), Vec::<&str>::new());
+    }
 
     #[test]
     fn faults_read_as_they_are_written() {

@@ -41,9 +41,21 @@ struct Class {
     wakes: u64,
 }
 
+/// A shorter look says nothing.
+const SECONDS_MIN: Duration = Duration::from_secs(1);
+/// Nor do fewer wakes: half of those that a core has in that time.
+const WAKES_MIN: u64 = 500;
+
 /// `jitter`
 pub(crate) fn jitter(args: &JitterArgs) -> Result<(), Problem> {
     let length = seconds(args.seconds)?;
+    if length < SECONDS_MIN {
+        return Err(Problem::bad_input(format_args!(
+            "--seconds {}: so few wakes say nothing of what a machine can do; write {} or more",
+            args.seconds,
+            SECONDS_MIN.as_secs()
+        )));
+    }
     let budget = Duration::try_from_secs_f64(args.budget * 1e-3);
     let budget = budget.map_err(|_| Problem::bad_input(format!("a budget of {} ms cannot be", args.budget)))?;
     let machine = |error: std::io::Error| Problem::machine(format!("starting the threads that measure: {error}"));
@@ -55,6 +67,12 @@ pub(crate) fn jitter(args: &JitterArgs) -> Result<(), Problem> {
         spinners.stop();
     }
     let measured = measure(&stalls, length, budget, args.bitrate);
+    if measured.wakes < WAKES_MIN {
+        return Err(Problem::machine(format_args!(
+            "{} wakes in {} s: this machine stood still for most of it, and that is all that can be said",
+            measured.wakes, measured.seconds
+        )));
+    }
     if args.json {
         print_json(&measured)?;
     } else {

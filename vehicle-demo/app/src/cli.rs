@@ -2,13 +2,14 @@
 
 use crate::commands::{self, Exit};
 use crate::{Setup, output, role};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use twinhelm_control::Controller;
 use twinhelm_hil::fault::Fault;
-use twinhelm_hil::fault::parse::span;
+use twinhelm_hil::fault::parse::{KINDS, span};
 use twinhelm_hil::run::Standby;
 use twinhelm_linux::process::{end_with_any_thread, outlive_file_limits};
 use twinhelm_linux::terminal::{is_written, printed};
@@ -127,12 +128,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "FILE or NAME")]
     pub(crate) scenario: Option<String>,
     /// What goes wrong: KIND[=AMOUNT]@TIME[:DURATION][:DEVICE]; may be repeated
-    ///
-    /// KIND: kill, exit, hang, power, link-cut (=tx, =rx), bus-cut (=tx, =rx), bus-errors (=passive, =off),
-    /// late (=3periods, =30ms), nan, frozen (=output, =counter),
-    /// switchover (a request). DEVICE: left, right or holder. Without a duration a fault lasts to the end; a killed
-    /// process is started again after the duration, and without one never.
-    #[arg(long = "fault", value_parser = Fault::parse, value_name = "FAULT", verbatim_doc_comment)]
+    #[arg(long = "fault", value_parser = Fault::parse, value_name = "FAULT", long_help = fault_help())]
     pub(crate) faults: Vec<Fault>,
     /// Writes the report as JSON
     #[arg(long, value_name = "FILE")]
@@ -311,6 +307,29 @@ pub(crate) struct ReplayArgs {
     pub(crate) json: bool,
 }
 
+/// Returns the command line: where a command has no use for some rigs, it does not offer them.
+fn command() -> clap::Command {
+    let only = |rigs: &'static [Rig]| {
+        let parser = PossibleValuesParser::new(rigs.iter().filter_map(ValueEnum::to_possible_value));
+        let parser = parser.try_map(|word| Rig::from_str(&word, false));
+        move |command: clap::Command| command.mut_arg("rig", |rig| rig.value_parser(parser))
+    };
+    let without_boards = |command: clap::Command| command.mut_arg("boards", |boards| boards.hide(true));
+    Cli::command()
+        .mut_subcommand("failover", only(&[Rig::Sim, Rig::Host, Rig::Netns, Rig::Boards]))
+        .mut_subcommand("ladder", |ladder| without_boards(only(&[Rig::Host])(ladder)))
+}
+
+/// Returns what `--help` says of faults: the kinds as the one table has them.
+fn fault_help() -> String {
+    let kinds = KINDS.iter().map(|(form, what)| format!("\n  {form:<28} {what}"));
+    format!(
+        "What goes wrong: KIND[=AMOUNT]@TIME[:DURATION][:DEVICE]; may be repeated\n\nDEVICE: left, right or holder, which is the \
+         default. Without a duration a fault lasts to the end.\nKIND:{}",
+        kinds.collect::<String>()
+    )
+}
+
 /// What a run runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Rig {
@@ -387,7 +406,8 @@ where
 {
     outlive_file_limits();
     end_with_any_thread();
-    let cli = match Cli::try_parse() {
+    let parsed = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         // `--help` is no error, unless it cannot be written.
         Err(told) if is_written(told.print()) => return u8::try_from(told.exit_code()).unwrap_or(2).into(),

@@ -50,7 +50,7 @@ pub(crate) fn run(spec: &VehicleSpec) -> Result<(), Failure> {
     let config = Config::new(spec.common.parameters).map_err(|error| Failure::caused_by_input(&error))?;
     let course = Arc::new(spec.course.clone());
     let bus = Server::bind(&spec.common.bus, config.bitrate).map_err(|error| Failure::caused(&error))?;
-    let mut bus = bus.with_losses(Lossy::default());
+    let mut bus = bus.holding(config.period).with_losses(Lossy::default());
     for gate in 0..config.gates {
         bus.attach_local(Station::of_gate(gate), GATE_DEPTH);
     }

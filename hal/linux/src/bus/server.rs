@@ -13,7 +13,7 @@ use std::os::fd::BorrowedFd;
 use twinhelm_hal::bus::{Arbiter, Cable, Delivery, Offer, QUEUE_MAX, STATIONS, Station};
 use twinhelm_hal::frame::Frame;
 use twinhelm_hal::ports::Received;
-use twinhelm_hal::time::Instant;
+use twinhelm_hal::time::{Duration, Instant};
 
 /// A device's queue towards the bus holds one frame: what missed its cycle is not sent late.
 const CLIENT_DEPTH: usize = 1;
@@ -70,6 +70,12 @@ impl Server {
         let arbiter = Arbiter::new(bitrate);
         let seats = Seats::bind(name)?;
         Ok(Self { seats, arbiter, delivered: ArrayVec::new(), two_senders: None, losses: NoLosses })
+    }
+
+    /// Returns the same bus, on which a frame is worth sending for `holds`: a period, as a station on a CAN bus has it.
+    #[must_use]
+    pub fn holding(self, holds: Duration) -> Self {
+        Self { arbiter: self.arbiter.holding(holds), ..self }
     }
 
     /// Returns the same bus, on which frames are lost by `losses`.

@@ -88,7 +88,7 @@ fn interface(root: &Root, name: &str) -> Finding {
     );
     if !is_up {
         let mend =
-            format!("ip link set {name} up type can bitrate 500000 restart-ms 100 (a vcan: ip link set {name} up)");
+            format!("ip link set {name} up type can bitrate 500000 restart-ms 0 (a vcan: ip link set {name} up)");
         return Finding::missing(WHAT, seen, "nothing is sent and nothing is heard", mend);
     }
     if queue.is_some_and(|length| length > QUEUE_USUAL) {
@@ -111,4 +111,16 @@ fn files(root: &Root, what: &'static str, prefix: &str, why: &'static str, remed
     }
     let mend = format!("usermod -a -G {group} $USER, then log in again");
     Finding::missing(what, format!("no permission for {}", closed.join(", ")), why, mend)
+}
+
+#[cfg(test)]
+mod tests {
+    /// The command of the remedy, and of the page that people wire boards by.
+    const UP: &str = "type can bitrate 500000 restart-ms 0";
+
+    #[test]
+    fn the_remedy_is_what_the_page_on_hardware_says() {
+        assert!(include_str!("buses.rs").matches(UP).count() > 1, "the remedy has other words");
+        assert!(include_str!("../../../../docs/hardware.md").contains(UP), "docs/hardware.md has other words");
+    }
 }

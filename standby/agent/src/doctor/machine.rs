@@ -153,7 +153,7 @@ fn cgroups(root: &Root) -> Finding {
                 WHAT,
                 format!("v2 ({controllers})"),
                 "containers under version 2 alone were never tried; they may work",
-                "boot with systemd.unified_cgroup_hierarchy=0 for the layout that was tried",
+                "nothing, if a mission starts; otherwise run its program as a plain process (docs/missions.md)",
             )
         } else {
             no_limits(WHAT, format!("v2 without memory or pids ({controllers})"))

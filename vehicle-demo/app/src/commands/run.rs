@@ -94,10 +94,13 @@ where
         }
     };
     let exit = present(args, &plan.course, &outcome)?;
-    if let (Some(path), Some(written)) = (&args.record, written) {
+    let Some(path) = &args.record else { return Ok(exit) };
+    let is_whole = written.as_ref().is_some_and(|written| written.problem.is_none());
+    if let Some(written) = written {
         tell_of(path, &written);
     }
-    Ok(exit)
+    // Whoever asked for a recording has none, or half of one.
+    Ok(if exit == Exit::Holds && !is_whole { Exit::Machine } else { exit })
 }
 
 /// Readiness is a container's, and a container is a real process'.
