@@ -7,7 +7,7 @@ use serde::Serialize;
 use std::path::Path;
 use std::time::Duration;
 use twinhelm_linux::process::die_with_parent;
-use twinhelm_linux::terminal::chain;
+use twinhelm_linux::terminal::{chain, is_gone};
 use twinhelm_mission::data::{
     Access, Address, Checked, Plan, Problem as Sort, Storage, StorageError, check, get, newest_plan, recover,
 };
@@ -86,13 +86,15 @@ async fn watch(args: &DataArgs, every: Duration) -> Result<(), Problem> {
     let storage = open(args)?;
     let mut due = tokio::time::interval(every.max(WATCH_EVERY_MIN));
     due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
+    // A reader that has gone wants no more.
+    while !is_gone() {
         due.tick().await;
         match look(&storage, &args.vehicle, false).await {
             Ok((devices, plan)) => show(args, &devices, plan, None, true)?,
             Err(error) => show(args, &[], None, Some(error.to_string()), true)?,
         }
     }
+    Ok(())
 }
 
 async fn list(args: &DataArgs, reads: bool) -> Result<(), Problem> {

@@ -221,6 +221,24 @@ fn storage_that_is_away_is_told_and_nothing_waits_for_it_for_long() {
 }
 
 #[test]
+fn a_manifest_that_is_listed_and_then_not_there_is_asked_for_a_few_times_and_told() {
+    runtime().block_on(async {
+        let s3 = S3::start();
+        let folder = tempfile::tempdir().unwrap();
+        upload_and_recover(&s3.storage(), folder.path()).await;
+        s3.make(Trouble::Forgets);
+        let before = s3.requests();
+        let error = recover(&s3.storage(), "demo", |_| true).await.unwrap_err();
+        assert!(error.to_string().contains("lists a manifest and then says that there is none"), "{error}");
+        assert_eq!(error.problem, Problem::Unreachable, "the next attempt may find it");
+        let asked = s3.requests() - before;
+        assert!(asked < 20, "{asked} requests");
+        s3.make(Trouble::None);
+        recover(&s3.storage(), "demo", |_| true).await.unwrap();
+    });
+}
+
+#[test]
 fn a_damaged_snapshot_in_storage_is_passed_over_for_an_older_one_and_said_so() {
     let folder = TempDir::new().unwrap();
     let (storage, disk) = (directory(folder.path()), spool(folder.path()));

@@ -146,17 +146,21 @@ fn show(
     asked: &Sender<Ask>,
     colours: bool,
 ) -> io::Result<()> {
+    let mut explains = false;
     while !shared.over.load(Ordering::Relaxed) {
         let seen = shared.seen().clone();
-        terminal.draw(|frame| screen::draw(frame, setting, &seen.glance, &seen.lines, colours))?;
+        let look = screen::Look { colours, explains };
+        terminal.draw(|frame| screen::draw(frame, setting, &seen.glance, &seen.lines, look))?;
         // Keys that come meanwhile are taken at once, all of them.
         let mut wait = DRAW_EVERY;
         while event::poll(wait)? {
-            if let Event::Key(key) = event::read()?
-                && let Some(ask) = keys::ask_of(key)
-            {
-                // Nobody listens when the run is over.
-                let _ = asked.send(ask);
+            if let Event::Key(key) = event::read()? {
+                if let Some(wanted) = keys::explains(key, explains) {
+                    explains = wanted;
+                } else if let Some(ask) = keys::ask_of(key) {
+                    // Nobody listens when the run is over.
+                    let _ = asked.send(ask);
+                }
             }
             wait = Duration::ZERO;
         }

@@ -11,6 +11,7 @@ use super::spool::Spool;
 use super::storage::{Problem, Storage, StorageError};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use twinhelm_standby::data::{Chores, Kind, Manifest, Piece, to_upload};
 
 /// So many pieces share one new version of the manifest.
@@ -84,9 +85,9 @@ impl Uploader {
             let waiting = to_upload(spool.pieces(), |seq| current.has(&id, seq));
             (id, waiting)
         };
-        let has_more = waiting.len() > AT_ONCE;
+        let count = waiting.len();
         waiting.truncate(AT_ONCE);
-        let mut pass = Pass { has_more, ..Pass::default() };
+        let mut pass = Pass::default();
         for piece in waiting {
             let read = self.spool.lock().unwrap_or_else(PoisonError::into_inner).read(&piece);
             match read {
@@ -102,6 +103,8 @@ impl Uploader {
                 }
             }
         }
+        // Without progress there is nothing to go on with at once.
+        pass.has_more = count > AT_ONCE && !(pass.acknowledged.is_empty() && pass.damaged.is_empty());
         let new_plan = self
             .plan
             .clone()
@@ -216,13 +219,26 @@ pub(super) async fn newest_manifest(
     vehicle: &str,
     device: &str,
 ) -> Result<Option<Manifest>, StorageError> {
-    loop {
+    let mut pause = LISTED_AGAIN_AFTER;
+    for _ in 0..LISTED_AT_MOST {
         let Some(newest) = generations(storage, vehicle, device).await?.pop() else { return Ok(None) };
         match storage.document(&manifest_key(vehicle, device, newest)).await {
             Ok(manifest) => return Ok(Some(manifest)),
-            // Replaced, and removed, since it was listed.
-            Err(error) if error.problem == Problem::Missing => {}
+            // Replaced, and removed, since it was listed; or a listing that lags behind.
+            Err(error) if error.problem == Problem::Missing => tokio::time::sleep(pause).await,
             Err(error) => return Err(error),
         }
+        pause *= 2;
     }
+    Err(StorageError {
+        storage: storage.name().to_owned(),
+        what: format!("{vehicle}/{device}/manifest"),
+        text: format!("it lists a manifest and then says that there is none, {LISTED_AT_MOST} times in a row"),
+        problem: Problem::Unreachable,
+    })
 }
+
+/// A manifest that was replaced since it was listed is looked for again after so long, each time twice as long as before, and so
+/// often: six seconds in all.
+const LISTED_AGAIN_AFTER: Duration = Duration::from_millis(100);
+const LISTED_AT_MOST: u32 = 6;

@@ -21,6 +21,8 @@ pub enum Trouble {
     Slow(Duration),
     /// Every second one fails: 503.
     EverySecond,
+    /// It lists what is there, and then says of manifests that they are not: 404.
+    Forgets,
     /// The connection ends in the middle of the body of the next upload; then it passes on.
     CutsAnUpload,
 }
@@ -131,7 +133,13 @@ fn serve(mut client: TcpStream, server: SocketAddr, told: &Mutex<(Trouble, usize
             }
             Trouble::CutsAnUpload => Trouble::None,
             Trouble::EverySecond if told.1.is_multiple_of(2) => Trouble::None,
-            other @ (Trouble::None | Trouble::Refuses | Trouble::Slow(_) | Trouble::EverySecond) => other,
+            // What is listed is asked for by a query.
+            Trouble::Forgets if !(text.starts_with("GET") && text.contains("/manifest/")) => Trouble::None,
+            other @ (Trouble::None
+            | Trouble::Refuses
+            | Trouble::Slow(_)
+            | Trouble::EverySecond
+            | Trouble::Forgets) => other,
         }
     };
     if trouble == Trouble::CutsAnUpload {
@@ -144,6 +152,7 @@ fn serve(mut client: TcpStream, server: SocketAddr, told: &Mutex<(Trouble, usize
     let refusal = match trouble {
         Trouble::Refuses => Some("403 Forbidden"),
         Trouble::EverySecond => Some("503 Slow Down"),
+        Trouble::Forgets => Some("404 Not Found"),
         Trouble::None | Trouble::Slow(_) | Trouble::CutsAnUpload => None,
     };
     if let Some(status) = refusal {

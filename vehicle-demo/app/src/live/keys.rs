@@ -4,7 +4,36 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use twinhelm_rigs::host::operator::Ask;
 
 /// What the last line says.
-pub(super) const HELP: &str = "k kill holder · h hang it · l cut link · s switch over · r repair · q quit";
+pub(super) const HELP: &str =
+    "k kill holder · h hang it · l cut link · s switch over · r repair · ? what is this · q quit";
+
+/// What a key does to the view itself; `None`: it is none of those.
+pub(super) fn explains(key: KeyEvent, is_explaining: bool) -> Option<bool> {
+    match key.code {
+        _ if key.kind == KeyEventKind::Release => None,
+        KeyCode::Char('?') => Some(!is_explaining),
+        KeyCode::Esc if is_explaining => Some(false),
+        _ => None,
+    }
+}
+
+/// What `?` shows: the keys, and the words.
+pub(super) const EXPLAINED: &[(&str, &str)] = &[
+    ("k, h", "kill the process of the device that drives, or stop it, until r"),
+    ("l", "cut the link between the devices, until r; nobody should take the wheel for it"),
+    ("s", "ask the device that drives to hand the wheel over; it may refuse, and says why"),
+    ("r", "mend what is wrong, and start again what is down"),
+    ("q, Esc", "end the run, with its report"),
+    ("holds the wheel", "whose term the gate has adopted, as the gate says; a term is the number of a reign"),
+    ("gate open, closed", "whether it acts on commands; closed, the vehicle is braked to a stop"),
+    ("protected", "the other device said just now that it could take over"),
+    ("cover (c)", "one command of the standby that the gate acted on, for a cycle that the holder left empty"),
+    ("takeover (T)", "the holder was silent for a lease, and the gate adopted the other's term"),
+    ("missed deadline", "a cycle for which the gate had acted on nothing two periods after the last one"),
+    ("heard … ago", "since the last state of the device came over the link, to this program"),
+    ("apart", "how far the standby's command is from the holder's"),
+    ("not known", "nothing is heard: it may be well, or not"),
+];
 
 /// Returns what a key asks for.
 pub(super) fn ask_of(key: KeyEvent) -> Option<Ask> {
@@ -36,10 +65,19 @@ mod tests {
         for word in HELP.split(" · ") {
             let letter = word.chars().next().expect("a letter");
             let key = KeyEvent::new(KeyCode::Char(letter), KeyModifiers::NONE);
-            assert!(ask_of(key).is_some(), "{word}");
+            assert!(ask_of(key).is_some() != explains(key, false).is_some(), "{word}");
         }
         let key = KeyEvent::new(KeyCode::Char('x'), KeyModifiers::NONE);
         assert_eq!(ask_of(key), None);
+    }
+
+    #[test]
+    fn the_explanation_comes_and_goes_and_escape_ends_it_before_it_ends_the_run() {
+        let key = |code| KeyEvent::new(code, KeyModifiers::NONE);
+        assert_eq!(explains(key(KeyCode::Char('?')), false), Some(true));
+        assert_eq!(explains(key(KeyCode::Char('?')), true), Some(false));
+        assert_eq!(explains(key(KeyCode::Esc), true), Some(false));
+        assert_eq!(explains(key(KeyCode::Esc), false), None);
     }
 
     #[test]

@@ -24,13 +24,23 @@ use twinhelm_vehicle::report::device_name;
 const PAIR_COLUMNS: u16 = 48;
 /// The strip's rows: a row for each period up to the command timeout.
 const STRIP_ROWS: u16 = 5;
-/// The last lines of what happened; twice as many where there is room.
+/// The last lines of what happened; half of what a larger terminal has more goes there as well.
 const LINES_SHOWN: u16 = 2;
-const ROOMY_ROWS: u16 = 30;
 /// What the pair's box takes.
 const PAIR_ROWS: u16 = 9;
 /// Nothing heard of a device for so many periods is worth a colour.
 const QUIET_PERIODS: u32 = 3;
+/// What was heard longer ago says nothing about now.
+const KNOWN_FOR: Duration = Duration::from_millis(500);
+
+/// How it is looked at.
+#[derive(Clone, Copy)]
+pub(super) struct Look {
+    /// The terminal has colours.
+    pub(super) colours: bool,
+    /// The keys and the words are explained instead.
+    pub(super) explains: bool,
+}
 
 /// Draws how the run stands.
 pub(super) fn draw(
@@ -38,8 +48,9 @@ pub(super) fn draw(
     setting: &Setting,
     glance: &Glance,
     lines: &VecDeque<String>,
-    colours: bool,
+    look: Look,
 ) {
+    let Look { colours, explains } = look;
     let area = frame.area();
     if is_too_small(area.width, area.height) {
         let words = format!("make the terminal larger: {COLUMNS_MIN} × {ROWS_MIN} at least (q quits)");
@@ -47,7 +58,11 @@ pub(super) fn draw(
         return;
     }
     let ink = Ink { colours };
-    let lines_shown = if area.height >= ROOMY_ROWS { 2 * LINES_SHOWN } else { LINES_SHOWN };
+    if explains {
+        draw_words(frame, area, ink);
+        return;
+    }
+    let lines_shown = LINES_SHOWN + area.height.saturating_sub(ROWS_MIN) / 2;
     let [title, middle, strip, events, help] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Min(PAIR_ROWS + 2),
@@ -60,13 +75,15 @@ pub(super) fn draw(
     draw_title(frame, title, setting, glance);
     draw_course(frame, map, &setting.course, glance.pose, ink);
     draw_pair(frame, pair, setting, glance, ink);
-    let block = Block::bordered().title(" time between commands (c cover, T takeover, o opening) ");
+    let block = Block::bordered().title(" time between commands, at gate 0 (c cover, T takeover, o opening) ");
     let inner = block.inner(strip);
     frame.render_widget(block, strip);
     let (period, timeout) = (setting.config.period, setting.config.command_timeout);
     frame.render_widget(Strip { gaps: &glance.gaps, period, timeout, colours }, inner);
+    let columns = usize::from(events.width.saturating_sub(2));
+    let folded: Vec<String> = lines.iter().flat_map(|line| fold(line, columns, LINE_INDENT)).collect();
     let shown =
-        lines.iter().skip(lines.len().saturating_sub(lines_shown.into())).map(|line| Line::raw(line.as_str()));
+        folded.iter().skip(folded.len().saturating_sub(lines_shown.into())).map(|line| Line::raw(line.as_str()));
     frame.render_widget(
         Paragraph::new(shown.collect::<Vec<_>>()).block(Block::bordered().title(" what happened ")),
         events,
@@ -83,6 +100,11 @@ struct Ink {
 impl Ink {
     fn of(self, colour: Color) -> Style {
         if self.colours { Style::new().fg(colour) } else { Style::new() }
+    }
+
+    /// What is not known is neither good nor bad.
+    fn unknown(self) -> Style {
+        self.of(Color::Magenta)
     }
 
     /// What must be seen: without colours it is bold.
@@ -134,15 +156,19 @@ fn bounds(points: &[(f64, f64)], area: Rect) -> ([f64; 2], [f64; 2]) {
 }
 
 fn draw_pair(frame: &mut Frame<'_>, area: Rect, setting: &Setting, glance: &Glance, ink: Ink) {
-    let mut lines = vec![wheel(glance, ink), protection(glance, ink), motion(glance)];
+    let mut lines = vec![wheel(glance, ink), protection(glance, ink), motion(glance, ink)];
     let quiet = QUIET_PERIODS * setting.config.period;
+    // What the box has more than it needs is for reasons that are longer than a line.
+    let mut room = area.height.saturating_sub(PAIR_ROWS + 2);
     for slot in [Slot::LEFT, Slot::RIGHT] {
-        lines.extend(device(slot, &glance.devices[slot.index()], quiet, ink));
+        let own = device(slot, &glance.devices[slot.index()], quiet, room, ink);
+        room = room.saturating_sub(u16::try_from(own.len()).unwrap_or(u16::MAX).saturating_sub(2));
+        lines.extend(own);
     }
     let Glance { covers, takeovers, missed_deadlines, .. } = glance;
     let style = if *missed_deadlines > 0 { ink.loud(Color::Red) } else { Style::new() };
     lines.push(Line::from(vec![
-        Span::raw(format!("covers {covers}   takeovers {takeovers}   ")),
+        Span::raw(format!("gate: covers {covers}  takeovers {takeovers}  ")),
         Span::styled(format!("missed deadlines {missed_deadlines}"), style),
     ]));
     let faults = if glance.faults.is_empty() { "nothing".to_owned() } else { glance.faults.join(", ") };
@@ -163,26 +189,37 @@ fn wheel(glance: &Glance, ink: Ink) -> Line<'static> {
 }
 
 fn protection(glance: &Glance, ink: Ink) -> Line<'static> {
-    if glance.is_protected() {
+    let is_known = |device: &DeviceGlance| device.heard_ago.is_some_and(|ago| ago <= KNOWN_FOR);
+    if !glance.devices.iter().any(|device| device.runs && is_known(device)) {
+        Line::styled("not known who is protected: no device is heard", ink.unknown())
+    } else if glance.is_protected() {
         Line::styled("protected: the other could take over now", ink.of(Color::Green))
     } else {
         Line::styled("NOT protected: nobody could take over now", ink.loud(Color::Red))
     }
 }
 
-fn motion(glance: &Glance) -> Line<'static> {
+fn motion(glance: &Glance, ink: Ink) -> Line<'static> {
     let Some(Pose { speed_mps, cross_track_m, .. }) = glance.pose else {
-        return Line::default();
+        return Line::styled("not known where the vehicle is", ink.unknown());
     };
-    Line::raw(format!("{speed_mps:.2} m/s   {:+.1} cm off the course", cross_track_m * 100.0))
+    Line::raw(format!("vehicle: {speed_mps:.2} m/s   {:+.1} cm off the course", cross_track_m * 100.0))
 }
 
-fn device(slot: Slot, device: &DeviceGlance, quiet: Duration, ink: Ink) -> [Line<'static>; 2] {
+/// Returns what is known of a device, in two lines, and in so many more as there is `room` for.
+fn device(slot: Slot, device: &DeviceGlance, quiet: Duration, room: u16, ink: Ink) -> Vec<Line<'static>> {
     let name = device_name(slot);
-    let Some(role) = device.role.filter(|_| device.runs) else {
-        return [Line::styled(format!("{name:6}down"), ink.loud(Color::Red)), Line::default()];
+    if !device.runs {
+        return vec![Line::styled(format!("{name:6}down"), ink.loud(Color::Red)), Line::default()];
+    }
+    let heard = device.heard_ago.unwrap_or(Duration::MAX);
+    let Some(role) = device.role.filter(|_| heard <= KNOWN_FOR) else {
+        let ago = device.heard_ago.map_or_else(
+            || "nothing was heard of it yet".to_owned(),
+            |ago| format!("nothing was heard for {:.1} s", ago.as_secs_f64()),
+        );
+        return vec![Line::styled(format!("{name:6}not known: {ago}"), ink.unknown()), Line::default()];
     };
-    let heard = device.heard_ago.unwrap_or_default();
     let style = if heard > quiet { ink.loud(Color::Yellow) } else { Style::new() };
     let term = device.term.map_or_else(String::new, |term| format!("term {term}  "));
     let first = Line::from(vec![
@@ -194,21 +231,52 @@ fn device(slot: Slot, device: &DeviceGlance, quiet: Duration, ink: Ink) -> [Line
         let drive_mps2 = f64::from(span.second) * DRIVE_MPS2_PER_COUNT;
         format!("apart {steering_rad:.3} rad, {drive_mps2:.2} m/s²")
     });
-    let second = match device.ready {
+    let mut all = vec![first];
+    match device.ready {
         // The one that drives: everybody knows that it is no standby.
-        Some(Err(NotReady::Role)) | None => Line::default(),
-        Some(Ok(())) => Line::styled(format!("      ready   {divergence}"), ink.of(Color::Green)),
-        Some(Err(why)) => Line::styled(cut(&format!("      {why}")), ink.of(Color::Yellow)),
-    };
-    [first, second]
+        Some(Err(NotReady::Role)) | None => all.push(Line::default()),
+        Some(Ok(())) => all.push(Line::styled(format!("      ready   {divergence}"), ink.of(Color::Green))),
+        Some(Err(why)) => {
+            let mut folded = fold(&format!("      {why}"), PAIR_COLUMNS.into(), DEVICE_INDENT);
+            let most = usize::from(room) + 1;
+            if folded.len() > most {
+                folded.truncate(most);
+                if let Some(last) = folded.last_mut() {
+                    *last = last.chars().take(usize::from(PAIR_COLUMNS) - 1).chain(['…']).collect();
+                }
+            }
+            all.extend(folded.into_iter().map(|line| Line::styled(line, ink.of(Color::Yellow))));
+        }
+    }
+    all
 }
 
-/// Returns a line that fits into the pair's box.
-fn cut(line: &str) -> String {
-    if line.chars().count() <= PAIR_COLUMNS.into() {
-        return line.to_owned();
-    }
-    line.chars().take(usize::from(PAIR_COLUMNS) - 1).chain(['…']).collect()
+/// What goes on in the next line stands below what it belongs to: behind the time, or behind the device's name.
+const LINE_INDENT: usize = 11;
+const DEVICE_INDENT: usize = 6;
+
+/// Returns a text in lines of so many columns, broken between words; all but the first begin with `indent` blanks.
+fn fold(text: &str, columns: usize, indent: usize) -> Vec<String> {
+    let options =
+        textwrap::Options::new(columns.max(indent + 8)).subsequent_indent(&BLANKS[..indent.min(BLANKS.len())]);
+    textwrap::wrap(text, options).into_iter().map(std::borrow::Cow::into_owned).collect()
+}
+
+const BLANKS: &str = "                ";
+
+/// Draws what the keys do and what the words mean.
+fn draw_words(frame: &mut Frame<'_>, area: Rect, ink: Ink) {
+    let name = |text: &'static str| Span::styled(format!("{text:>17}  "), ink.loud(Color::Cyan));
+    let columns = usize::from(area.width.saturating_sub(21)).max(20);
+    let lines = keys::EXPLAINED.iter().flat_map(|(word, what)| {
+        let folded = fold(what, columns, 0);
+        folded
+            .into_iter()
+            .enumerate()
+            .map(move |(place, line)| Line::from(vec![name(if place == 0 { word } else { "" }), Span::raw(line)]))
+    });
+    let block = Block::bordered().title(" what the keys do, and what the words mean (? goes back) ");
+    frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()).block(block), area);
 }
 
 #[cfg(test)]
@@ -229,9 +297,12 @@ mod tests {
             title: "rig host".to_owned(),
             open_ended: true,
         };
-        let lines = VecDeque::from(["  5.000 s  kill@5.000s hits left".to_owned()]);
+        let long = "  5.100 s  left refuses: the peer is not ready: output path: the gate does not echo probes; check the bus \
+                    connection";
+        let lines = VecDeque::from([long.to_owned(), "  5.000 s  kill@5.000s hits left".to_owned()]);
         let mut terminal = Terminal::new(TestBackend::new(columns, rows)).expect("memory");
-        terminal.draw(|frame| draw(frame, &setting, glance, &lines, false)).expect("memory");
+        let look = Look { colours: false, explains: false };
+        terminal.draw(|frame| draw(frame, &setting, glance, &lines, look)).expect("memory");
         terminal.backend().to_string()
     }
 
@@ -266,10 +337,11 @@ mod tests {
             "5.2 s, until q",
             "left holds the wheel, term 4   gate open",
             "protected: the other could take over now",
-            "2.25 m/s   -3.4 cm off the course",
+            "vehicle: 2.25 m/s   -3.4 cm off the course",
             "left  primary  term 4  heard 7 ms ago",
             "right standby",
-            "covers 2   takeovers 0   missed deadlines 0",
+            "gate: covers 2  takeovers 0  missed deadlines 0",
+            "at gate 0",
             "wrong now: link-cut@4.000s",
             "50 ms timeout",
             "10 ms period",
@@ -295,6 +367,52 @@ mod tests {
             "link: no state from the peer",
         ] {
             assert!(screen.contains(words), "{words} is missing in\n{screen}");
+        }
+    }
+
+    #[test]
+    fn a_long_line_goes_on_in_the_next_and_a_long_reason_where_there_is_room() {
+        let mut glance = glance();
+        glance.devices[1].ready = Some(Err(NotReady::BusErrors));
+        let screen = drawn(&glance, 100, 40);
+        for words in ["check the bus", "connection", "cable, termination and bitrate"] {
+            assert!(screen.contains(words), "{words} is missing in\n{screen}");
+        }
+        let small = drawn(&glance, 80, 24);
+        assert!(small.contains('…') && small.contains("wrong now"), "{small}");
+    }
+
+    #[test]
+    fn what_is_not_known_is_said_to_be_so() {
+        let mut glance = glance();
+        glance.pose = None;
+        glance.devices[0] = DeviceGlance { runs: true, ..DeviceGlance::default() };
+        glance.devices[1].heard_ago = Some(Duration::from_secs(2));
+        let screen = drawn(&glance, 100, 30);
+        for words in [
+            "left  not known: nothing was heard of it yet",
+            "right not known: nothing was heard for 2.0 s",
+            "not known where the vehicle is",
+            "not known who is protected",
+        ] {
+            assert!(screen.contains(words), "{words} is missing in\n{screen}");
+        }
+    }
+
+    #[test]
+    fn the_keys_and_the_words_are_explained_on_the_smallest_terminal() {
+        let setting = Setting {
+            course: Arc::new(Course::harbour()),
+            config: Config::new(Parameters::at_period(Duration::from_millis(10))).expect("it keeps the promise"),
+            title: String::new(),
+            open_ended: true,
+        };
+        let mut terminal = Terminal::new(TestBackend::new(COLUMNS_MIN, ROWS_MIN)).expect("memory");
+        let look = Look { colours: false, explains: true };
+        terminal.draw(|frame| draw(frame, &setting, &glance(), &VecDeque::new(), look)).expect("memory");
+        let screen = terminal.backend().to_string();
+        for (word, _) in keys::EXPLAINED {
+            assert!(screen.contains(word), "{word} is missing in\n{screen}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::Shared;
 use crate::output::tell;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::Duration;
 use twinhelm_linux::effort::Effort;
 use twinhelm_mission::data::Uploader;
@@ -13,6 +13,9 @@ const PASS_WITHIN: Duration = Duration::from_secs(60);
 const LAST_WITHIN: Duration = Duration::from_secs(3);
 /// While it does not work it is tried at least so often.
 const RETRY_WITHIN: Duration = Duration::from_secs(30);
+
+/// Somebody who wants the agent to end is heard so often meanwhile.
+const LISTEN_EVERY: Duration = Duration::from_millis(50);
 
 pub(super) fn run(mut uploader: Uploader, shared: &Shared, every: Duration, stop: &Receiver<()>) {
     let effort = Effort::low();
@@ -26,13 +29,24 @@ pub(super) fn run(mut uploader: Uploader, shared: &Shared, every: Duration, stop
         }
     };
     let mut wait = every;
+    let mut ends = false;
     loop {
-        let ends = stop.recv_timeout(wait) != Err(RecvTimeoutError::Timeout);
+        ends = ends || stop.recv_timeout(wait) != Err(RecvTimeoutError::Timeout);
         if let Some(plan) = shared.state().plan.clone() {
             uploader.set_plan(plan);
         }
         let within = if ends { LAST_WITHIN } else { PASS_WITHIN };
-        let passed = runtime.block_on(async { tokio::time::timeout(within, uploader.pass()).await });
+        let passed = runtime.block_on(async {
+            tokio::select! {
+                passed = tokio::time::timeout(within, uploader.pass()) => Some(passed),
+                // What it is at takes too long for somebody who waits for the agent to end.
+                () = asked_to_end(stop), if !ends => None,
+            }
+        });
+        let Some(passed) = passed else {
+            ends = true;
+            continue;
+        };
         let problem = match passed {
             Ok(Ok(pass)) => {
                 wait = if pass.has_more { Duration::ZERO } else { every };
@@ -63,5 +77,12 @@ pub(super) fn run(mut uploader: Uploader, shared: &Shared, every: Duration, stop
         if ends {
             return;
         }
+    }
+}
+
+/// Waits until somebody wants the agent to end.
+async fn asked_to_end(stop: &Receiver<()>) {
+    while stop.try_recv() == Err(TryRecvError::Empty) {
+        tokio::time::sleep(LISTEN_EVERY).await;
     }
 }
