@@ -86,6 +86,15 @@ impl<'t> Document<'t> {
         file_error(self.file, self.text, at, what.into(), instead.into())
     }
 
+    /// Returns where a message belongs that begins with a key, as in `mission.image: what is wrong with it`: the file, the line and the
+    /// column of that key's value, and the message.
+    #[must_use]
+    pub fn about(&self, message: &str) -> String {
+        let key = message.split([':', ' ']).next().unwrap_or_default();
+        let FileError { file, line, column, .. } = self.error(&key.split('.').collect::<Vec<_>>(), "", "");
+        format!("{file}:{line}:{column}: {message}")
+    }
+
     /// Returns whether there is a value at `path`.
     #[must_use]
     pub fn has(&self, path: &[&str]) -> bool {
@@ -192,6 +201,14 @@ mod tests {
             refused("[timing]\npoints = [[1, 2], [1]]")
                 .starts_with("car.toml:2:19: item 1 of `points` in [timing]")
         );
+    }
+
+    #[test]
+    fn a_message_that_begins_with_a_key_is_put_where_that_stands() {
+        let document = Document::parse("car.toml", "[timing]\ngates = 9\n").expect("it is TOML");
+        assert_eq!(document.about("timing.gates: write 1 to 4"), "car.toml:2:9: timing.gates: write 1 to 4");
+        assert_eq!(document.about("timing.margin_ms is missing"), "car.toml:1:2: timing.margin_ms is missing");
+        assert_eq!(document.about("all is wrong"), "car.toml:1:1: all is wrong");
     }
 
     #[test]

@@ -102,7 +102,6 @@ impl Told {
 /// Entries of a timeline, each once. They come in any order: what was missed is caught up while new ones arrive.
 #[derive(Clone, Debug, Default)]
 pub struct Entries {
-    /// Of each device, in the order of its own count.
     of: BTreeMap<String, Vec<Told>>,
     /// By device, count and time: a device that lost its disk counts anew.
     seen: BTreeSet<(String, u64, u64)>,
@@ -111,35 +110,43 @@ pub struct Entries {
 impl Entries {
     /// Takes in an entry; returns whether it is new.
     pub fn add(&mut self, told: &Told) -> bool {
-        if !self.seen.insert((told.device.clone(), told.seq, told.unix_ms)) {
-            return false;
+        let is_new = self.seen.insert((told.device.clone(), told.seq, told.unix_ms));
+        if is_new {
+            self.of.entry(told.device.clone()).or_default().push(told.clone());
         }
-        let own = self.of.entry(told.device.clone()).or_default();
-        let is_later = |other: &Told| told.seq < other.seq && told.unix_ms <= other.unix_ms;
-        let is_after_all = own.last().is_none_or(|last| last.seq < told.seq);
-        let place = if is_after_all { None } else { own.iter().position(is_later) };
-        own.insert(place.unwrap_or(own.len()), told.clone());
-        true
+        is_new
     }
 
     /// Returns them all: those of one device in the order of its own count, whatever its clock says, and beside each other by their
     /// times.
     #[must_use]
     pub fn in_order(&self) -> Vec<&Told> {
-        let mut left: Vec<&[Told]> = self.of.values().map(Vec::as_slice).collect();
+        let own: Vec<Vec<&Told>> = self.of.values().map(|own| of_one(own)).collect();
+        let mut left: Vec<&[&Told]> = own.iter().map(Vec::as_slice).collect();
         let mut all = Vec::with_capacity(self.seen.len());
         loop {
             let next = left
                 .iter_mut()
                 .filter(|own| !own.is_empty())
                 .min_by_key(|own| own.first().map(|told| told.unix_ms));
-            let Some((first, rest)) = next.as_ref().and_then(|own| own.split_first()) else { return all };
-            all.push(first);
-            if let Some(own) = next {
-                *own = rest;
+            let Some(next) = next else { return all };
+            if let Some((first, rest)) = next.split_first() {
+                all.push(*first);
+                *next = rest;
             }
         }
     }
+}
+
+/// Returns the entries of one device in order: by its own count, or, where a number comes twice because it lost its disk and counted
+/// anew, by its clock.
+fn of_one(own: &[Told]) -> Vec<&Told> {
+    let mut own: Vec<&Told> = own.iter().collect();
+    own.sort_by_key(|told| (told.seq, told.unix_ms));
+    if own.windows(2).any(|pair| matches!(pair, [first, second] if first.seq == second.seq)) {
+        own.sort_by_key(|told| (told.unix_ms, told.seq));
+    }
+    own
 }
 
 /// What a timeline tells of.

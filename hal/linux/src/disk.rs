@@ -30,7 +30,7 @@ const TEXT_MAX: u64 = 16 << 20;
 /// Reads a file that a person wrote, as text. A byte order mark is no part of it.
 ///
 /// # Errors
-/// The file system's; and, in words that say what to do: it is longer than [`TEXT_MAX`] (a device may be without end), or no UTF-8.
+/// The file system's; and, in words that say what to do: it is longer than 16 MiB (a device may be without end), or no UTF-8.
 pub fn read_text(path: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
     File::open(path)?.take(TEXT_MAX + 1).read_to_end(&mut bytes)?;

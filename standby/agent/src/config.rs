@@ -248,9 +248,9 @@ impl Config {
 
     /// Reads `text`, which is called `name` in errors.
     pub fn parse(name: &str, text: &str) -> Result<Self, Problem> {
-        let bad = |what: String| Problem::bad_input(format_args!("{name}: {what}"));
-        let file: File =
-            Document::parse(name, text).and_then(|document| document.read()).map_err(Problem::bad_input)?;
+        let document = Document::parse(name, text).map_err(Problem::bad_input)?;
+        let bad = |what: String| Problem::bad_input(document.about(&what));
+        let file: File = document.read().map_err(Problem::bad_input)?;
         let File { device, vehicle, slot, store, run, mission, limits, bus, link, pool, data } = file;
         mission_wire::ContainerId::new(&device).map_err(|error| bad(format!("device: {error}")))?;
         let slot = Slot::new(slot).ok_or_else(|| bad(format!("slot = {slot} cannot be: write 0 to 3")))?;
@@ -408,7 +408,7 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused_with_what_to_write() {
         for (from, to, says) in [
-            ("slot = 1 ", "slot = 4 ", "agent.toml: slot = 4 cannot be: write 0 to 3"),
+            ("slot = 1 ", "slot = 4 ", ": slot = 4 cannot be: write 0 to 3"),
             ("\"shadow\"", "\"warm\"", "mission.readiness: \"warm\" is no readiness: write cold, pulled"),
             ("\"sha256:0", "\"sha256:", "mission.image: \"sha256:"),
             ("\"oci:/srv/images\"", "\"/srv/images\"", "mission.sources: \"/srv/images\" names no image"),
@@ -418,7 +418,7 @@ mod tests {
             ("name = \"demo\" ", "# ", "bus: write name, or can, and not both"),
             ("gate_lease_ms = 30", "gate_lease_ms = 0", "bus.gate_lease_ms = 0 cannot be"),
             ("\"right\" ", "\"../right\" ", "device: \"../right\" cannot name a container"),
-            ("pids = 128", "pidz = 128", "unknown field `pidz`"),
+            ("pids = 128", "pidz = 128", "unknown key `pidz` in [limits]; write `pids`"),
             ("keep_alive = 4", "keep_alive = 1", "link: keep_alive is 1"),
             (
                 "keys = \"/etc",
@@ -441,7 +441,9 @@ mod tests {
             ("spare = false", "spare = true", "pool.spare with readiness above pulled: write cold or pulled"),
         ] {
             let error = refused(from, to);
-            assert!(error.contains(says), "{error}\nshould say\n{says}");
+            assert!(error.starts_with("agent.toml:") && error.contains(says), "{error}\nshould say\n{says}");
+            let mut place = error.split(':').skip(1).map_while(|part| part.parse::<usize>().ok());
+            assert!(place.next().is_some_and(|line| line > 1) && place.next().is_some(), "it has a place: {error}");
         }
     }
 }

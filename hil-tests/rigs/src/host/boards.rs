@@ -71,24 +71,24 @@ impl Boards {
     /// # Errors
     /// What cannot be, where, and what to write instead.
     pub fn parse(name: &str, text: &str) -> Result<Self, String> {
-        let boards: Self =
-            Document::parse(name, text).and_then(|document| document.read()).map_err(|error| error.to_string())?;
+        let document = Document::parse(name, text).map_err(|error| error.to_string())?;
+        let boards: Self = document.read().map_err(|error| error.to_string())?;
         for (device, board) in [("left", &boards.left), ("right", &boards.right)] {
             if board.reach.is_empty() {
-                return Err(format!("{name}: {device}.reach is empty: write [\"ssh\", \"pi@{}\"]", board.address));
+                let message = format!("{device}.reach is empty: write [\"ssh\", \"pi@{}\"]", board.address);
+                return Err(document.about(&message));
             }
             if board.power_off.is_empty() != board.power_on.is_empty() {
                 let message = "has one of power_off and power_on: write both, or neither";
-                return Err(format!("{name}: {device} {message}"));
+                return Err(document.about(&format!("{device} {message}")));
             }
         }
         if boards.left.address.is_ipv4() != boards.right.address.is_ipv4() {
-            return Err(format!(
-                "{name}: left has one kind of address and right another: write two of IPv4, or of IPv6"
-            ));
+            let message = "left has one kind of address and right another: write two of IPv4, or of IPv6";
+            return Err(document.about(message));
         }
         if boards.left.address == boards.right.address {
-            return Err(format!("{name}: left and right have one address: write each device's own"));
+            return Err(document.about("left and right have one address: write each device's own"));
         }
         Ok(boards)
     }
@@ -220,12 +220,12 @@ mod tests {
         for (from, to, says) in [
             ("\"10.0.0.2\"\ncan", "\"10.0.0.1\"\ncan", "left and right have one address"),
             ("#power_off", "power_off", "left has one of power_off and power_on: write both, or neither"),
-            ("can = \"can0\"\n\n[left]", "canbus = 1\n\n[left]", "unknown field `canbus`"),
+            ("can = \"can0\"\n\n[left]", "canbus = 1\n\n[left]", "unknown key `canbus`; write `can`"),
             ("address = \"10.0.0.1\"", "address = \"pi\"", "invalid IP address"),
             ("address = \"10.0.0.1\"", "address = \"fd00::1\"", "write two of IPv4, or of IPv6"),
         ] {
             let error = refused(from, to);
-            assert!(error.starts_with("boards.toml: ") && error.contains(says), "{error}\nshould say\n{says}");
+            assert!(error.starts_with("boards.toml:") && error.contains(says), "{error}\nshould say\n{says}");
         }
         let empty = EXAMPLE.lines().map(|line| if line.starts_with("reach") { "reach = []" } else { line });
         let error = Boards::parse("boards.toml", &empty.collect::<Vec<_>>().join("\n")).expect_err("it cannot be");

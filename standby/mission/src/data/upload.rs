@@ -228,7 +228,7 @@ pub(super) async fn newest_manifest(
             Err(error) if error.problem == Problem::Missing => tokio::time::sleep(pause).await,
             Err(error) => return Err(error),
         }
-        pause *= 2;
+        pause = pause.saturating_mul(2);
     }
     Err(StorageError {
         storage: storage.name().to_owned(),

@@ -90,7 +90,12 @@ where
                 }
             };
             let host = HostPlan { open_ended, containers, ..host_plan(plan.clone(), &settings, cabling, boards)? };
-            on_this_machine(args, &host, watched.is_ok(), named)?
+            let driven = on_this_machine(args, &host, watched.is_ok(), named);
+            if let (Err(_), Some(folder)) = (&driven, &args.out) {
+                // An empty folder would look like a report that is about to be written. One with something in it stays.
+                let _ = std::fs::remove_dir(folder);
+            }
+            driven?
         }
     };
     let exit = present(args, &plan.course, &outcome)?;

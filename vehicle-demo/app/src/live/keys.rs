@@ -9,28 +9,27 @@ pub(super) const HELP: &str =
 
 /// What a key does to the view itself; `None`: it is none of those.
 pub(super) fn explains(key: KeyEvent, is_explaining: bool) -> Option<bool> {
-    match key.code {
-        _ if key.kind == KeyEventKind::Release => None,
-        KeyCode::Char('?') => Some(!is_explaining),
-        KeyCode::Esc if is_explaining => Some(false),
-        _ => None,
+    if key.kind == KeyEventKind::Release {
+        return None;
     }
+    let is_left = key.code == KeyCode::Esc && is_explaining;
+    if is_left || key.code == KeyCode::Char('?') { Some(!is_explaining) } else { None }
 }
 
 /// What `?` shows: the keys, and the words.
 pub(super) const EXPLAINED: &[(&str, &str)] = &[
-    ("k, h", "kill the process of the device that drives, or stop it, until r"),
-    ("l", "cut the link between the devices, until r; nobody should take the wheel for it"),
-    ("s", "ask the device that drives to hand the wheel over; it may refuse, and says why"),
+    ("k, h", "kill the device that drives, or stop it, until r"),
+    ("l", "cut the link between the devices, until r"),
+    ("s", "ask who drives to hand the wheel over; it may refuse"),
     ("r", "mend what is wrong, and start again what is down"),
     ("q, Esc", "end the run, with its report"),
-    ("holds the wheel", "whose term the gate has adopted, as the gate says; a term is the number of a reign"),
-    ("gate open, closed", "whether it acts on commands; closed, the vehicle is braked to a stop"),
+    ("holds the wheel", "whose term (number of a reign) the gate has adopted"),
+    ("gate open, closed", "whether it acts; closed, the vehicle is braked to a stop"),
     ("protected", "the other device said just now that it could take over"),
-    ("cover (c)", "one command of the standby that the gate acted on, for a cycle that the holder left empty"),
+    ("cover (c)", "a command of the standby for a cycle that the holder left empty"),
     ("takeover (T)", "the holder was silent for a lease, and the gate adopted the other's term"),
-    ("missed deadline", "a cycle for which the gate had acted on nothing two periods after the last one"),
-    ("heard … ago", "since the last state of the device came over the link, to this program"),
+    ("missed deadline", "a cycle for which the gate had nothing to act on in time"),
+    ("heard … ago", "since its last state came over the link, to this program"),
     ("apart", "how far the standby's command is from the holder's"),
     ("not known", "nothing is heard: it may be well, or not"),
 ];
