@@ -190,8 +190,14 @@ impl Agent {
             mailbox.map_err(|error| Problem::machine(format_args!("{}: {error}", config.run.display())))?;
         let line = AgentLine::open(config.slot, &config.link).map_err(|error| Problem::bad_input(chain(&error)))?;
         let data = config.data_kept.as_ref().map(|data| Data::open(&config, data, &line)).transpose()?;
-        let fleet = config.pool.clone().map(|pool| Fleet::open(&config, pool, platform, &line, happen.clone()));
-        let fleet = fleet.transpose().map_err(|error| Problem::machine(chain(&error)))?;
+        let fleet = config.pool.clone().map(|pool| {
+            let ear = ear::BusEar::start(&config).map_err(|error| {
+                Problem::machine(format_args!("starting the thread that listens on the bus: {error}"))
+            })?;
+            Fleet::open(&config, pool, platform, &line, ear, happen.clone())
+                .map_err(|error| Problem::machine(chain(&error)))
+        });
+        let fleet = fleet.transpose()?;
         let first_rung = fleet.as_ref().map_or(config.readiness, |fleet| fleet.first_rung(config.readiness));
         let mut agent = Self {
             platform,

@@ -104,6 +104,22 @@ fn a_run_that_is_interrupted_leaves_no_container() {
 }
 
 #[test]
+fn a_mission_finds_its_files_whatever_the_umask() {
+    if !may_make_containers() {
+        return;
+    }
+    let words = "umask 077; exec \"$0\" run --runtime container --plain --duration 1s";
+    let output = std::process::Command::new("bash")
+        .args(["-c", words, env!("CARGO_BIN_EXE_vehicle-demo")])
+        .current_dir(env!("CARGO_TARGET_TMPDIR"))
+        .output()
+        .expect("bash");
+    let said = text(&output.stderr);
+    assert!(!said.contains("Permission denied") && said.contains("the pair is ready"), "{said}");
+    assert_nothing_left();
+}
+
+#[test]
 fn every_rung_drives_after_a_takeover() {
     if !may_make_containers() {
         return;

@@ -106,9 +106,9 @@ fn children_of(parent: u32) -> Vec<u32> {
 }
 
 /// Starts a run and waits until the pair is ready.
-fn start(folder: &Path) -> (Child, Vec<u32>) {
+fn start(folder: &Path, duration: &str) -> (Child, Vec<u32>) {
     let mut runner = program()
-        .args(["run", "--rig", "host", "--duration", "60s", "--out"])
+        .args(["run", "--rig", "host", "--duration", duration, "--out"])
         .arg(folder)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -140,7 +140,7 @@ fn runs(pid: &u32) -> bool {
 /// Ends a run by a signal, and asserts that these files are all that is left of it.
 fn leaves_behind(signal: &str, codes: &[Option<i32>], files: &[&str]) {
     let folder = tempfile::tempdir().expect("a folder");
-    let (mut runner, children) = start(folder.path());
+    let (mut runner, children) = start(folder.path(), "60s");
     let sockets = || std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
     let name = format!("twinhelm-{}-", runner.id());
     assert!(sockets().contains(&name), "the bus has a name");
@@ -229,4 +229,38 @@ fn a_device_that_a_service_manager_starts_has_no_input_and_runs_until_a_signal()
     assert!(kill.success());
     assert_eq!(process.wait().expect("it ends").code(), Some(0));
     vehicle.finish();
+}
+
+/// Returns which of `processes` has the vehicle's thread.
+fn vehicle_among(processes: &[u32]) -> u32 {
+    let is_vehicle = |pid: &&u32| {
+        let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        let mut names = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("comm")).ok());
+        names.any(|name| name.trim() == "vehicle")
+    };
+    *processes.iter().find(is_vehicle).expect("a vehicle")
+}
+
+#[test]
+fn a_vehicle_that_stands_still_to_the_end_of_the_run_is_no_pass() {
+    for goes_on in [true, false] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let began = Instant::now();
+        let (mut runner, children) = start(folder.path(), "3s");
+        let vehicle = rustix::process::Pid::from_raw(vehicle_among(&children).cast_signed()).expect("a process");
+        std::thread::sleep(Duration::from_secs(1));
+        rustix::process::kill_process(vehicle, rustix::process::Signal::STOP).expect("it is stopped");
+        if goes_on {
+            // The pause outlasts the run, and then all is as if nothing had been.
+            std::thread::sleep(Duration::from_secs(3));
+            rustix::process::kill_process(vehicle, rustix::process::Signal::CONT).expect("it goes on");
+        }
+        let code = runner.wait().expect("it ends").code();
+        let report = std::fs::read_to_string(folder.path().join("report.json")).expect("a report");
+        let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
+        assert_eq!(code, Some(1), "{report}");
+        assert_eq!(report["verdict"], if goes_on { "invalid" } else { "fail" }, "{report}");
+        let stall_ms = report["observer_stall_max_ms"].as_f64().expect("a stall");
+        assert!(stall_ms > 1_500.0, "after {:?}: {report}", began.elapsed());
+    }
 }

@@ -40,10 +40,29 @@ fn is_at(report: Option<&AgentReport>, device: &str) -> String {
     said
 }
 
+/// A mission that has ended so often before anybody drove does not start. One end may be an accident.
+const ENDED_AT_MOST: u64 = 2;
+
+/// Returns which mission does not start, and what its agent says of that.
+fn failing(agents: &[Option<AgentReport>]) -> Option<String> {
+    let failing = agents.iter().flatten().find(|report| !report.ready && report.restarts > ENDED_AT_MOST)?;
+    let problem = failing.problem.as_deref().unwrap_or("its agent does not say why");
+    Some(format!(
+        "{}'s mission was started {} times and does not stay: {problem}",
+        failing.device, failing.restarts
+    ))
+}
+
 impl<L> Run<'_, L>
 where
     L: Controller<State = State, Command = Command> + Clone,
 {
+    /// Returns why the pair will not be ready, however long it is waited for.
+    pub(super) fn why_never_ready(&mut self) -> Option<String> {
+        let died = self.died.pop().map(|died| format!("{died}, before the pair was ready; what it said is above"));
+        died.or_else(|| failing(&self.agents))
+    }
+
     /// Returns what the pair is waiting for, in words; nothing when nobody knows.
     pub(super) fn why_not_ready(&self) -> String {
         let of_agents = self.host.containers.iter().flat_map(|_| [Slot::LEFT, Slot::RIGHT]).filter_map(|slot| {
@@ -194,5 +213,40 @@ mod tests {
             "right's agent holds cold, and is to hold shadow; task in progress: pull, 1000 of 4000 bytes of the image are \
              here; it says: the registry is away"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(restarts: u64, ready: bool) -> AgentReport {
+        AgentReport {
+            device: "left".to_owned(),
+            slot: 0,
+            image: String::new(),
+            wanted: Readiness::Shadow,
+            holds: Readiness::Pulled,
+            ready,
+            urged: false,
+            busy: None,
+            pulled: None,
+            fetched_bytes: 0,
+            pid: None,
+            restarts,
+            problem: Some("the mission's process is gone: it ended with status 2".to_owned()),
+            part: None,
+            data: None,
+            steps: Vec::new(),
+            resident_bytes: 0,
+            libcrun: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_mission_that_does_not_stay_ends_the_wait_with_its_cause() {
+        assert_eq!(failing(&[None, Some(report(2, false)), Some(report(9, true))]), None);
+        let why = failing(&[None, Some(report(3, false))]).expect("it does not start");
+        assert!(why.contains("left's mission was started 3 times") && why.contains("status 2"), "{why}");
     }
 }

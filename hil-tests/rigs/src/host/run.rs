@@ -61,7 +61,7 @@ pub(super) struct Run<'a, L: Controller> {
     /// What is wrong with the devices' ears.
     pub(super) trouble: LinkTrouble,
     /// Devices that ended without being told to, in words.
-    died: Vec<String>,
+    pub(super) died: Vec<String>,
     pub(super) watch: Watch<L::Memory>,
     said: mpsc::Receiver<Said>,
     says: mpsc::Sender<Said>,
@@ -283,10 +283,8 @@ where
                     return Err(HostError::Machine(what));
                 }
             }
-            if let Some(died) = self.died.pop() {
-                return Err(HostError::Machine(format!(
-                    "{died}, before the pair was ready; what it said is above"
-                )));
+            if let Some(why) = self.why_never_ready() {
+                return Err(HostError::Machine(why));
             }
             if let Some(Ask::Quit) = self.look(None) {
                 return Err(HostError::Interrupted);

@@ -3,7 +3,7 @@
 //! A thread of ordinary priority empties the seat now and then; what waits there a moment is as true as before.
 
 use crate::config::Config;
-use crate::output::tell;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use twinhelm_hal::bus::Station;
@@ -43,7 +43,10 @@ struct BusHeard {
 
 impl BusEar {
     /// Starts to listen.
-    pub fn start(config: &Config) -> Self {
+    ///
+    /// # Errors
+    /// There is no thread for it: an agent without an ear would take every bus for an empty one.
+    pub fn start(config: &Config) -> io::Result<Self> {
         let heard = Arc::new(Mutex::new(BusHeard::default()));
         let (own, place, to) = (config.slot, config.bus.clone(), Arc::clone(&heard));
         let listen = move || {
@@ -59,10 +62,8 @@ impl BusEar {
                 sleep_until(now() + LOOK_EVERY);
             }
         };
-        if let Err(error) = thread::Builder::new().name("ear".to_owned()).spawn(listen) {
-            tell(format_args!("starting the thread that listens on the bus: {error}"));
-        }
-        Self { own, is_userland: matches!(config.bus, BusPlace::Userland(_)), heard }
+        thread::Builder::new().name("ear".to_owned()).spawn(listen)?;
+        Ok(Self { own, is_userland: matches!(config.bus, BusPlace::Userland(_)), heard })
     }
 
     /// Returns whether this device hears the bus. Of a cable that leads nowhere an interface does not tell: there, somebody has to be

@@ -110,9 +110,9 @@ impl Fleet {
         pool: Pool,
         platform: Platform,
         line: &AgentLine,
+        ear: BusEar,
         happen: Sender<Happened>,
     ) -> Result<Self, OpenError> {
-        let ear = BusEar::start(config);
         let heard = move |heard| drop(happen.send(Happened::Fleet(heard)));
         let line = line.fleet(&config.device, &config.link.vehicle, heard)?;
         let members = config.link.credentials()?.map(|credentials| credentials.members().clone());

@@ -14,8 +14,9 @@ use twinhelm_vehicle::report::device_name;
 
 /// A device whose samples are older is not heard.
 const HEARD_WITHIN: Duration = Duration::from_millis(500);
-/// An order that is not confirmed is given again so often.
+/// An order that is not confirmed is given again after so long, and each time after twice as long as before, up to the second.
 const ORDER_EVERY: Duration = Duration::from_secs(2);
+const ORDER_EVERY_MAX: Duration = Duration::from_secs(64);
 /// What an order has come to is unknown after so long.
 const UNKNOWN_AFTER: Duration = Duration::from_secs(6);
 /// So much of the vehicle's way is shown, and so many handovers and migrations.
@@ -32,7 +33,8 @@ struct Device {
 /// An order to stay off the bus.
 struct Order {
     since: Instant,
-    said_at: Option<Instant>,
+    /// When it was given last, and after how long it is given again.
+    said: Option<(Instant, Duration)>,
     is_confirmed: bool,
 }
 
@@ -107,7 +109,7 @@ impl Ledger {
                 return true;
             };
             if let Some(lost) = migration.from.filter(|lost| migration.to.as_ref() != Some(lost)) {
-                self.orders.insert(lost, Order { since: at, said_at: None, is_confirmed: false });
+                self.orders.insert(lost, Order { since: at, said: None, is_confirmed: false });
             }
             false
         });
@@ -160,10 +162,11 @@ impl Ledger {
     /// Returns who is to be ordered off the bus now, and notes that it was.
     pub(super) fn orders_due(&mut self, now: Instant) -> Vec<String> {
         let is_due =
-            |order: &Order| !order.is_confirmed && order.said_at.is_none_or(|said| now.since(said) >= ORDER_EVERY);
+            |order: &Order| !order.is_confirmed && order.said.is_none_or(|(said, every)| now.since(said) >= every);
         let mut due = Vec::new();
         for (device, order) in self.orders.iter_mut().filter(|(_, order)| is_due(order)) {
-            order.said_at = Some(now);
+            let every = order.said.map_or(ORDER_EVERY, |(_, every)| (2 * every).min(ORDER_EVERY_MAX));
+            order.said = Some((now, every));
             due.push(device.clone());
         }
         due
