@@ -214,11 +214,6 @@ mod tests {
              here; it says: the registry is away"
         );
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
 
     fn report(restarts: u64, ready: bool) -> AgentReport {
         AgentReport {
