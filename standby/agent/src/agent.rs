@@ -191,9 +191,7 @@ impl Agent {
         let line = AgentLine::open(config.slot, &config.link).map_err(|error| Problem::bad_input(chain(&error)))?;
         let data = config.data_kept.as_ref().map(|data| Data::open(&config, data, &line)).transpose()?;
         let fleet = config.pool.clone().map(|pool| {
-            let ear = ear::BusEar::start(&config).map_err(|error| {
-                Problem::machine(format_args!("starting the thread that listens on the bus: {error}"))
-            })?;
+            let ear = ear::BusEar::start(&config)?;
             Fleet::open(&config, pool, platform, &line, ear, happen.clone())
                 .map_err(|error| Problem::machine(chain(&error)))
         });

@@ -1,6 +1,7 @@
 //! The host rig: real processes, real Zenoh, real time. The safety invariants and the course are asserted; gaps and
 //! misses are reported there, never asserted, because this machine is shared.
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -248,11 +249,13 @@ fn a_vehicle_that_stands_still_to_the_end_of_the_run_is_no_pass() {
         let began = Instant::now();
         let (mut runner, children) = start(folder.path(), "3s");
         let vehicle = rustix::process::Pid::from_raw(vehicle_among(&children).cast_signed()).expect("a process");
-        std::thread::sleep(Duration::from_secs(1));
+        let told = std::fs::File::open(format!("/proc/{}/fd/0", vehicle.as_raw_nonzero())).expect("its input");
         rustix::process::kill_process(vehicle, rustix::process::Signal::STOP).expect("it is stopped");
         if goes_on {
-            // The pause outlasts the run, and then all is as if nothing had been.
-            std::thread::sleep(Duration::from_secs(3));
+            // The pause outlasts the run, and then all is as if nothing had been: the runner tells the vehicle that it is over.
+            let mut input = [PollFd::new(&told, PollFlags::IN)];
+            let patience = Timespec { tv_sec: 30, tv_nsec: 0 };
+            assert_eq!(poll(&mut input, Some(&patience)).expect("a pipe"), 1, "the run does not end");
             rustix::process::kill_process(vehicle, rustix::process::Signal::CONT).expect("it goes on");
         }
         let code = runner.wait().expect("it ends").code();

@@ -3,7 +3,7 @@
 //! A thread of ordinary priority empties the seat now and then; what waits there a moment is as true as before.
 
 use crate::config::Config;
-use std::io;
+use crate::output::Problem;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use twinhelm_hal::bus::Station;
@@ -46,7 +46,7 @@ impl BusEar {
     ///
     /// # Errors
     /// There is no thread for it: an agent without an ear would take every bus for an empty one.
-    pub fn start(config: &Config) -> io::Result<Self> {
+    pub fn start(config: &Config) -> Result<Self, Problem> {
         let heard = Arc::new(Mutex::new(BusHeard::default()));
         let (own, place, to) = (config.slot, config.bus.clone(), Arc::clone(&heard));
         let listen = move || {
@@ -62,7 +62,9 @@ impl BusEar {
                 sleep_until(now() + LOOK_EVERY);
             }
         };
-        thread::Builder::new().name("ear".to_owned()).spawn(listen)?;
+        thread::Builder::new().name("ear".to_owned()).spawn(listen).map_err(|error| {
+            Problem::machine(format_args!("starting the thread that listens on the bus: {error}"))
+        })?;
         Ok(Self { own, is_userland: matches!(config.bus, BusPlace::Userland(_)), heard })
     }
 
