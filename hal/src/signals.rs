@@ -3,6 +3,8 @@
 //! What the signals mean, their names and scales, belongs to the vehicle (for the demo: its DBC file). This
 //! room carries them and refuses what lies outside the limits.
 
+pub mod table;
+
 use serde::{Deserialize, Serialize};
 
 /// The two signals of a command, as the frame carries them.

@@ -11,7 +11,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-use crate::dbc::scales::DRIVE_MPS2_PER_COUNT;
+use crate::signals::DRIVE;
 use checks::Checks;
 use std::time::Duration;
 use tables::File;
@@ -83,7 +83,7 @@ impl BoardConfig {
         checks.against(vehicle)?;
         let (steering, drive) = (checks.steering()?, checks.drive()?);
         #[expect(clippy::cast_possible_truncation, reason = "in range, and a cast saturates")]
-        let brake_counts = libm::round(file.safe_state.brake_mps2 / DRIVE_MPS2_PER_COUNT) as i16;
+        let brake_counts = libm::round(file.safe_state.brake_mps2 / DRIVE.factor) as i16;
         let setup = Setup {
             steering,
             drive,

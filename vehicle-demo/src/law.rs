@@ -12,9 +12,8 @@ mod tests;
 mod tuning;
 
 use crate::course::{Course, wrap_angle};
-use crate::dbc::scales::{DRIVE_MPS2_PER_COUNT, STEERING_RAD_MAX, STEERING_RAD_MIN, STEERING_RAD_PER_COUNT};
 use crate::plant::WHEELBASE_M;
-use crate::signals::{Command, State};
+use crate::signals::{Command, DRIVE, STEERING, State};
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -138,7 +137,7 @@ impl CourseLaw {
         let before = self.memory.steering_integral_rad;
         let growth = -self.tuning.steering_integral * cross_track_m * period.as_secs_f64();
         let wanted = steering_rad + before + growth;
-        if wanted.abs() > STEERING_RAD_MAX.0 && wanted * growth > 0.0 {
+        if wanted.abs() > STEERING.max && wanted * growth > 0.0 {
             return before;
         }
         let max = self.tuning.steering_integral_max_rad;
@@ -197,7 +196,7 @@ impl CourseLaw {
             + self.memory.drive_integral_mps2
             + self.memory.drive_trim.offset();
         Command {
-            steering_rad: steering.clamp(STEERING_RAD_MIN.0, STEERING_RAD_MAX.0),
+            steering_rad: steering.clamp(STEERING.min, STEERING.max),
             drive_mps2: drive.clamp(DRIVE_MIN_MPS2, DRIVE_MAX_MPS2),
         }
     }
@@ -234,10 +233,10 @@ impl Controller for CourseLaw {
         let own = self.output(&seen);
         let steering_rad = applied.steering_rad - own.steering_rad;
         let drive_mps2 = applied.drive_mps2 - own.drive_mps2;
-        if steering_rad.abs() > QUANTUM * STEERING_RAD_PER_COUNT {
+        if steering_rad.abs() > QUANTUM * STEERING.factor {
             self.memory.steering_trim.take_up(steering_rad, STEERING_TRIM_MAX_RAD);
         }
-        if drive_mps2.abs() > QUANTUM * DRIVE_MPS2_PER_COUNT {
+        if drive_mps2.abs() > QUANTUM * DRIVE.factor {
             self.memory.drive_trim.take_up(drive_mps2, DRIVE_TRIM_MAX_MPS2);
         }
     }

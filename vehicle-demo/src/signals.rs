@@ -1,20 +1,55 @@
-//! What the vehicle is told and what it tells: the command, the measured state, and the mechanical limits.
+//! What the vehicle is told and what it tells: the table of its signals, the command, the measured state.
 //!
-//! Scales and limits come from `vehicle.dbc`. A command's fields are plain numbers, so that a law's NaN can travel
-//! as far as `encode`, which is where it is stopped.
+//! The table is the one place where scales and limits stand; `vehicle.dbc` has the lines that follow from it, which `tests/dbc.rs` checks. A
+//! command's fields are plain numbers, so that a law's NaN can travel as far as `encode`, which is where it is stopped.
 
-use crate::dbc::scales::{
-    DRIVE_MPS2_MAX, DRIVE_MPS2_MIN, DRIVE_MPS2_PER_COUNT, STEERING_RAD_MAX, STEERING_RAD_MIN,
-    STEERING_RAD_PER_COUNT,
-};
 use serde::{Deserialize, Serialize};
+use twinhelm_hal::signals::table::{Kind, Signal, Table};
 use twinhelm_hal::signals::{Limits, Signals};
 
-/// What the mechanics allow, in counts: the gate refuses what lies outside.
-pub const LIMITS: Limits = Limits {
-    min: Signals { first: STEERING_RAD_MIN.1, second: DRIVE_MPS2_MIN.1 },
-    max: Signals { first: STEERING_RAD_MAX.1, second: DRIVE_MPS2_MAX.1 },
+/// The front wheels' angle, positive to the left.
+pub const STEERING: Signal = Signal {
+    name: "Steering_rad",
+    unit: "rad",
+    kind: Kind::Quantity,
+    bits: 16,
+    signed: true,
+    factor: 0.0001,
+    offset: 0.0,
+    min: -0.5,
+    max: 0.5,
 };
+
+/// The drive's acceleration, negative brakes.
+pub const DRIVE: Signal = Signal {
+    name: "Drive_mps2",
+    unit: "m/s^2",
+    kind: Kind::Quantity,
+    bits: 16,
+    signed: true,
+    factor: 0.001,
+    offset: 0.0,
+    min: -6.0,
+    max: 4.0,
+};
+
+/// The signals of a command, in the order in which its frame carries them.
+pub const SIGNALS: Table = Table::of(&[STEERING, DRIVE]);
+
+/// What the mechanics allow, in counts: the gate refuses what lies outside.
+pub const LIMITS: Limits = {
+    let ([steering_min, steering_max], [drive_min, drive_max]) = (STEERING.limits(), DRIVE.limits());
+    Limits {
+        min: Signals { first: in_16_bits(steering_min), second: in_16_bits(drive_min) },
+        max: Signals { first: in_16_bits(steering_max), second: in_16_bits(drive_max) },
+    }
+};
+
+/// Both signals have 16 bits, so their counts do.
+#[expect(clippy::cast_possible_truncation, reason = "a signal of 16 bits")]
+const fn in_16_bits(counts: i64) -> i16 {
+    counts as i16
+}
 
 /// What is asked of the actuators.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -32,27 +67,13 @@ impl Command {
 
 impl twinhelm_hal::signals::Command for Command {
     fn encode(&self) -> Option<Signals> {
-        Some(Signals {
-            first: counts(self.steering_rad, STEERING_RAD_PER_COUNT, LIMITS.min.first, LIMITS.max.first)?,
-            second: counts(self.drive_mps2, DRIVE_MPS2_PER_COUNT, LIMITS.min.second, LIMITS.max.second)?,
-        })
+        let (first, second) = (STEERING.counts(self.steering_rad)?, DRIVE.counts(self.drive_mps2)?);
+        Some(Signals { first: in_16_bits(first), second: in_16_bits(second) })
     }
 
     fn decode(signals: Signals) -> Self {
-        Self {
-            steering_rad: f64::from(signals.first) * STEERING_RAD_PER_COUNT,
-            drive_mps2: f64::from(signals.second) * DRIVE_MPS2_PER_COUNT,
-        }
+        Self { steering_rad: STEERING.value(signals.first.into()), drive_mps2: DRIVE.value(signals.second.into()) }
     }
-}
-
-/// Returns `value` in counts of `scale`, or `None` when that is no number or not from `min` to `max`.
-fn counts(value: f64, scale: f64, min: i16, max: i16) -> Option<i16> {
-    let counts = libm::round(value / scale);
-    // NaN lies in no range.
-    let range = f64::from(min)..=f64::from(max);
-    #[expect(clippy::cast_possible_truncation, reason = "a whole number between two of i16")]
-    range.contains(&counts).then_some(counts as i16)
 }
 
 /// What a device measures: the middle of the rear axle, in the course's axes.
@@ -87,8 +108,8 @@ mod tests {
         let signals = command.encode().expect("in range");
         assert_eq!(signals, Signals { first: -1234, second: 1234 });
         let back = Command::decode(signals);
-        assert!((back.steering_rad - command.steering_rad).abs() <= 0.5 * STEERING_RAD_PER_COUNT);
-        assert!((back.drive_mps2 - command.drive_mps2).abs() <= 0.5 * DRIVE_MPS2_PER_COUNT);
+        assert!((back.steering_rad - command.steering_rad).abs() <= 0.5 * STEERING.factor);
+        assert!((back.drive_mps2 - command.drive_mps2).abs() <= 0.5 * DRIVE.factor);
         assert_eq!(back.encode(), Some(signals));
     }
 

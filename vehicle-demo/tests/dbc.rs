@@ -9,7 +9,7 @@ use twinhelm_vehicle::dbc::{
     Command0, Command1, Command2, Command3, Counters0, Counters1, Counters2, Counters3, Status0, Status1, Status2,
     Status3,
 };
-use twinhelm_vehicle::signals::{Command, LIMITS};
+use twinhelm_vehicle::signals::{Command, LIMITS, SIGNALS};
 
 /// What a reader found in a frame: names and values, in the order of the names.
 type Reading = Vec<(String, f64)>;
@@ -299,4 +299,33 @@ fn the_mechanical_limits_in_the_dbc_are_those_of_the_gate() {
         near(Command0::STEERING_RAD_MIN, min.steering_rad) && near(Command0::STEERING_RAD_MAX, max.steering_rad)
     );
     assert!(near(Command3::DRIVE_MPS2_MIN, min.drive_mps2) && near(Command3::DRIVE_MPS2_MAX, max.drive_mps2));
+}
+
+/// The bits in front of the signals of a command.
+const HEADER_BITS: u32 = 32;
+
+#[test]
+fn the_file_has_the_lines_that_follow_from_the_table() {
+    SIGNALS.check().expect("a table that can be");
+    assert!(SIGNALS.is_classic());
+    let file = std::fs::read_to_string(DBC).expect("the file");
+    for slot in 0..SLOTS {
+        let devices = (0..SLOTS).filter(|other| *other != slot).map(|other| format!("DEVICE_{other}"));
+        let receivers: Vec<String> = devices.chain((0..4).map(|gate| format!("GATE_{gate}"))).collect();
+        let lines = SIGNALS.dbc(HEADER_BITS, &receivers.join(",")).to_string();
+        assert!(file.contains(&lines), "vehicle.dbc, COMMAND_{slot}: write\n{lines}");
+    }
+}
+
+#[test]
+fn a_frame_carries_what_the_table_packs() {
+    for signals in [Signals::default(), Signals { first: -1234, second: 3999 }, LIMITS.min, LIMITS.max] {
+        let command = CommandFrame { slot: slot(1), term: 0xA5, cycle: 0xABC, probe: false, estop: false, signals };
+        let frame = command.encode();
+        let mut packed = [0; 4];
+        SIGNALS.pack(&[signals.first.into(), signals.second.into()], &mut packed);
+        assert_eq!(frame.data[4..], packed);
+        let counts: Vec<i64> = SIGNALS.unpack(&frame.data[4..]).collect();
+        assert_eq!(counts, [i64::from(signals.first), i64::from(signals.second)]);
+    }
 }

@@ -1,10 +1,10 @@
 //! The tables of the configuration file, and the ranges of their numbers.
 
-use crate::dbc::scales::{DRIVE_MPS2_PER_COUNT, STEERING_RAD_PER_COUNT};
 use crate::law::Tuning;
 use crate::plant::PlantConfig;
 use crate::ranges::{self, OutOfRange};
 use crate::sensors::SensorConfig;
+use crate::signals::{DRIVE, STEERING};
 use serde::Deserialize;
 use twinhelm_hal::signals::Span;
 use twinhelm_standby::OnDispute;
@@ -101,8 +101,8 @@ impl Pair {
     /// Below a count no two devices agree; above the mechanics' whole range none disagree.
     fn check(&self) -> Result<(), OutOfRange> {
         ranges::check(&[
-            ("divergence_steering_rad", self.divergence_steering_rad, STEERING_RAD_PER_COUNT, 1.0),
-            ("divergence_drive_mps2", self.divergence_drive_mps2, DRIVE_MPS2_PER_COUNT, 10.0),
+            ("divergence_steering_rad", self.divergence_steering_rad, STEERING.factor, 1.0),
+            ("divergence_drive_mps2", self.divergence_drive_mps2, DRIVE.factor, 10.0),
         ])
     }
 
@@ -115,8 +115,8 @@ impl Pair {
         )]
         let counts = |value: f64, scale: f64| libm::round(value / scale) as u16;
         Span {
-            first: counts(self.divergence_steering_rad, STEERING_RAD_PER_COUNT),
-            second: counts(self.divergence_drive_mps2, DRIVE_MPS2_PER_COUNT),
+            first: counts(self.divergence_steering_rad, STEERING.factor),
+            second: counts(self.divergence_drive_mps2, DRIVE.factor),
         }
     }
 }

@@ -137,8 +137,8 @@ fn tracking_after_an_import_meets_the_command_that_was_acted_on() {
         let (applied, _) = road.cycle();
         let seen = road.laws[1].seen.expect("a finite state was seen");
         let own = road.laws[1].output(&seen);
-        assert!((own.steering_rad - applied.steering_rad).abs() <= STEERING_RAD_PER_COUNT);
-        assert!((own.drive_mps2 - applied.drive_mps2).abs() <= DRIVE_MPS2_PER_COUNT);
+        assert!((own.steering_rad - applied.steering_rad).abs() <= STEERING.factor);
+        assert!((own.drive_mps2 - applied.drive_mps2).abs() <= DRIVE.factor);
     }
 }
 

@@ -17,8 +17,8 @@ use twinhelm_hal::term::Slot;
 use twinhelm_rigs::host::glance::{DeviceGlance, Glance, Pose};
 use twinhelm_standby::NotReady;
 use twinhelm_vehicle::course::Course;
-use twinhelm_vehicle::dbc::scales::{DRIVE_MPS2_PER_COUNT, STEERING_RAD_PER_COUNT};
 use twinhelm_vehicle::report::device_name;
+use twinhelm_vehicle::signals::{DRIVE, STEERING};
 
 /// The pair's box: its lines are as wide.
 const PAIR_COLUMNS: u16 = 48;
@@ -227,8 +227,8 @@ fn device(slot: Slot, device: &DeviceGlance, quiet: Duration, room: u16, ink: In
         Span::styled(format!("heard {:.0} ms ago", heard.as_secs_f64() * 1e3), style),
     ]);
     let divergence = device.divergence.map_or_else(String::new, |span| {
-        let steering_rad = f64::from(span.first) * STEERING_RAD_PER_COUNT;
-        let drive_mps2 = f64::from(span.second) * DRIVE_MPS2_PER_COUNT;
+        let steering_rad = f64::from(span.first) * STEERING.factor;
+        let drive_mps2 = f64::from(span.second) * DRIVE.factor;
         format!("apart {steering_rad:.3} rad, {drive_mps2:.2} m/s²")
     });
     let mut all = vec![first];
@@ -290,7 +290,8 @@ mod tests {
     use twinhelm_rigs::host::glance::Gap;
     use twinhelm_standby::{Config, Parameters, RoleName};
 
-    fn drawn(glance: &Glance, columns: u16, rows: u16) -> String {
+    /// Draws on a terminal of so many columns and rows.
+    fn drawn_as(look: Look, glance: &Glance, [columns, rows]: [u16; 2]) -> String {
         let setting = Setting {
             course: Arc::new(Course::harbour()),
             config: Config::new(Parameters::at_period(Duration::from_millis(10))).expect("it keeps the promise"),
@@ -301,9 +302,12 @@ mod tests {
                     connection";
         let lines = VecDeque::from([long.to_owned(), "  5.000 s  kill@5.000s hits left".to_owned()]);
         let mut terminal = Terminal::new(TestBackend::new(columns, rows)).expect("memory");
-        let look = Look { colours: false, explains: false };
         terminal.draw(|frame| draw(frame, &setting, glance, &lines, look)).expect("memory");
         terminal.backend().to_string()
+    }
+
+    fn drawn(glance: &Glance, columns: u16, rows: u16) -> String {
+        drawn_as(Look { colours: false, explains: false }, glance, [columns, rows])
     }
 
     fn glance() -> Glance {
@@ -401,16 +405,7 @@ mod tests {
 
     #[test]
     fn the_keys_and_the_words_are_explained_on_the_smallest_terminal() {
-        let setting = Setting {
-            course: Arc::new(Course::harbour()),
-            config: Config::new(Parameters::at_period(Duration::from_millis(10))).expect("it keeps the promise"),
-            title: String::new(),
-            open_ended: true,
-        };
-        let mut terminal = Terminal::new(TestBackend::new(COLUMNS_MIN, ROWS_MIN)).expect("memory");
-        let look = Look { colours: false, explains: true };
-        terminal.draw(|frame| draw(frame, &setting, &glance(), &VecDeque::new(), look)).expect("memory");
-        let screen = terminal.backend().to_string();
+        let screen = drawn_as(Look { colours: false, explains: true }, &glance(), [COLUMNS_MIN, ROWS_MIN]);
         for (word, _) in keys::EXPLAINED {
             assert!(screen.contains(word), "{word} is missing in\n{screen}");
         }
