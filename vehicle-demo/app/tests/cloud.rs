@@ -55,9 +55,10 @@ fn what_it_kept_is_there_after_a_kill_and_what_was_cut_off_is_not() {
         assert_eq!(told, ["nobody stands by: left is lost", "its agent is up"], "{state}");
         assert_eq!(
             (&state["protected"], &state["migrations"][0]["from"]),
-            (&false.into(), &"left".into()),
-            "{state}"
+            (&serde_json::Value::Null, &"left".into()),
+            "nobody is heard, and so nothing is known: {state}"
         );
+        assert_eq!(state["timeline"][0]["time"], "1970-01-01 00:00:00.002 UTC");
         assert!(tools::get(&cloud.page, "/").contains("<title>Twinhelm</title>"));
         let mut taken = TcpStream::connect(&cloud.page).expect("it listens");
         taken.write_all(b"GET /nothing HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n").expect("it reads");

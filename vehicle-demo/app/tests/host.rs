@@ -244,26 +244,19 @@ fn vehicle_among(processes: &[u32]) -> u32 {
 
 #[test]
 fn a_vehicle_that_stands_still_to_the_end_of_the_run_is_no_pass() {
-    for goes_on in [true, false] {
-        let folder = tempfile::tempdir().expect("a folder");
-        let began = Instant::now();
-        let (mut runner, children) = start(folder.path(), "3s");
-        let vehicle = rustix::process::Pid::from_raw(vehicle_among(&children).cast_signed()).expect("a process");
-        let told = std::fs::File::open(format!("/proc/{}/fd/0", vehicle.as_raw_nonzero())).expect("its input");
-        rustix::process::kill_process(vehicle, rustix::process::Signal::STOP).expect("it is stopped");
-        if goes_on {
-            // The pause outlasts the run, and then all is as if nothing had been: the runner tells the vehicle that it is over.
-            let mut input = [PollFd::new(&told, PollFlags::IN)];
-            let patience = Timespec { tv_sec: 30, tv_nsec: 0 };
-            assert_eq!(poll(&mut input, Some(&patience)).expect("a pipe"), 1, "the run does not end");
-            rustix::process::kill_process(vehicle, rustix::process::Signal::CONT).expect("it goes on");
-        }
-        let code = runner.wait().expect("it ends").code();
-        let report = std::fs::read_to_string(folder.path().join("report.json")).expect("a report");
-        let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
-        assert_eq!(code, Some(1), "{report}");
-        assert_eq!(report["verdict"], if goes_on { "invalid" } else { "fail" }, "{report}");
-        let stall_ms = report["observer_stall_max_ms"].as_f64().expect("a stall");
-        assert!(stall_ms > 1_500.0, "after {:?}: {report}", began.elapsed());
-    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut runner, children) = start(folder.path(), "3s");
+    let vehicle = rustix::process::Pid::from_raw(vehicle_among(&children).cast_signed()).expect("a process");
+    let told = std::fs::File::open(format!("/proc/{}/fd/0", vehicle.as_raw_nonzero())).expect("its input");
+    rustix::process::kill_process(vehicle, rustix::process::Signal::STOP).expect("it is stopped");
+    // The pause outlasts the run, and then all is as if nothing had been: the runner tells the vehicle that it is over.
+    let mut input = [PollFd::new(&told, PollFlags::IN)];
+    let patience = Timespec { tv_sec: 30, tv_nsec: 0 };
+    assert_eq!(poll(&mut input, Some(&patience)).expect("a pipe"), 1, "the run does not end");
+    rustix::process::kill_process(vehicle, rustix::process::Signal::CONT).expect("it goes on");
+    let code = runner.wait().expect("it ends").code();
+    let report = std::fs::read_to_string(folder.path().join("report.json")).expect("a report");
+    let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
+    assert_eq!((code, &report["verdict"]), (Some(1), &"invalid".into()), "{report}");
+    assert!(report["observer_stall_max_ms"].as_f64().is_some_and(|stall_ms| stall_ms > 1_500.0), "{report}");
 }

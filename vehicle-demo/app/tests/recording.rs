@@ -156,7 +156,8 @@ fn a_full_disk_ends_the_recording_and_not_the_run() {
     let Some((code, shown, said)) = on_a_full_disk("--rig host --duration 4s", &kept) else {
         return;
     };
-    assert!(matches!(code, Some(0 | 1)) && !shown.contains("FAIL"), "{shown}{said}");
+    // Whoever asked for a recording has half of one: that is the machine's doing. (1: it stalled.)
+    assert!(matches!(code, Some(1 | 3)) && !shown.contains("FAIL"), "{shown}{said}");
     assert_eq!(said.matches("the recording ends here: No space left on device").count(), 1, "{said}");
     assert!(
         said.contains("the run goes on") && shown.contains("(the recording ends before the run"),
@@ -172,7 +173,7 @@ fn a_full_disk_costs_a_simulated_run_its_recording_and_not_its_report() {
     let Some((code, shown, said)) = on_a_full_disk("--rig sim --duration 4s", &folder.path().join("kept")) else {
         return;
     };
-    assert_eq!(code, Some(0), "{shown}{said}");
+    assert_eq!(code, Some(3), "{shown}{said}");
     assert!(shown.contains("Handover report") && said.contains("No space left on device"), "{shown}{said}");
 }
 
