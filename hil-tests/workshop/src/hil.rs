@@ -40,6 +40,7 @@ pub(crate) fn run(full: bool, seeds: Option<u32>) -> Result<(), Failed> {
     let on_guest: Vec<String> = ON_GUEST.iter().map(|name| (*name).to_owned()).collect();
     stages.run("rig guest", 400, || drive_on("guest", &on_guest, &guest));
     if full {
+        stages.run("the newcomer's command", 900, || Call::new("./dev demo -y").run());
         // Sorted by what it tells: the ordered pairs last, they take longest.
         stages.run("the explorer's finer grids", 14_400, || {
             Call::new("cargo run -p twinhelm-explorer -- --full --json").run()
