@@ -20,8 +20,6 @@ pub enum Asked {
 /// What is known of the device that was asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// It holds the wheel, by its own word; `None` when it was not heard just now.
-    pub drives: Option<bool>,
     /// Whose term an open gate names.
     pub holder: Option<Slot>,
     /// What it refused last, and when.
@@ -97,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_switchover_is_done_when_the_gates_name_another() {
-        let holder = |slot| Seen { holder: Some(slot), drives: Some(false), ..Seen::default() };
+        let holder = |slot| Seen { holder: Some(slot), ..Seen::default() };
         assert_eq!(came(Asked::Switchover, 1_020, holder(Slot::LEFT)), None, "it has stepped aside, and no more");
         assert_eq!(came(Asked::Switchover, 1_040, holder(Slot::RIGHT)), Some(Came::HandedOver(Slot::RIGHT)));
         assert_eq!(came(Asked::Switchover, 6_001, holder(Slot::LEFT)), Some(Came::Nothing));
@@ -105,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_device_has_left_when_its_mission_does_not_run_any_more() {
-        let handed = Seen { holder: Some(Slot::RIGHT), drives: Some(false), ..Seen::default() };
+        let handed = Seen { holder: Some(Slot::RIGHT), ..Seen::default() };
         assert_eq!(came(Asked::Drain, 1_040, handed), None);
         assert_eq!(came(Asked::Drain, 1_900, Seen { is_off: true, ..handed }), Some(Came::Left));
     }

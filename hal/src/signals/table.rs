@@ -134,7 +134,7 @@ impl Signal {
     #[must_use]
     pub const fn counts(&self, value: f64) -> Option<i64> {
         let [min, max] = self.limits();
-        match nearest((value - self.offset) / self.factor) {
+        match self.nearest_counts(value) {
             Some(counts) if min <= counts && counts <= max => Some(counts),
             Some(_) | None => None,
         }
@@ -147,12 +147,15 @@ impl Signal {
         counts as f64 * self.factor + self.offset
     }
 
+    /// Returns `value` in counts, within its limits or not.
+    const fn nearest_counts(&self, value: f64) -> Option<i64> {
+        nearest((value - self.offset) / self.factor)
+    }
+
     /// Returns the limits in counts, the smaller one first; both are allowed.
     #[must_use]
     pub const fn limits(&self) -> [i64; 2] {
-        let low = nearest((self.min - self.offset) / self.factor);
-        let high = nearest((self.max - self.offset) / self.factor);
-        match (low, high) {
+        match (self.nearest_counts(self.min), self.nearest_counts(self.max)) {
             (Some(low), Some(high)) if low <= high => [low, high],
             // A negative factor turns them round.
             (Some(low), Some(high)) => [high, low],
@@ -303,7 +306,7 @@ fn check_one(place: usize, signal: &Signal) -> Result<(), TableError> {
     }
     let [lowest, highest] = signal.range();
     for limit in [min, max] {
-        let counts = nearest((limit - offset) / factor).filter(|counts| (lowest..=highest).contains(counts));
+        let counts = signal.nearest_counts(limit).filter(|counts| (lowest..=highest).contains(counts));
         if counts.is_none() {
             return Err(TableError::Beyond { name, limit, bits, factor });
         }
@@ -343,8 +346,8 @@ mod tests {
     use std::string::ToString as _;
     use std::vec::Vec;
 
-    const STEERING: Signal = Signal {
-        name: "Steering_rad",
+    const ANGLE: Signal = Signal {
+        name: "Angle_rad",
         unit: "rad",
         kind: Kind::Quantity,
         bits: 16,
@@ -372,20 +375,20 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_refused_with_what_to_write() {
-        const fn steering(change: Signal) -> [Signal; 1] {
+        const fn angle(change: Signal) -> [Signal; 1] {
             [change]
         }
-        static TWICE: [Signal; 2] = [STEERING, STEERING];
-        static FLAT: [Signal; 1] = steering(Signal { factor: 0.0, ..STEERING });
-        static TURNED: [Signal; 1] = steering(Signal { min: 1.0, max: -1.0, ..STEERING });
-        static FAR: [Signal; 1] = steering(Signal { max: 4.0, ..STEERING });
-        static WIDE: [Signal; 1] = steering(Signal { bits: 33, ..STEERING });
-        static SIGN: [Signal; 1] = steering(Signal { bits: 1, ..STEERING });
-        static NAMELESS: [Signal; 1] = steering(Signal { name: "2 wheels", ..STEERING });
-        static MANY: [Signal; 27] = [STEERING; 27];
+        static TWICE: [Signal; 2] = [ANGLE, ANGLE];
+        static FLAT: [Signal; 1] = angle(Signal { factor: 0.0, ..ANGLE });
+        static TURNED: [Signal; 1] = angle(Signal { min: 1.0, max: -1.0, ..ANGLE });
+        static FAR: [Signal; 1] = angle(Signal { max: 4.0, ..ANGLE });
+        static WIDE: [Signal; 1] = angle(Signal { bits: 33, ..ANGLE });
+        static SIGN: [Signal; 1] = angle(Signal { bits: 1, ..ANGLE });
+        static NAMELESS: [Signal; 1] = angle(Signal { name: "2 wheels", ..ANGLE });
+        static MANY: [Signal; 27] = [ANGLE; 27];
         for (signals, says) in [
             (&[][..], "write one at least"),
-            (&TWICE[..], "two signals are called Steering_rad"),
+            (&TWICE[..], "two signals are called Angle_rad"),
             (&FLAT, "the factor 0"),
             (&TURNED, "from 1 to -1: write the smaller one first"),
             (&FAR, "the limit 4, which its 16 bits cannot carry"),
@@ -397,26 +400,26 @@ mod tests {
             let said = refused(signals);
             assert!(said.contains(says), "{said}\nshould say\n{says}");
         }
-        static NO_NUMBER: [Signal; 1] = [Signal { max: f64::NAN, ..STEERING }];
+        static NO_NUMBER: [Signal; 1] = [Signal { max: f64::NAN, ..ANGLE }];
         assert!(refused(&NO_NUMBER).contains("write the smaller one first"));
     }
 
     #[test]
     fn what_fits_into_32_bits_is_classic() {
-        static TWO: [Signal; 2] = [STEERING, Signal { name: "Second", ..STEERING }];
-        static THREE: [Signal; 3] = [STEERING, Signal { name: "Second", ..STEERING }, GEAR];
+        static TWO: [Signal; 2] = [ANGLE, Signal { name: "Second", ..ANGLE }];
+        static THREE: [Signal; 3] = [ANGLE, Signal { name: "Second", ..ANGLE }, GEAR];
         assert!(Table::of(&TWO).is_classic() && Table::of(&TWO).check().is_ok());
         assert!(!Table::of(&THREE).is_classic() && Table::of(&THREE).check().is_ok());
     }
 
     #[test]
     fn counts_are_the_nearest_and_stay_within_the_limits() {
-        assert_eq!(STEERING.counts(-0.123_44), Some(-1234));
-        assert_eq!((STEERING.counts(0.5), STEERING.counts(-0.5)), (Some(5000), Some(-5000)));
+        assert_eq!(ANGLE.counts(-0.123_44), Some(-1234));
+        assert_eq!((ANGLE.counts(0.5), ANGLE.counts(-0.5)), (Some(5000), Some(-5000)));
         for bad in [0.500_06, -0.500_06, f64::NAN, f64::INFINITY, 1e300] {
-            assert_eq!(STEERING.counts(bad), None, "{bad}");
+            assert_eq!(ANGLE.counts(bad), None, "{bad}");
         }
-        let falling = Signal { factor: -0.5, offset: 10.0, min: 0.0, max: 20.0, bits: 8, ..STEERING };
+        let falling = Signal { factor: -0.5, offset: 10.0, min: 0.0, max: 20.0, bits: 8, ..ANGLE };
         assert_eq!((falling.limits(), falling.counts(0.0), falling.value(20)), ([-20, 20], Some(20), 0.0));
     }
 
@@ -424,9 +427,9 @@ mod tests {
     fn what_is_packed_comes_back_whatever_the_widths() {
         static ALL: [Signal; 5] = [
             GEAR,
-            Signal { name: "A", bits: 12, min: -0.2, max: 0.2, ..STEERING },
+            Signal { name: "A", bits: 12, min: -0.2, max: 0.2, ..ANGLE },
             Signal { name: "B", bits: 1, ..GEAR },
-            Signal { name: "C", bits: 32, ..STEERING },
+            Signal { name: "C", bits: 32, ..ANGLE },
             Signal { name: "D", bits: 32, max: 4e9, ..GEAR },
         ];
         let table = Table::of(&ALL);
@@ -445,7 +448,7 @@ mod tests {
 
     #[test]
     fn two_of_16_bits_are_two_little_endian_numbers() {
-        static TWO: [Signal; 2] = [STEERING, Signal { name: "Second", ..STEERING }];
+        static TWO: [Signal; 2] = [ANGLE, Signal { name: "Second", ..ANGLE }];
         let mut bytes = [0; 4];
         Table::of(&TWO).pack(&[-1234, 3999], &mut bytes);
         let [first, second] = [-1234_i16, 3999].map(i16::to_le_bytes);
@@ -454,10 +457,10 @@ mod tests {
 
     #[test]
     fn the_lines_of_a_dbc_file_follow_from_it() {
-        static TWO: [Signal; 2] = [STEERING, GEAR];
+        static TWO: [Signal; 2] = [ANGLE, GEAR];
         assert_eq!(
             Table::of(&TWO).dbc(32, "GATE_0,GATE_1").to_string(),
-            " SG_ Steering_rad : 32|16@1- (0.0001,0) [-0.5|0.5] \"rad\" GATE_0,GATE_1\n \
+            " SG_ Angle_rad : 32|16@1- (0.0001,0) [-0.5|0.5] \"rad\" GATE_0,GATE_1\n \
              SG_ Gear : 48|3@1+ (1,0) [0|5] \"\" GATE_0,GATE_1\n"
         );
     }

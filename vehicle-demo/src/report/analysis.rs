@@ -73,6 +73,7 @@ pub fn analyse(log: &Log, setting: &Setting) -> Report {
     let (without, restored) = readiness.without_redundancy(log, setting.end);
     let truth = truth(log);
     let observer = ObserverStalls::of(log, &setting.config);
+    let broken: Vec<String> = acts.is_empty().then(|| NOTHING_ACTED_ON.to_owned()).into_iter().collect();
     let mut notes = setting.notes.clone();
     notes.extend(observer.note());
     let followed = log.events.iter().filter(|(_, event)| matches!(event, Event::Followed { gate: 0, .. })).count();
@@ -116,12 +117,14 @@ pub fn analyse(log: &Log, setting: &Setting) -> Report {
         stalled_in_one_lease_ms: ms_if_any(stalls.in_one_lease(&setting.config)),
         notes,
         dropped: counts.dropped,
-        verdict: match () {
-            () if acts.is_empty() => Verdict::Fail,
-            () if observer.disturbs => Verdict::Invalid,
-            () => Verdict::Pass,
+        verdict: if !broken.is_empty() {
+            Verdict::Fail
+        } else if observer.disturbs {
+            Verdict::Invalid
+        } else {
+            Verdict::Pass
         },
-        broken: acts.is_empty().then(|| NOTHING_ACTED_ON.to_owned()).into_iter().collect(),
+        broken,
     }
 }
 
@@ -358,27 +361,7 @@ fn changes(log: &Log) -> Vec<Change> {
     let mut holder: Option<Slot> = None;
     let mut changes = Vec::new();
     for (at, event) in &log.events {
-        let term = match event {
-            Event::Acted { gate: 0, adopted, .. } => *adopted,
-            Event::Followed { gate: 0, term } => *term,
-            Event::Acted { .. }
-            | Event::Followed { .. }
-            | Event::Dropped { .. }
-            | Event::Closed { .. }
-            | Event::Restarted { .. }
-            | Event::EStopped { .. }
-            | Event::Offered { .. }
-            | Event::Told { .. }
-            | Event::Role { .. }
-            | Event::Ready { .. }
-            | Event::Down { .. }
-            | Event::Fault { .. }
-            | Event::FaultEnded { .. }
-            | Event::Truth { .. }
-            | Event::Wrong { .. }
-            | Event::Stalled { .. }
-            | Event::Phase { .. } => continue,
-        };
+        let Some(term) = event.adopted_by_gate_0() else { continue };
         let to = term.slot();
         if let Some(from) = holder.filter(|from| *from != to) {
             changes.push(Change { at: *at, from, to });

@@ -159,6 +159,31 @@ pub enum Event {
 }
 
 impl Event {
+    /// Returns the term that gate 0 has adopted, if the event tells of that.
+    #[must_use]
+    pub const fn adopted_by_gate_0(&self) -> Option<Term> {
+        match self {
+            Self::Acted { gate: 0, adopted: term, .. } | Self::Followed { gate: 0, term } => Some(*term),
+            Self::Acted { .. }
+            | Self::Followed { .. }
+            | Self::Dropped { .. }
+            | Self::Closed { .. }
+            | Self::Restarted { .. }
+            | Self::EStopped { .. }
+            | Self::Offered { .. }
+            | Self::Told { .. }
+            | Self::Role { .. }
+            | Self::Ready { .. }
+            | Self::Down { .. }
+            | Self::Fault { .. }
+            | Self::FaultEnded { .. }
+            | Self::Truth { .. }
+            | Self::Wrong { .. }
+            | Self::Stalled { .. }
+            | Self::Phase { .. } => None,
+        }
+    }
+
     /// Returns whether the loop that measures noted it: where the gates are, and the vehicle.
     #[must_use]
     pub const fn is_of_the_vehicle(&self) -> bool {
@@ -233,7 +258,7 @@ impl Log {
         })
     }
 
-    /// Leaves out what happened after `end`. A stall of the loop that measures which had begun by then lasts to the end, and so does
+    /// Leaves out what happened after `end`, but for stalls of the machine, which are told when they are over. A stall of the loop that measures which had begun by then lasts to the end, and so does
     /// its silence: where nothing at all was noted for the last `silence_max` of the run, nobody looked at the gate.
     pub fn cut(&mut self, end: Instant, silence_max: Duration) {
         let is_stall_across = |at: Instant, event: &Event| matches!(event, Event::Stalled { what: Stalled::Observer, since } if *since < end && at > end);
@@ -241,7 +266,7 @@ impl Log {
             if is_stall_across(*at, event) {
                 *at = end;
             }
-            *at <= end
+            *at <= end || matches!(event, Event::Stalled { what: Stalled::Machine, .. })
         });
         let seen = |(at, event): &(Instant, Event)| event.is_of_the_vehicle().then_some(*at);
         if let Some(last) = self.events.iter().filter_map(seen).max()
@@ -249,6 +274,7 @@ impl Log {
         {
             self.events.push((end, Event::Stalled { what: Stalled::Observer, since: last }));
         }
+        self.sort();
     }
 
     /// Sorts by time; events of one instant keep their order.

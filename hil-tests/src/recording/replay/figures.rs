@@ -5,7 +5,6 @@ use serde_json::Value;
 use twinhelm_hal::time::Instant;
 use twinhelm_vehicle::report::Report;
 use twinhelm_vehicle::report::analysis::{Setting, analyse};
-use twinhelm_vehicle::report::log::{Event, Log, Stalled};
 
 /// Compares `report` with what the recorded events give.
 pub(super) fn compare(recording: &Recording, end: Instant, report: &Report) -> Result<(), Box<Difference>> {
@@ -31,12 +30,8 @@ pub(super) fn compare(recording: &Recording, end: Instant, report: &Report) -> R
 
 fn again(recording: &Recording, end: Instant, report: &Report) -> Report {
     // What the rig collected behind the end is in the file and not in its report; the watchers' stalls are added later.
-    let is_machines = |event: &Event| matches!(event, Event::Stalled { what: Stalled::Machine, .. });
-    let (machines, others) = recording.log.events.iter().cloned().partition(|(_, event)| is_machines(event));
-    let mut log = Log { events: others };
+    let mut log = recording.log.clone();
     log.cut(end, recording.config.gate_lease);
-    log.events.extend::<Vec<_>>(machines);
-    log.sort();
     let run = &recording.run;
     let setting = Setting {
         rig: run.rig.clone(),

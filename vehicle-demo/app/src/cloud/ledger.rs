@@ -30,6 +30,13 @@ struct Device {
     header: Option<(Instant, Header)>,
 }
 
+impl Device {
+    /// Returns what it said of itself, if that was just now.
+    fn heard(&self, now: Instant) -> Option<Header> {
+        self.header.filter(|(at, _)| now.since(*at) < HEARD_WITHIN).map(|(_, header)| header)
+    }
+}
+
 /// An order to stay off the bus.
 struct Order {
     since: Instant,
@@ -172,17 +179,15 @@ impl Ledger {
         due
     }
 
-    /// Returns whether any device of the vehicle is heard.
-    fn is_heard(&self, now: Instant) -> bool {
-        let mut devices = self.devices.values();
-        devices.any(|device| device.header.is_some_and(|(at, _)| now.since(at) < HEARD_WITHIN))
+    /// Returns what the devices said of themselves that were heard just now.
+    fn heard(&self, now: Instant) -> impl Iterator<Item = Header> + use<'_> {
+        self.devices.values().filter_map(move |device| device.heard(now))
     }
 
     /// Returns whether a device could take the wheel over right now.
     pub(super) fn is_protected(&self, now: Instant) -> bool {
-        let fresh = |device: &Device| device.header.filter(|(at, _)| now.since(*at) < HEARD_WITHIN);
-        let headers = || self.devices.values().filter_map(fresh).map(|(_, header)| header);
-        headers().any(|header| header.role == RoleName::Primary) && headers().any(|header| header.ready.is_ok())
+        self.heard(now).any(|header| header.role == RoleName::Primary)
+            && self.heard(now).any(|header| header.ready.is_ok())
     }
 
     /// Returns all that the page shows.
@@ -190,7 +195,7 @@ impl Ledger {
         let devices = self.devices.iter().map(|(name, device)| {
             let header = device.header.filter(|(at, _)| now.since(*at) < 10 * HEARD_WITHIN);
             let age_ms = header.map(|(at, _)| now.since(at).as_secs_f64() * 1e3);
-            let is_fresh = header.filter(|(at, _)| now.since(*at) < HEARD_WITHIN).map(|(_, header)| header);
+            let is_fresh = device.heard(now);
             let fencing = self.orders.get(name).map(|order| match order {
                 Order { is_confirmed: true, .. } => "fenced",
                 Order { since, .. } if now.since(*since) > UNKNOWN_AFTER => "unknown",
@@ -225,7 +230,7 @@ impl Ledger {
         let timeline = timeline.collect::<Vec<_>>();
         serde_json::json!({
             // Whoever is not heard may be well, or not.
-            "protected": self.is_heard(now).then(|| self.is_protected(now)),
+            "protected": self.heard(now).next().map(|_| self.is_protected(now)),
             "devices": devices.collect::<Vec<_>>(),
             "ftti_ms": self.ftti.as_secs_f64() * 1e3,
             "handovers": &self.handovers[last(self.handovers.len())..],

@@ -36,39 +36,24 @@ fn orders(log: &Log, config: &Config) -> Vec<(Instant, Slot)> {
     let mut known: Vec<(Instant, &str, bool)> = Vec::new();
     let mut orders = Vec::new();
     for (at, event) in &log.events {
-        match event {
-            Event::Acted { gate: 0, adopted: term, .. } | Event::Followed { gate: 0, term } => {
-                holder = Some(term.slot());
+        if let Some(term) = event.adopted_by_gate_0() {
+            holder = Some(term.slot());
+        } else if let Event::Down { slot } = event {
+            roles[slot.index()] = None;
+        } else if let Event::Fault { label, request, .. } = event {
+            known.push((*at, label, *request));
+        } else if let Event::FaultEnded { label, .. } = event {
+            // What was asked for is over at once, and takes effect a little later.
+            known.retain(|(_, name, request)| *request || name != label);
+        } else if let Event::Role { slot, role } = event {
+            let before = roles[slot.index()].replace(*role);
+            let steps_aside = before == Some(RoleName::Primary) && *role == RoleName::Standby;
+            let explains = |(since, label, request): &(Instant, &str, bool)| {
+                if *request { *since + rest >= *at } else { label.starts_with(STEPS_ASIDE) }
+            };
+            if steps_aside && holder == Some(*slot) && !known.iter().any(explains) {
+                orders.push((*at, *slot));
             }
-            Event::Down { slot } => roles[slot.index()] = None,
-            Event::Fault { label, request, .. } => known.push((*at, label, *request)),
-            Event::FaultEnded { label, .. } => {
-                // What was asked for is over at once, and takes effect a little later.
-                known.retain(|(_, name, request)| *request || name != label);
-            }
-            Event::Role { slot, role } => {
-                let before = roles[slot.index()].replace(*role);
-                let steps_aside = before == Some(RoleName::Primary) && *role == RoleName::Standby;
-                let explains = |(since, label, request): &(Instant, &str, bool)| {
-                    if *request { *since + rest >= *at } else { label.starts_with(STEPS_ASIDE) }
-                };
-                if steps_aside && holder == Some(*slot) && !known.iter().any(explains) {
-                    orders.push((*at, *slot));
-                }
-            }
-            Event::Acted { .. }
-            | Event::Followed { .. }
-            | Event::Dropped { .. }
-            | Event::Closed { .. }
-            | Event::Restarted { .. }
-            | Event::EStopped { .. }
-            | Event::Offered { .. }
-            | Event::Told { .. }
-            | Event::Ready { .. }
-            | Event::Truth { .. }
-            | Event::Wrong { .. }
-            | Event::Stalled { .. }
-            | Event::Phase { .. } => {}
         }
     }
     orders

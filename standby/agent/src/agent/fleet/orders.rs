@@ -124,11 +124,11 @@ impl Agent {
     pub(super) fn tell_what_came_of_it(&mut self, at: Instant) {
         let own = self.config.slot;
         let refused = self.line.ear().refusal(own).filter(|(heard, _)| at.since(*heard) < HEARD_WITHIN);
-        let (drives, has_left) = (self.drives(at), self.held.is_none());
+        let has_left = self.held.is_none();
         let Some(fleet) = &mut self.fleet else { return };
         let Some(order) = fleet.under_way.take() else { return };
         let is_off = has_left && fleet.part == Part::Spare;
-        let seen = Seen { drives, holder: fleet.ear.holder(at), refused, is_off };
+        let seen = Seen { holder: fleet.ear.holder(at), refused, is_off };
         let answer = match order.came(at, own, &seen) {
             None => {
                 fleet.under_way = Some(order);
