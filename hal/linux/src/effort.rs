@@ -1,83 +1,94 @@
 //! Work that may wait: its threads give way to everything else, until somebody needs what they do.
 //!
-//! The lowest priority is not *never*: a thread that gives way still gets a share (see
-//! [`Effort::low`]), and [`Effort::raise`] gives all of its threads their creator's priority back while they work. Threads
-//! inherit their priority from who starts them, so each thread of the work [enters](Effort::enter) at its beginning: then it
-//! is known, and one that was started just before a raise is raised, too.
+//! The lowest priorities are not *never*: a thread that gives way still gets a share (see [`Effort::low`]), and
+//! [`Effort::raise`] gives all of its threads their creator's priority back. A thread hands its `nice` on to whatever it starts,
+//! a library's threads too, which nobody could ask to report. So each such work has a `nice` that nothing else in the process
+//! has: it marks the work's threads, and a raise finds them by it.
 
-use crate::scheduling::{give_way, nice, stop_giving_way};
+use crate::scheduling::{nice, nice_of, set_nice};
 use rustix::process::Pid;
-use rustix::thread::gettid;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{fs, io};
+
+/// Which work: a process has one of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// A pull, and what belongs to it: a share of 18 beside each ordinary thread's 1024.
+    Pull,
+    /// The upload of what was recorded: a share of 15.
+    Upload,
+}
+
+impl Work {
+    /// The mark of its threads, of the kernel's two lowest.
+    const fn nice(self) -> i32 {
+        match self {
+            Self::Pull => 18,
+            Self::Upload => 19,
+        }
+    }
+}
 
 /// How hard a piece of work goes about it, on however many threads.
 #[derive(Debug)]
 pub struct Effort {
+    work: Work,
     /// The `nice` of who wants the work done.
     ordinary: i32,
-    state: Mutex<State>,
+    gives_way: Mutex<bool>,
 }
-
-#[derive(Debug)]
-struct State {
-    gives_way: bool,
-    threads: Vec<Pid>,
-}
-
-/// A thread that does part of the work, for as long as this lives.
-#[derive(Debug)]
-pub struct Entered<'a>(&'a Effort, Pid);
 
 impl Effort {
-    /// Returns the effort of work that nobody waits for: `nice` 19, and the last in the disk's queue.
+    /// Returns the effort of work that nobody waits for: it is the last in the queues for the processor and the disk.
+    /// (`SCHED_IDLE` and the disk's class `idle` may get nothing at all for as long as others are busy.)
     #[must_use]
-    pub fn low() -> Self {
-        Self::new(true)
+    pub fn low(work: Work) -> Self {
+        Self { work, ordinary: nice(), gives_way: Mutex::new(true) }
     }
 
     /// Returns the effort of work that is waited for.
     #[must_use]
-    pub fn ordinary() -> Self {
-        Self::new(false)
+    pub fn ordinary(work: Work) -> Self {
+        Self { gives_way: Mutex::new(false), ..Self::low(work) }
     }
 
-    fn new(gives_way: bool) -> Self {
-        Self { ordinary: nice(), state: Mutex::new(State { gives_way, threads: Vec::new() }) }
-    }
-
-    /// Makes the calling thread one of those that do the work. Where the kernel refuses another priority, it keeps its own.
-    #[must_use]
-    pub fn enter(&self) -> Entered<'_> {
-        let thread = gettid();
-        let mut state = self.state();
-        if state.gives_way {
-            let _ = give_way();
-        } else if nice() != self.ordinary {
-            // Its parent had given way when it started it.
-            let _ = stop_giving_way(thread, self.ordinary);
+    /// Has the calling thread do the work, and with it whatever it starts from now on. Where the kernel refuses another
+    /// priority, it keeps its own.
+    pub fn enter(&self) {
+        if *self.gives_way() {
+            let _ = set_nice(None, self.work.nice());
         }
-        state.threads.push(thread);
-        Entered(self, thread)
     }
 
     /// Has the work go on at the ordinary priority, and returns whether it had given way until now.
+    ///
+    /// A thread may be about to start another one just now: for as long as the work lasts, raise it again and again.
     pub fn raise(&self) -> bool {
-        let mut state = self.state();
-        for thread in &state.threads {
-            // Where the kernel refuses, it still gets its share.
-            let _ = stop_giving_way(*thread, self.ordinary);
+        let mut gives_way = self.gives_way();
+        // What a marked thread has started meanwhile is in the next list.
+        while self.raise_marked().is_ok_and(|raised| raised > 0) {}
+        std::mem::replace(&mut gives_way, false)
+    }
+
+    /// Returns how many threads it raised; what the kernel refuses still gets its share.
+    fn raise_marked(&self) -> io::Result<usize> {
+        let mark = self.work.nice();
+        if self.ordinary >= mark {
+            return Ok(0);
         }
-        std::mem::replace(&mut state.gives_way, false)
+        let mut raised = 0;
+        for entry in fs::read_dir("/proc/self/task")?.flatten() {
+            let number = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            let Some(thread) = number.and_then(Pid::from_raw) else { continue };
+            if nice_of(thread) == Some(mark) && set_nice(Some(thread), self.ordinary).is_ok() {
+                raised += 1;
+            }
+        }
+        Ok(raised)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Entered<'_> {
-    fn drop(&mut self) {
-        self.0.state().threads.retain(|thread| *thread != self.1);
+    fn gives_way(&self) -> MutexGuard<'_, bool> {
+        self.gives_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -87,26 +98,35 @@ mod tests {
     use std::sync::Barrier;
     use std::thread;
 
+    /// The mark is the process's: one test at a time.
+    static ONE: Mutex<()> = Mutex::new(());
+
     /// Lowering is everybody's right, raising is root's.
     fn may_raise() -> bool {
         rustix::process::geteuid().is_root()
     }
 
     #[test]
-    fn a_raise_reaches_every_thread_of_the_work_and_those_that_they_start() {
+    fn a_raise_reaches_every_thread_of_the_work_and_those_of_libraries() {
+        let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         let before = nice();
-        let effort = Effort::low();
-        let (low, raised) = (Barrier::new(3), Barrier::new(3));
-        let work = || {
-            let entered = effort.enter();
+        let effort = Effort::low(Work::Pull);
+        let (low, raised) = (Barrier::new(5), Barrier::new(5));
+        // Knows nothing of any effort.
+        let library = || {
             let lowered = nice();
             low.wait();
             raised.wait();
-            let after = nice();
-            // Started by one that has given way, or had.
-            let child = thread::scope(|scope| scope.spawn(|| (effort.enter(), nice()).1).join().unwrap());
-            drop(entered);
-            (lowered, after, child)
+            (lowered, nice())
+        };
+        let work = || {
+            effort.enter();
+            let child = thread::scope(|scope| {
+                let child = scope.spawn(library);
+                let own = library();
+                [own, child.join().unwrap()]
+            });
+            (child, thread::scope(|scope| scope.spawn(nice).join().unwrap()))
         };
         thread::scope(|scope| {
             let threads = [scope.spawn(work), scope.spawn(work)];
@@ -115,25 +135,65 @@ mod tests {
             assert!(!effort.raise(), "it does not any more");
             raised.wait();
             for thread in threads {
-                let (lowered, after, child) = thread.join().unwrap();
-                assert_eq!(lowered, 19);
+                let (seen, later) = thread.join().unwrap();
+                for (lowered, after) in seen {
+                    assert_eq!(lowered, 18);
+                    if may_raise() {
+                        assert_eq!(after, before);
+                    }
+                }
                 if may_raise() {
-                    assert_eq!((after, child), (before, before));
+                    assert_eq!(later, before, "what is started after a raise");
                 }
             }
         });
-        assert!(effort.state().threads.is_empty(), "who has left is not raised: its number may be another's");
+    }
+
+    /// Its parent had read its own priority before the raise: the child is found by the next one.
+    #[test]
+    fn a_thread_that_a_raise_could_not_see_is_found_by_the_next_one() {
+        let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        if !may_raise() {
+            return;
+        }
+        let before = nice();
+        let effort = Effort::low(Work::Pull);
+        assert!(effort.raise());
+        let (low, raised) = (Barrier::new(2), Barrier::new(2));
+        thread::scope(|scope| {
+            let late = scope.spawn(|| {
+                set_nice(None, 18).unwrap();
+                low.wait();
+                raised.wait();
+                nice()
+            });
+            low.wait();
+            assert!(!effort.raise());
+            raised.wait();
+            assert_eq!(late.join().unwrap(), before);
+        });
     }
 
     #[test]
     fn what_somebody_waits_for_gives_way_to_nobody_and_the_rest_of_the_process_is_left_alone() {
+        let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         let before = nice();
+        let seen =
+            |effort: Effort| thread::scope(|scope| scope.spawn(|| (effort.enter(), nice()).1).join().unwrap());
+        assert_eq!(seen(Effort::low(Work::Pull)), 18);
+        assert_eq!(seen(Effort::ordinary(Work::Pull)), before);
+        let (low, raised) = (Barrier::new(2), Barrier::new(2));
         thread::scope(|scope| {
-            let low = Effort::low();
-            scope.spawn(move || (low.enter(), assert_eq!(nice(), 19)).1).join().unwrap();
-            let ordinary = Effort::ordinary();
-            let seen = scope.spawn(move || (ordinary.enter(), nice()).1).join().unwrap();
-            assert_eq!(seen, before);
+            let other = scope.spawn(|| {
+                Effort::low(Work::Upload).enter();
+                low.wait();
+                raised.wait();
+                nice()
+            });
+            low.wait();
+            Effort::low(Work::Pull).raise();
+            raised.wait();
+            assert_eq!(other.join().unwrap(), 19);
         });
         assert_eq!(nice(), before);
     }

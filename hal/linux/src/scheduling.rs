@@ -79,17 +79,6 @@ pub fn lower_to_idle() -> io::Result<()> {
     set_class(libc::SCHED_IDLE, 0)
 }
 
-/// Has the calling thread, and what it starts from now on, give way to everything else, of processor and disk, but never for
-/// good: `nice` 19 and the lowest of the ordinary disk priorities. (`SCHED_IDLE` and the disk's class `idle` may get nothing at
-/// all for as long as others are busy.)
-///
-/// # Errors
-/// The kernel's.
-pub(crate) fn give_way() -> io::Result<()> {
-    setpriority_process(None, LOWEST_NICE)?;
-    queue_last_at_the_disk()
-}
-
 /// Has the calling thread's files be read and written after those of others, but never put off for good.
 ///
 /// # Errors
@@ -98,13 +87,14 @@ pub fn queue_last_at_the_disk() -> io::Result<()> {
     set_io(0, IO_BEST_EFFORT | IO_LOWEST)
 }
 
-/// Gives a thread that gave way the priorities back that it had: `nice` of the processor, and the disk's that goes with it.
+/// Sets the `nice` of a thread (none: the calling one), and its place in the disk's queue: the last for one that gives way.
 ///
 /// # Errors
 /// The kernel's: the right is missing (`CAP_SYS_NICE`), or there is no such thread any more.
-pub(crate) fn stop_giving_way(thread: Pid, nice: i32) -> io::Result<()> {
-    setpriority_process(Some(thread), nice)?;
-    set_io(thread.as_raw_nonzero().get(), 0)
+pub(crate) fn set_nice(thread: Option<Pid>, nice: i32) -> io::Result<()> {
+    setpriority_process(thread, nice)?;
+    let thread = thread.map_or(0, |thread| thread.as_raw_nonzero().get());
+    set_io(thread, if nice < GIVES_WAY { 0 } else { IO_BEST_EFFORT | IO_LOWEST })
 }
 
 /// Returns the `nice` of the calling thread; the ordinary one where the kernel does not say.
@@ -112,8 +102,13 @@ pub(crate) fn nice() -> i32 {
     getpriority_process(None).unwrap_or(0)
 }
 
-/// The kernel's last: a share of 15 beside each ordinary thread's 1024.
-const LOWEST_NICE: i32 = 19;
+/// Returns the `nice` of a thread; `None` where there is none any more.
+pub(crate) fn nice_of(thread: Pid) -> Option<i32> {
+    getpriority_process(Some(thread)).ok()
+}
+
+/// Who is so nice, of 19 at most, is last at the disk, too.
+const GIVES_WAY: i32 = 18;
 /// `IOPRIO_CLASS_BE` of the kernel's `ioprio.h`, and the lowest level in it.
 const IO_BEST_EFFORT: libc::c_int = 2 << 13;
 const IO_LOWEST: libc::c_int = 7;

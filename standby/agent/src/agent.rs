@@ -30,7 +30,7 @@ use store::{Fetched, Store};
 use strangers::Seldom;
 use twinhelm_hal::time::Instant;
 use twinhelm_linux::clock::now;
-use twinhelm_linux::effort::Effort;
+use twinhelm_linux::effort::{Effort, Work};
 use twinhelm_linux::process::make_readable_files;
 use twinhelm_linux::terminal::chain;
 use twinhelm_mission::bundle::{Bundle, Recipe};
@@ -206,7 +206,7 @@ impl Agent {
             program,
             runner: None,
             rate: Arc::new(Rate::new(config.rate)),
-            effort: Arc::new(Effort::ordinary()),
+            effort: Arc::new(Effort::ordinary(Work::Pull)),
             keeper: Keeper::new(first_rung),
             unpacked: None,
             held: None,
@@ -415,7 +415,7 @@ impl Agent {
             (self.config.clone(), self.store.clone(), self.rate.clone(), self.happen.clone());
         // A recruit's pull is waited for, too: the pair has no standby until then.
         let is_urged = self.keeper.is_urged() || self.takes_over_a_mission();
-        self.effort = Arc::new(if is_urged { Effort::ordinary() } else { Effort::low() });
+        self.effort = Arc::new(if is_urged { Effort::ordinary(Work::Pull) } else { Effort::low(Work::Pull) });
         let (platform, effort) = (self.platform, self.effort.clone());
         let work = move || {
             let mut told = now();

@@ -6,10 +6,8 @@ mod bad_images;
 use bad_images::{Entry, Folder, layer};
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 use tar::EntryType;
 use tempfile::TempDir;
-use twinhelm_linux::effort::Effort;
 use twinhelm_mission::image::pack::{Contents, pack};
 use twinhelm_mission::image::pull::{Rate, Request, pull};
 use twinhelm_mission::image::unpack::unpack;
@@ -40,8 +38,7 @@ fn names_below(folder: &Path) -> Vec<String> {
 fn refused(folder: &Folder, digest: &Digest, limits: Limits) -> ImageError {
     let layout = Layout::open(folder.path()).expect("a folder of images");
     let roots = TempDir::new().expect("a folder");
-    let error = unpack(&layout, digest, RUNS, limits, roots.path(), &Arc::new(Effort::ordinary()))
-        .expect_err("it is refused");
+    let error = unpack(&layout, digest, RUNS, limits, roots.path()).expect_err("it is refused");
     assert_eq!(names_below(roots.path()), Vec::<String>::new(), "nothing is unpacked");
     let text = error.to_string();
     assert!(text.contains(digest.as_str()) && text.contains("; "), "it names the image and a remedy: {text}");
@@ -68,8 +65,7 @@ fn what_was_packed_is_unpacked_once() {
     let digest = pack(&layout, &contents(folder.path()), "mission").expect("it is packed");
     let roots = folder.path().join("roots");
     for _ in 0..2 {
-        let unpacked = unpack(&layout, &digest, RUNS, Limits::default(), &roots, &Arc::new(Effort::ordinary()))
-            .expect("it is unpacked");
+        let unpacked = unpack(&layout, &digest, RUNS, Limits::default(), &roots).expect("it is unpacked");
         assert_eq!(fs::read(unpacked.root.join("bin/mission")).expect("a file"), b"#!/bin/true\n");
         assert_eq!(fs::read(unpacked.root.join("etc/mission/course.toml")).expect("a file"), b"length = 3\n");
         assert!(unpacked.root.join("run/mission").is_dir() && unpacked.root.join("data").is_dir());
@@ -87,8 +83,7 @@ fn what_was_left_half_unpacked_is_begun_anew() {
     let half = roots.join(format!("{}.half/rootfs/bin", manifest.hex()));
     fs::create_dir_all(&half).expect("a folder");
     fs::write(half.join("stranger"), b"x").expect("a file");
-    let unpacked = unpack(&layout, &digest, RUNS, Limits::default(), &roots, &Arc::new(Effort::ordinary()))
-        .expect("it is unpacked");
+    let unpacked = unpack(&layout, &digest, RUNS, Limits::default(), &roots).expect("it is unpacked");
     assert_eq!(names_below(&unpacked.root.join("bin")), ["mission"]);
 }
 
@@ -232,8 +227,7 @@ fn a_link_that_nothing_goes_through_is_no_harm() {
     let digest = folder.image(&[layer(&entries)]);
     let layout = Layout::open(folder.path()).expect("a folder of images");
     let roots = TempDir::new().expect("a folder");
-    let unpacked = unpack(&layout, &digest, RUNS, Limits::default(), roots.path(), &Arc::new(Effort::ordinary()))
-        .expect("it is unpacked");
+    let unpacked = unpack(&layout, &digest, RUNS, Limits::default(), roots.path()).expect("it is unpacked");
     assert_eq!(fs::read(unpacked.root.join("bin/x")).expect("a file"), b"x");
 }
 
@@ -244,8 +238,7 @@ fn only_its_owner_sees_what_is_unpacked() {
     let digest = folder.image(&[layer(&[Entry::file("bin/mission", b"x")])]);
     let layout = Layout::open(folder.path()).expect("a folder of images");
     let roots = folder.path().join("roots");
-    unpack(&layout, &digest, RUNS, Limits::default(), &roots, &Arc::new(Effort::ordinary()))
-        .expect("it is unpacked");
+    unpack(&layout, &digest, RUNS, Limits::default(), &roots).expect("it is unpacked");
     assert_eq!(fs::metadata(&roots).expect("it is there").permissions().mode() & 0o777, 0o700);
 }
 

@@ -9,7 +9,7 @@ use super::addresses::{Addresses, endpoint};
 use super::spec::{DeviceSpec, Role};
 use serde_json::json;
 use std::fmt::Write as _;
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use twinhelm_hal::term::{SLOTS, Slot};
+use twinhelm_linux::terminal::tell;
 use twinhelm_standby::Readiness;
 use twinhelm_vehicle::report::device_name;
 use twinhelm_zenoh::Settings;
@@ -202,12 +203,12 @@ pub(super) fn write(
     Ok(path)
 }
 
-/// What is left of containers has to be gone so long after.
-const REMOVED_WITHIN: Duration = Duration::from_secs(10);
+/// The runners' guards have so long to remove what is left of containers, on a machine that is busy, too.
+const REMOVED_WITHIN: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// What the agents of a run need on the disk. Dropping it waits until their runners have removed every container, also those
-/// of agents that were killed: the runners find them by what is written here.
+/// of agents that were killed: the runners find them by what is written here. What they could not remove stays written.
 pub(super) struct AgentsFolder(TempDir);
 
 impl AgentsFolder {
@@ -223,19 +224,94 @@ impl AgentsFolder {
         self.0.path()
     }
 
+    fn runners(&self) -> impl Iterator<Item = PathBuf> {
+        let homes = (0..SLOTS).filter_map(Slot::new).map(|slot| self.path().join(device_name(slot)));
+        homes.map(|home| home.join("run/runner"))
+    }
+
+    /// Whether a guard is alive: it has its folder locked until it has done what it can.
+    fn is_guarded(&self) -> bool {
+        let is_locked = |lock: File| matches!(lock.try_lock(), Err(TryLockError::WouldBlock));
+        self.runners().any(|runner| File::open(runner.join("guard.lock")).is_ok_and(is_locked))
+    }
+
     fn has_containers(&self) -> bool {
-        (0..SLOTS).filter_map(Slot::new).any(|slot| {
-            let journal = self.path().join(device_name(slot)).join("run/runner/journal");
-            fs::read_dir(journal).is_ok_and(|mut entries| entries.next().is_some())
-        })
+        self.runners()
+            .any(|runner| fs::read_dir(runner.join("journal")).is_ok_and(|mut entries| entries.next().is_some()))
+    }
+
+    /// Waits for the guards, and returns whether every container is gone.
+    fn await_guards(&self, patience: Duration) -> bool {
+        let until = Instant::now() + patience;
+        while self.is_guarded() && Instant::now() < until {
+            std::thread::sleep(LOOK_EVERY);
+        }
+        !self.is_guarded() && !self.has_containers()
+    }
+
+    fn close(&mut self, patience: Duration) {
+        if self.await_guards(patience) {
+            return;
+        }
+        // Who removes them finds them by it.
+        self.0.disable_cleanup(true);
+        tell(format_args!(
+            "containers of this run are not removed yet; {} tells which, and stays until you remove it",
+            self.path().display()
+        ));
     }
 }
 
 impl Drop for AgentsFolder {
     fn drop(&mut self) {
-        let until = Instant::now() + REMOVED_WITHIN;
-        while self.has_containers() && Instant::now() < until {
-            std::thread::sleep(LOOK_EVERY);
+        self.close(REMOVED_WITHIN);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder in which `device` has had a container, and the lock of its guard.
+    fn folder_with_a_container() -> (AgentsFolder, PathBuf, File) {
+        let folder = AgentsFolder(TempDir::new().expect("a folder"));
+        let runner = folder.path().join("right/run/runner");
+        fs::create_dir_all(runner.join("journal")).expect("folders");
+        let noted = runner.join("journal/right-1-1");
+        fs::write(&noted, "/twinhelm-right-1-1").expect("a file");
+        let lock = File::create(runner.join("guard.lock")).expect("a file");
+        (folder, noted, lock)
+    }
+
+    /// It once went after 10 s, and with it the guard's only note of what it had to remove.
+    #[test]
+    fn the_note_of_a_container_stays_until_its_guard_has_removed_it() {
+        let (folder, noted, lock) = folder_with_a_container();
+        let path = folder.path().to_owned();
+        lock.lock().expect("a lock");
+        std::thread::scope(|scope| {
+            let closed = scope.spawn(move || drop(folder));
+            assert!(noted.exists());
+            fs::remove_file(&noted).expect("a file");
+            drop(lock);
+            closed.join().expect("no panic");
+        });
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn the_note_of_a_container_that_nobody_removes_stays() {
+        for is_guarded in [true, false] {
+            let (mut folder, noted, lock) = folder_with_a_container();
+            if is_guarded {
+                lock.lock().expect("a lock");
+            }
+            folder.close(Duration::ZERO);
+            let path = folder.path().to_owned();
+            drop(lock);
+            drop(folder);
+            assert!(noted.exists(), "guarded: {is_guarded}");
+            fs::remove_dir_all(path).expect("a folder");
         }
     }
 }

@@ -16,6 +16,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use twinhelm_linux::effort::{Effort, Work};
 use twinhelm_linux::terminal::chain;
 use twinhelm_mission::data::{Plan, Spool, Storage, Uploader};
 use twinhelm_standby::data::{Amount, DataReport, Manifest, Position, acknowledged, to_upload};
@@ -82,6 +83,7 @@ pub(super) struct Data {
     shared: Arc<Shared>,
     stock: Arc<Stock>,
     threads: Vec<(Sender<()>, JoinHandle<()>)>,
+    uploading: Arc<Effort>,
 }
 
 impl Data {
@@ -112,13 +114,20 @@ impl Data {
         if let Some(plan) = plan {
             shared.set_plan(&stock, plan);
         }
-        let mut opened =
-            Self { storage: storage.clone(), vehicle: vehicle.clone(), shared, stock, threads: Vec::new() };
+        let uploading = Arc::new(Effort::low(Work::Upload));
+        let mut opened = Self {
+            storage: storage.clone(),
+            vehicle: vehicle.clone(),
+            shared,
+            stock,
+            threads: Vec::new(),
+            uploading: Arc::clone(&uploading),
+        };
         let keeper = keep::Keeper::new(&opened.shared, &opened.stock, line.ear(), data.clone(), device.clone());
         opened.start("data", move |stop| keeper.run(&stop))?;
         let uploader = Uploader::new(storage, &vehicle, &device, spool);
         let (shared, every) = (Arc::clone(&opened.shared), data.upload_every);
-        opened.start("upload", move |stop| upload::run(uploader, &shared, every, &stop))?;
+        opened.start("upload", move |stop| upload::run(uploader, &shared, every, &uploading, &stop))?;
         Ok(opened)
     }
 
@@ -195,6 +204,8 @@ impl Data {
     pub fn stop(self) {
         for (stop, thread) in self.threads {
             drop(stop);
+            // Now it is waited for.
+            self.uploading.raise();
             // One that has met a bug of ours has said so.
             let _ = thread.join();
         }

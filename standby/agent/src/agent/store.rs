@@ -2,7 +2,6 @@
 
 use crate::config::Config;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use twinhelm_linux::effort::Effort;
 use twinhelm_mission::image::pull::{Progress, Rate, Request, pull};
@@ -37,14 +36,14 @@ impl Store {
         config: &Config,
         platform: Platform,
         rate: &Rate,
-        effort: &Arc<Effort>,
+        effort: &Effort,
         tell: &mut dyn FnMut(Progress),
     ) -> Result<Fetched, ImageError> {
-        let _entered = effort.enter();
+        effort.enter();
         let begun = Instant::now();
         let runs = platform.runs();
         // Whole, it needs no source: a device that comes up alone has its mission.
-        let unpack_here = || unpack(&self.layout, &config.image, runs, config.limits, &self.roots, effort);
+        let unpack_here = || unpack(&self.layout, &config.image, runs, config.limits, &self.roots);
         if self.layout.has(&config.image)
             && let Ok(unpacked) = unpack_here()
         {

@@ -24,7 +24,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use twinhelm_linux::effort::Effort;
 
 /// An image that is unpacked.
 #[derive(Clone, Debug)]
@@ -38,7 +37,7 @@ pub struct Unpacked {
 }
 
 /// Unpacks the image `digest`, for a device that `runs` these platforms, below `folder`: the root is in a folder that has
-/// the manifest's name. One that is there already is used. Its threads go about it with `effort`.
+/// the manifest's name. One that is there already is used.
 ///
 /// # Errors
 /// The image is not what its digest says, has something in it that has no place in a root, or does not fit.
@@ -48,7 +47,6 @@ pub fn unpack(
     runs: &[Platform],
     limits: Limits,
     folder: &Path,
-    effort: &Arc<Effort>,
 ) -> Result<Unpacked, ImageError> {
     let name = format!("oci:{}@{digest}", layout.folder().display());
     let at = At { image: &name, step: "unpacking" };
@@ -67,7 +65,7 @@ pub fn unpack(
     if half.exists() {
         fs::remove_dir_all(&half).map_err(at.io(half.display()))?;
     }
-    let landlocked = match carry_out(at, layout, &verified, &half, effort) {
+    let landlocked = match carry_out(at, layout, &verified, &half) {
         Ok(landlocked) => landlocked,
         Err(error) => {
             // It would be removed before the next attempt in any case.
@@ -80,14 +78,8 @@ pub fn unpack(
     Ok(Unpacked { root, verified, landlocked })
 }
 
-fn carry_out(
-    at: At<'_>,
-    layout: &Layout,
-    verified: &Verified,
-    into: &Path,
-    effort: &Arc<Effort>,
-) -> Result<bool, ImageError> {
-    let registry = Loopback::open(at, layout, verified, effort)?;
+fn carry_out(at: At<'_>, layout: &Layout, verified: &Verified, into: &Path) -> Result<bool, ImageError> {
+    let registry = Loopback::open(at, layout, verified)?;
     let name = format!("{}/mission@{}", registry.address, verified.manifest);
     let skipped = Skipped::default();
     let attempt = |landlocked: bool| {
@@ -104,10 +96,7 @@ fn carry_out(
     };
     // A thread of its own: Landlock confines it for the rest of its life.
     let confined = thread::scope(|scope| {
-        let work = scope.spawn(|| {
-            let _entered = effort.enter();
-            attempt(true)
-        });
+        let work = scope.spawn(|| attempt(true));
         work.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })?;
     if !confined {
@@ -137,7 +126,7 @@ struct Loopback {
 }
 
 impl Loopback {
-    fn open(at: At<'_>, layout: &Layout, verified: &Verified, effort: &Arc<Effort>) -> Result<Self, ImageError> {
+    fn open(at: At<'_>, layout: &Layout, verified: &Verified) -> Result<Self, ImageError> {
         let manifest = layout.read(at, &verified.manifest)?;
         let described = manifest::read_manifest(at, &verified.manifest, &manifest)?;
         let mut files =
@@ -152,16 +141,13 @@ impl Loopback {
         let stopped = stop.clone();
         let files = Arc::new(files);
         let media_type = Arc::new(media_type);
-        let effort = Arc::clone(effort);
         let thread = thread::spawn(move || {
-            let _entered = effort.enter();
             for stream in listener.incoming().flatten() {
                 if stopped.load(Ordering::Relaxed) {
                     return;
                 }
-                let (files, media_type, effort) = (files.clone(), media_type.clone(), effort.clone());
+                let (files, media_type) = (files.clone(), media_type.clone());
                 thread::spawn(move || {
-                    let _entered = effort.enter();
                     // One that goes away has ended its unpacking.
                     drop(answer(&stream, &files, &media_type));
                 });

@@ -17,9 +17,8 @@ const RETRY_WITHIN: Duration = Duration::from_secs(30);
 /// Somebody who wants the agent to end is heard so often meanwhile.
 const LISTEN_EVERY: Duration = Duration::from_millis(50);
 
-pub(super) fn run(mut uploader: Uploader, shared: &Shared, every: Duration, stop: &Receiver<()>) {
-    let effort = Effort::low();
-    let _entered = effort.enter();
+pub(super) fn run(mut uploader: Uploader, shared: &Shared, every: Duration, effort: &Effort, stop: &Receiver<()>) {
+    effort.enter();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
