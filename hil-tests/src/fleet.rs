@@ -5,7 +5,8 @@
 //!
 //! Checked in every moment of every run:
 //!
-//! - **F1** at most two members are on the bus, beside a faulty device that came back by itself and is not fenced yet;
+//! - **F1** at most two members are on the bus. Two that come up in the same moment see only who was there before (M9): then it is three
+//!   until one of them makes way;
 //! - **F2** a migration ends, and so do all its steps: no recruit is held for longer than anybody holds it;
 //! - **F4** in the end there are at most two members: whoever came back beside a recruit was fenced;
 //! - **F3** when nothing more goes wrong and a spare is there that could, the pair is whole in the end.
@@ -19,10 +20,10 @@ use std::time::Duration;
 use twinhelm_hal::term::{Slot, Term};
 use twinhelm_hal::time::Instant;
 use twinhelm_standby::migration::{
-    AsDesigned, BusView, Effect, End, Event, Fencing, News, Outcome, RecruitEffect, RecruitNews, RecruitRules,
-    Step, TICKET_LEASE, Ticket, View,
+    AsDesigned, BusView, Effect, End, Event, Fencing, News, Outcome, Recruit, RecruitEffect, RecruitNews,
+    RecruitRules, Step, TICKET_LEASE, Ticket, View,
 };
-use twinhelm_standby::orchestrator::Seen;
+use twinhelm_standby::orchestrator::{CROWDED_FOR, Seen, leaves_a_crowd};
 use twinhelm_standby::pool::{Needs, Offer, rank};
 
 /// The grain of the simulation.
@@ -274,6 +275,7 @@ impl<R: RecruitRules> Fleet<R> {
             if device.comes_back.is_some_and(|at| at <= now) {
                 device.comes_back = None;
                 device.alive = true;
+                device.came_up_at = now;
                 // Its agent starts the mission that it is configured for, unless an order on its disk forbids it, or two
                 // others are on the bus (M9).
                 device.member_since = (device.is_original && !device.fenced && members < 2).then_some(now);
@@ -358,6 +360,7 @@ impl<R: RecruitRules> Fleet<R> {
             }
         }
         self.recruit(index, &RecruitNews::Look);
+        self.leave_a_crowd(index);
         if now.since(self.devices[index].offered_at) >= OFFER_EVERY {
             self.devices[index].offered_at = now;
             let offer = Arc::new(self.devices[index].offer());
@@ -366,6 +369,24 @@ impl<R: RecruitRules> Fleet<R> {
             }
         }
         self.orchestrate(index, &News::Look);
+    }
+
+    /// M9, when it was broken all the same.
+    fn leave_a_crowd(&mut self, index: usize) {
+        let slots = |(_, device): (usize, &Device<R>)| device.slot.filter(|_| device.is_member());
+        let others = self.devices.iter().enumerate().filter(|(other, _)| *other != index);
+        let heard: Vec<Slot> = others.filter_map(slots).collect();
+        let holder = self.holder.and_then(|index| self.devices[index].slot);
+        let now = self.now;
+        let device = &mut self.devices[index];
+        let leaves = device.is_member() && device.slot.is_some_and(|own| leaves_a_crowd(own, &heard, holder));
+        let since = leaves.then(|| *device.crowded_since.get_or_insert(now));
+        device.crowded_since = since;
+        if since.is_some_and(|since| now.since(since) >= CROWDED_FOR) {
+            (device.member_since, device.mission_back) = (None, None);
+            device.recruit = Recruit::default();
+            device.doing = None;
+        }
     }
 
     /// Has an agent look at the pair, unless it is blind: then it goes on as if nothing had changed.
@@ -479,10 +500,21 @@ impl<R: RecruitRules> Fleet<R> {
         self.wires.push((now + late, from, to, message));
     }
 
+    /// Returns whether two members came up in one moment, and none has had the time to make way.
+    fn came_up_together(&self) -> bool {
+        let is_new = |device: &&Device<R>| {
+            let came_up_at = device.came_up_at;
+            device.is_member() && came_up_at > ZERO && self.now.since(came_up_at) <= CROWDED_FOR + TICK
+        };
+        let mut moments: Vec<_> = self.devices.iter().filter(is_new).map(|device| device.came_up_at).collect();
+        moments.sort_unstable();
+        moments.windows(2).any(|pair| matches!(pair, [first, second] if first == second))
+    }
+
     /// F1.
     fn check(&mut self) {
         let members = self.members().count();
-        if members > 2 && self.broken.len() < 8 {
+        if members > 2 && !self.came_up_together() && self.broken.len() < 8 {
             let at_s = self.now.seconds_after(ZERO);
             self.broken.push(format!("F1: {members} members at {at_s:.2} s, {}", self.standing()));
         }

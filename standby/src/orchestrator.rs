@@ -31,6 +31,9 @@ pub fn is_last_resort(
     is_best && others == 0 && closed_since.is_some_and(|since| now.since(since) >= LAST_RESORT_AFTER)
 }
 
+/// Three are on the bus for so long before one leaves: one that died is heard for a second more.
+pub const CROWDED_FOR: Duration = Duration::from_secs(3);
+
 /// M9, when it was broken all the same (two decided at one moment): returns whether the device in `own` is the one that leaves. It is the
 /// one in the highest slot that does not hold the wheel; `heard` are the slots of the others on the bus.
 #[must_use]

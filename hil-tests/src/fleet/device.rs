@@ -18,6 +18,10 @@ pub(super) struct Device<R: RecruitRules> {
     pub slot: Option<Slot>,
     pub alive: bool,
     pub comes_back: Option<Instant>,
+    /// When it came up last.
+    pub came_up_at: Instant,
+    /// Since when it is one too many on the bus.
+    pub crowded_since: Option<Instant>,
     pub cut_until: Instant,
     pub blind_until: Instant,
     pub mission_back: Option<Instant>,
@@ -57,6 +61,8 @@ impl<R: RecruitRules> Device<R> {
             slot: Slot::new(number),
             alive: true,
             comes_back: None,
+            came_up_at: zero,
+            crowded_since: None,
             cut_until: zero,
             blind_until: zero,
             mission_back: None,

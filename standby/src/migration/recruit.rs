@@ -210,10 +210,10 @@ impl<R: RecruitRules> Recruit<R> {
     }
 
     fn on_time(&mut self, now: Instant, effects: &mut Vec<RecruitEffect>) {
-        // M4.
-        let is_stale = R::TICKET_EXPIRES && self.renewed_at.is_some_and(|at| now.since(at) >= TICKET_LEASE);
-        let is_joining = self.busy == Some(Step::Join);
-        if is_stale && !self.has_joined() && !is_joining {
+        // M4. One that is joining may be a member in a moment, and the only one that is left: it has the time that a join has.
+        let lease = if self.busy == Some(Step::Join) { TICKET_LEASE + Step::Join.limit() } else { TICKET_LEASE };
+        let is_stale = R::TICKET_EXPIRES && self.renewed_at.is_some_and(|at| now.since(at) >= lease);
+        if is_stale && !self.has_joined() {
             self.go_back(effects);
         }
     }

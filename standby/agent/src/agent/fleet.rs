@@ -45,8 +45,6 @@ const STOOD_STILL: Duration = Duration::from_secs(1);
 const OFFER_EVERY: Duration = Duration::from_secs(1);
 /// A device whose samples are older is not heard: five of the slowest profile's.
 const HEARD_WITHIN: Duration = Duration::from_millis(500);
-/// Three are on the bus for so long before one leaves.
-const CROWDED_FOR: Duration = Duration::from_secs(3);
 /// An order to stay off the bus counts as another one after so long.
 const FENCE_WITHIN: Duration = Duration::from_secs(2);
 /// A device that boots listens on the bus for so long before it takes part (M9): several of a standby's probes.

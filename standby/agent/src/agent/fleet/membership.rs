@@ -1,6 +1,6 @@
 //! Whether the device takes part: room on the bus, orders to stay off it, and leaving the pair.
 
-use super::{CROWDED_FOR, Fleet, HEARD_WITHIN, LISTENS_FOR, Part, fence_file};
+use super::{Fleet, HEARD_WITHIN, LISTENS_FOR, Part, fence_file};
 use crate::agent::Agent;
 use crate::config::Config;
 use crate::output::tell;
@@ -11,7 +11,7 @@ use twinhelm_linux::disk::write_whole;
 use twinhelm_standby::fleet::{What, Word};
 use twinhelm_standby::ladder::Task;
 use twinhelm_standby::migration::{Fencing, Recruit};
-use twinhelm_standby::orchestrator::leaves_a_crowd;
+use twinhelm_standby::orchestrator::{CROWDED_FOR, leaves_a_crowd};
 use twinhelm_standby::{Readiness, RoleName};
 
 /// Has the disk keep the order that holds the device off the bus, if it does not yet.
@@ -45,7 +45,6 @@ impl Agent {
             fleet.crowded_since = None;
             return;
         }
-        // One that died is heard for a second more.
         let since = *fleet.crowded_since.get_or_insert(at);
         if at.since(since) >= CROWDED_FOR {
             self.make_way();
