@@ -9,6 +9,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod actuator;
 pub mod bus;
 #[cfg(feature = "canon")]
 pub mod canon;

@@ -76,6 +76,8 @@ pub struct Fleet<R: RecruitRules = AsDesigned> {
     wires: Vec<(Instant, usize, usize, Message)>,
     troubles: Vec<(Instant, Trouble)>,
     holder: Option<usize>,
+    /// Since when.
+    held_since: Instant,
     term: Term,
     loss: (f64, Instant),
     last_trouble: Instant,
@@ -120,6 +122,7 @@ impl<R: RecruitRules> Fleet<R> {
             wires: Vec::new(),
             troubles,
             holder: Some(0),
+            held_since: zero,
             term: Term::new(0),
             loss: (0.0, zero),
             last_trouble,
@@ -296,6 +299,9 @@ impl<R: RecruitRules> Fleet<R> {
         let next = self.devices.iter().position(|device| device.is_ready(now - TAKEOVER));
         if let Some(next) = next {
             self.term = Term::next_of(self.devices[next].slot.unwrap_or(Slot::LEFT), Some(self.term));
+        }
+        if next != self.holder {
+            self.held_since = now;
         }
         self.holder = next;
     }
@@ -502,9 +508,10 @@ impl<R: RecruitRules> Fleet<R> {
 
     /// Returns whether two members came up in one moment, and none has had the time to make way.
     fn came_up_together(&self) -> bool {
+        // Who makes way depends on who holds the wheel.
         let is_new = |device: &&Device<R>| {
-            let came_up_at = device.came_up_at;
-            device.is_member() && came_up_at > ZERO && self.now.since(came_up_at) <= CROWDED_FOR + TICK
+            let since = device.came_up_at.max(self.held_since);
+            device.is_member() && device.came_up_at > ZERO && self.now.since(since) <= CROWDED_FOR + TICK
         };
         let mut moments: Vec<_> = self.devices.iter().filter(is_new).map(|device| device.came_up_at).collect();
         moments.sort_unstable();

@@ -11,6 +11,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
+use crate::actuators::safe_state;
 use crate::signals::DRIVE;
 use checks::Checks;
 use std::time::Duration;
@@ -87,8 +88,7 @@ impl BoardConfig {
         let setup = Setup {
             steering,
             drive,
-            brake_counts,
-            brake_for: Duration::from_millis(file.safe_state.brake_for_ms.into()),
+            safe: safe_state(brake_counts, Some(Duration::from_millis(file.safe_state.brake_for_ms.into()))),
             own_slot: file.slot,
         };
         let servos = ServoChip {

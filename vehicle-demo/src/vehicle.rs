@@ -4,16 +4,17 @@
 //! The simulator and the host rig's vehicle process both own one of these and feed it frames and time; what they
 //! note is therefore the same on every rig.
 
-use crate::actuators::ActuatorNode;
+use crate::actuators::{BRAKE_COUNTS, Setpoints, safe_state, speed_mm_s};
 use crate::course::Course;
 use crate::plant::{Plant, PlantConfig};
 use crate::report::log::{Event, GateAnswer, GateInput, Observer};
-use crate::signals::State;
+use crate::signals::{LIMITS, State};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use twinhelm_hal::actuator::Actuator;
 use twinhelm_hal::frame::{CommandFrame, Frame};
 use twinhelm_hal::gate::rules::{AsDesigned, GateRules};
-use twinhelm_hal::gate::{Timing, Verdict};
+use twinhelm_hal::gate::{Gate, Timing, Verdict};
 use twinhelm_hal::term::{SLOTS, Slot, Term};
 use twinhelm_hal::time::{Duration, Instant};
 
@@ -27,7 +28,8 @@ const OFFERED_MAX: usize = 1024;
 /// The vehicle.
 pub struct Vehicle<R: GateRules = AsDesigned> {
     timing: Timing,
-    gates: Vec<ActuatorNode<R>>,
+    gates: Vec<Actuator<R>>,
+    setpoints: Setpoints,
     was_open: Vec<bool>,
     offered: [VecDeque<Offered>; SLOTS as usize],
     course: Arc<Course>,
@@ -44,6 +46,11 @@ struct Offered {
     at: Instant,
 }
 
+/// Returns an actuator node of the car's, which knows the speed, and brakes until the car stands.
+fn actuator<R: GateRules>(gate: u8, timing: Timing) -> Actuator<R> {
+    Actuator::new(Gate::new(gate, timing, LIMITS), safe_state(BRAKE_COUNTS, None))
+}
+
 impl<R: GateRules> Vehicle<R> {
     /// Returns a vehicle with `gates` gates at rest at the start of `course`.
     #[must_use]
@@ -51,7 +58,8 @@ impl<R: GateRules> Vehicle<R> {
         let (x_m, y_m, yaw_rad) = course.pose(0.0);
         Self {
             timing,
-            gates: (0..gates).map(|gate| ActuatorNode::new(gate, timing)).collect(),
+            gates: (0..gates).map(|gate| actuator(gate, timing)).collect(),
+            setpoints: Setpoints::default(),
             was_open: vec![false; gates.into()],
             offered: std::array::from_fn(|_| VecDeque::with_capacity(OFFERED_MAX)),
             plant: Plant::new(plant, State { x_m, y_m, yaw_rad, speed_mps: 0.0 }),
@@ -129,7 +137,8 @@ impl<R: GateRules> Vehicle<R> {
 
     /// Lets time pass at `gate`.
     pub fn on_tick(&mut self, now: Instant, gate: u8, observer: &mut impl Observer) {
-        if self.gates[usize::from(gate)].on_tick(now) {
+        let speed = speed_mm_s(self.plant.state().speed_mps);
+        if self.gates[usize::from(gate)].on_tick(now, speed) {
             self.note_judged(now, gate, &GateInput::Tick, None, observer);
         }
         self.note_closing(now, gate, observer);
@@ -137,12 +146,8 @@ impl<R: GateRules> Vehicle<R> {
 
     /// Returns the next frame that `gate` has to send now, if any. To be called until it returns `None`.
     pub fn due_frame(&mut self, now: Instant, gate: u8) -> Option<Frame> {
-        let speed_mps = self.plant.state().speed_mps;
-        let node = &mut self.gates[usize::from(gate)];
-        if node.is_status_due(now) {
-            return Some(node.status(now, speed_mps));
-        }
-        node.is_counters_due(now).then(|| node.counters(now))
+        let speed = speed_mm_s(self.plant.state().speed_mps);
+        self.gates[usize::from(gate)].outgoing(now, speed)
     }
 
     /// Returns when `gate` needs its next tick.
@@ -154,7 +159,7 @@ impl<R: GateRules> Vehicle<R> {
     /// Brings `gate` up anew: closed, knowing no term.
     pub fn restart_gate(&mut self, now: Instant, gate: u8, observer: &mut impl Observer) {
         if let Some(node) = self.gates.get_mut(usize::from(gate)) {
-            *node = ActuatorNode::new(gate, self.timing);
+            *node = actuator(gate, self.timing);
             self.was_open[usize::from(gate)] = false;
             self.note_judged(now, gate, &GateInput::Restart, None, observer);
             observer.on(now, &Event::Restarted { gate });
@@ -164,7 +169,7 @@ impl<R: GateRules> Vehicle<R> {
     /// Presses the e-stop button, whose line goes to every gate.
     pub fn press_estop(&mut self, now: Instant, observer: &mut impl Observer) {
         for gate in 0..self.gates() {
-            self.gates[usize::from(gate)].stop();
+            self.gates[usize::from(gate)].stop(now);
             self.note_judged(now, gate, &GateInput::Stop, None, observer);
             observer.on(now, &Event::EStopped { gate });
             self.note_closing(now, gate, observer);
@@ -175,7 +180,8 @@ impl<R: GateRules> Vehicle<R> {
     pub fn step(&mut self, now: Instant, observer: &mut impl Observer) {
         // Ticked first: what closes a gate is noted.
         self.on_tick(now, 0, observer);
-        let setpoints = self.gates[0].setpoints(now, self.plant.state().speed_mps, PLANT_STEP);
+        self.setpoints.follow(self.gates[0].told(now));
+        let setpoints = self.setpoints;
         self.plant.set_side_slope_rad(self.course.side_slope_rad(self.s_m));
         self.plant.step(PLANT_STEP.as_secs_f64(), setpoints.steering_rad, setpoints.drive_mps2);
         if self.steps.is_multiple_of(TRUTH_EVERY) {

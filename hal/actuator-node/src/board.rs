@@ -15,6 +15,7 @@ use cortex_m::peripheral::syst::SystClkSource;
 use embedded_can::{Frame, Id, StandardId};
 use embedded_hal::digital::{self, InputPin, OutputPin};
 use embedded_hal::pwm::{self, SetDutyCycle};
+use twinhelm_hal::actuator::SafeState;
 use twinhelm_hal::gate::Timing;
 use twinhelm_hal::pins::{ActiveLevel, Pulse, PwmPins, Servo, Setup, Travel};
 use twinhelm_hal::signals::{Limits, Signals};
@@ -52,12 +53,14 @@ const fn servo(travel: Travel, trim_us: i16, min_counts: i16, max_counts: i16) -
 
 const TRAVEL: Travel = Travel { at_min: us(1_000), at_zero: us(1_500), at_max: us(2_000) };
 
+/// What the car does when the gate closes. Nobody measures its speed here: it brakes with 2 m/s² for 1.5 s, and holds the wheels.
+const SAFE: SafeState = SafeState::hold_and_brake(-2_000, Duration::from_millis(1_500));
+
 /// The actuators. A pulse that cannot be does not build.
 pub const SETUP: Setup = Setup {
     steering: servo(TRAVEL, 0, -5_000, 5_000),
     drive: servo(TRAVEL, 0, -6_000, 4_000),
-    brake_counts: -2_000,
-    brake_for: Duration::from_millis(1_500),
+    safe: SAFE,
     own_slot: None,
 };
 

@@ -78,9 +78,9 @@ impl<C: Can, O: Outputs, S: InputPin, W: Watchdog> ActuatorNode<C, O, S, W> {
                 Err(nb::Error::Other(_)) => self.errors = self.errors.saturating_add(1),
             }
         }
-        let _timed_out = self.pins.on_tick(now);
         // A node without an encoder does not know the speed.
-        while let Some(frame) = self.pins.outgoing(now, 0) {
+        let _timed_out = self.pins.on_tick(now, None);
+        while let Some(frame) = self.pins.outgoing(now, None) {
             // A controller whose mailboxes are full has no room for it; the next status is due in a period.
             if to_can(&frame).map(|frame| self.can.transmit(&frame)).is_none_or(|sent| sent.is_err()) {
                 self.errors = self.errors.saturating_add(1);

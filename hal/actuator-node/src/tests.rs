@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::vec::Vec;
 use twinhelm_hal::frame::{COMMAND_ID, CommandFrame, CountersFrame, Frame, StatusFrame};
 use twinhelm_hal::gate::Timing;
+use twinhelm_hal::actuator::SafeState;
 use twinhelm_hal::pins::{Pulse, Pulses, Servo, Travel};
 use twinhelm_hal::signals::{Limits, Signals};
 use twinhelm_hal::term::Slot;
@@ -160,7 +161,7 @@ impl Bench {
         let travel = Travel { at_min: us(1_000), at_zero: us(1_500), at_max: us(2_000) };
         let servo = Servo::new(travel, 0, -100, 100).expect("a servo");
         let setup =
-            Setup { steering: servo, drive: servo, brake_counts: 0, brake_for: Duration::ZERO, own_slot: None };
+            Setup { steering: servo, drive: servo, safe: SafeState::hold_and_brake(0, Duration::ZERO), own_slot: None };
         let timing = Timing {
             period: PERIOD,
             margin: Duration::from_millis(2),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // All of this file is a test.
 
 use std::path::{Path, PathBuf};
+use twinhelm_hal::actuator::SafeState;
 use twinhelm_hal::frame::{CommandFrame, Frame, StatusFrame};
 use twinhelm_hal::gate::{Gate, Timing};
 use twinhelm_hal::pins::{ActiveLevel, GuardedPins, Outputs, Pulse, Pulses, Servo, Setup, Travel};
@@ -112,8 +113,7 @@ fn guarded() -> (GuardedPins<Board>, SimI2c<SimPca9685>, SimWire, Instant) {
     let setup = Setup {
         steering: Servo::new(travel, 0, -5_000, 5_000).unwrap(),
         drive: Servo::new(travel, 0, -6_000, 4_000).unwrap(),
-        brake_counts: -2_000,
-        brake_for: Duration::ZERO,
+        safe: SafeState::hold_and_brake(-2_000, Duration::ZERO),
         own_slot: None,
     };
     let mut pins = GuardedPins::new(Gate::new(0, timing, limits), setup, board);
@@ -138,7 +138,7 @@ fn is_at(bus: &SimI2c<SimPca9685>, channel: u8, us: u32) -> bool {
 fn commands_go_through_the_gate_to_the_chips_pulses_and_silence_releases_them() {
     let (mut pins, bus, enable, now) = guarded();
     assert!(is_at(&bus, 0, 1_750) && is_at(&bus, 1, 2_000) && !enable.is_high());
-    assert!(pins.on_tick(now + 5 * PERIOD));
+    assert!(pins.on_tick(now + 5 * PERIOD, None));
     assert_eq!((bus.chip().pulse_ns(0), bus.chip().pulse_ns(1), enable.is_high()), (None, None, true));
 }
 
@@ -152,7 +152,7 @@ fn a_chip_that_fails_at_any_byte_is_released_and_the_gate_says_so() {
         assert!(enable.is_high(), "byte {bytes}: the line is released");
         assert_eq!((bus.chip().pulse_ns(0), bus.chip().pulse_ns(1)), (None, None), "byte {bytes}");
         assert!(pins.failures() == 1 && matches!(pins.failure(), Some(ServoBoardError::Chip { .. })));
-        let status = StatusFrame::decode(&pins.outgoing(now + PERIOD, 0).unwrap()).unwrap();
+        let status = StatusFrame::decode(&pins.outgoing(now + PERIOD, None).unwrap()).unwrap();
         assert!(status.estop && !status.open);
     }
 }
@@ -164,7 +164,7 @@ fn a_chip_that_is_gone_is_released_by_its_line() {
     let _ = pins.on_frame(now + PERIOD, &command(2));
     assert!(enable.is_high() && is_at(&bus, 1, 2_000), "it has its pulses yet, and the line keeps them in");
     bus.set_wire(Wire::Whole);
-    let _ = pins.on_tick(now + 2 * PERIOD);
+    let _ = pins.on_tick(now + 2 * PERIOD, None);
     assert_eq!(bus.chip().pulse_ns(1), None, "it is told to rest as soon as it answers");
 }
 

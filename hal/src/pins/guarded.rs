@@ -1,26 +1,21 @@
 //! The gate in front of a board's own pins.
 //!
-//! While the gate is open, each command that it acts on becomes two pulses. When it closes, whoever or whatever closed
-//! it, the steering's pulse stays and the drive gets the braking one, for as long as the vehicle needs to stand; then the
-//! pulses end and the line is released. It ends because a speed controller that is told to brake for ever may take that
-//! for backwards. With no time to brake the pins are released at once, as by a plug that is pulled.
+//! What the [actuator](crate::actuator) tells becomes two pulses. When the safe state is over the pulses end and the line is released:
+//! a speed controller that is told to brake for ever may take that for backwards. With no time to brake the pins are released at once,
+//! as by a plug that is pulled.
 //!
 //! The line says which board drives. With an own slot configured, this board has it while the term that the gate has
 //! adopted is that slot's; the pulses follow meanwhile, so that they are right at the moment of a takeover.
 //!
 //! Pins that fail are an e-stop: a gate that reported "open" over dead pins would be believed by both devices.
 
-use super::{Outputs, Pulse, Pulses, Servo};
+use super::{Outputs, Pulses, Servo};
+use crate::actuator::{self, Actuator, SafeState};
 use crate::frame::Frame;
-use crate::gate::{DROPS, Gate, Verdict};
+use crate::gate::{Gate, Verdict};
 use crate::signals::Signals;
 use crate::term::{Slot, Term};
-use crate::time::{Duration, Instant};
-
-/// How far apart the frames with the drop counters are: ten a second (docs/protocol.md).
-const COUNTERS_EVERY: Duration = Duration::from_millis(100);
-/// In how many frames all counters have been told.
-const COUNTER_GROUPS: u8 = DROPS.div_ceil(3) as u8;
+use crate::time::Instant;
 
 /// What the actuators on the pins are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,10 +24,8 @@ pub struct Setup {
     pub steering: Servo,
     /// The speed controller, for the second signal.
     pub drive: Servo,
-    /// The second signal of the safe state, in counts: 0 is neutral, below it brakes.
-    pub brake_counts: i16,
-    /// So long the safe state brakes until the vehicle stands at the latest; then the line is released. Zero: at once.
-    pub brake_for: Duration,
+    /// What they do when the gate closes. What never ends holds the pulses for ever.
+    pub safe: SafeState,
     /// The slot of the board's own device, where a line chooses between boards; `None` where this is the only one.
     pub own_slot: Option<Slot>,
 }
@@ -44,31 +37,18 @@ pub struct StillPressed;
 /// A gate, and the pins behind it.
 ///
 /// # Invariants
-/// A pulse changes only by a command that the gate acted on, or towards the safe state.
+/// A pulse changes only as the actuator tells.
 #[derive(Debug)]
 pub struct GuardedPins<O: Outputs> {
-    gate: Gate,
+    actuator: Actuator,
     setup: Setup,
     outputs: O,
-    phase: Phase,
     told: Told,
     is_pressed: bool,
     failure: Option<O::Error>,
     failures: u32,
     /// What could not be released is tried again: once a tick, or a flood of frames would be one of transfers.
     may_retry: bool,
-    counters_at: Option<Instant>,
-    group: u8,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Phase {
-    /// No pulses. Ends when the gate acts on a command.
-    Rest,
-    /// The pulses of the last command acted on. Ends when the gate closes.
-    Following(Pulses),
-    /// The safe state of a vehicle that may still move. Ends at `until`, or when the gate acts on a command.
-    Braking { steering: Pulse, until: Instant },
 }
 
 /// What the outputs were told last.
@@ -85,17 +65,14 @@ impl<O: Outputs> GuardedPins<O> {
     #[must_use]
     pub fn new(gate: Gate, setup: Setup, outputs: O) -> Self {
         let mut pins = Self {
-            gate,
+            actuator: Actuator::new(gate, setup.safe),
             setup,
             outputs,
-            phase: Phase::Rest,
             told: Told::Unknown,
             is_pressed: false,
             failure: None,
             failures: 0,
             may_retry: true,
-            counters_at: None,
-            group: 0,
         };
         pins.release();
         pins
@@ -103,27 +80,19 @@ impl<O: Outputs> GuardedPins<O> {
 
     /// Judges a frame that was heard at `now`; what is acted on is on the pins when this returns.
     pub fn on_frame(&mut self, now: Instant, frame: &Frame) -> Verdict {
-        let verdict = self.gate.on_frame(now, frame);
-        match verdict {
-            Verdict::Acted { signals, .. } => {
-                self.phase = Phase::Following(self.pulses(signals));
-                // Written although it may be the same: a chip that does not answer any more is noticed now.
-                self.told = Told::Unknown;
-            }
-            Verdict::Dropped { .. }
-            | Verdict::Probe { .. }
-            | Verdict::Followed { .. }
-            | Verdict::EStopped { .. }
-            | Verdict::Ignored => {}
+        let verdict = self.actuator.on_frame(now, frame);
+        if matches!(verdict, Verdict::Acted { .. }) {
+            // Written although it may be the same: a chip that does not answer any more is noticed now.
+            self.told = Told::Unknown;
         }
         self.settle(now);
         verdict
     }
 
-    /// Lets time pass, and tries again to release pins that could not be. Returns `true` when the gate closed by the command
-    /// timeout.
-    pub fn on_tick(&mut self, now: Instant) -> bool {
-        let timed_out = self.gate.on_tick(now);
+    /// Lets time pass, at the vehicle's speed in mm/s, `None` where it is not known; and tries again to release pins that could
+    /// not be. Returns `true` when the gate closed by the command timeout.
+    pub fn on_tick(&mut self, now: Instant, speed_mm_s: Option<i16>) -> bool {
+        let timed_out = self.actuator.on_tick(now, speed_mm_s);
         self.may_retry = true;
         self.settle(now);
         timed_out
@@ -133,7 +102,7 @@ impl<O: Outputs> GuardedPins<O> {
     pub fn on_estop_line(&mut self, now: Instant, pressed: bool) {
         self.is_pressed = pressed;
         if pressed {
-            self.gate.stop();
+            self.actuator.stop(now);
         }
         self.settle(now);
     }
@@ -146,7 +115,7 @@ impl<O: Outputs> GuardedPins<O> {
         if self.is_pressed {
             return Err(StillPressed);
         }
-        self.gate.reset_estop();
+        self.actuator.reset_estop();
         self.failure = None;
         self.settle(now);
         Ok(())
@@ -155,25 +124,13 @@ impl<O: Outputs> GuardedPins<O> {
     /// Returns when [`GuardedPins::on_tick`] or [`GuardedPins::outgoing`] is due at the latest.
     #[must_use]
     pub fn next_tick(&self, now: Instant) -> Instant {
-        let due = self.gate.next_tick(now).min(self.counters_at.map_or(now, |last| last + COUNTERS_EVERY));
-        match self.phase {
-            Phase::Rest | Phase::Following(_) => due,
-            Phase::Braking { until, .. } => due.min(until),
-        }
+        self.actuator.next_tick(now)
     }
 
     /// Returns the next frame that has to go out now: a status, which carries the vehicle's speed in mm/s (0 where it is
     /// not known), or drop counters. To be called until it returns `None`.
-    pub fn outgoing(&mut self, now: Instant, speed_mm_s: i16) -> Option<Frame> {
-        if self.gate.is_status_due(now) {
-            return Some(self.gate.status(now, speed_mm_s));
-        }
-        if self.counters_at.is_some_and(|last| now.since(last) < COUNTERS_EVERY) {
-            return None;
-        }
-        self.counters_at = Some(now);
-        self.group = (self.group + 1) % COUNTER_GROUPS;
-        Some(self.gate.counters(self.group))
+    pub fn outgoing(&mut self, now: Instant, speed_mm_s: Option<i16>) -> Option<Frame> {
+        self.actuator.outgoing(now, speed_mm_s)
     }
 
     /// Returns what the pins said when they failed first since the last reset.
@@ -196,7 +153,7 @@ impl<O: Outputs> GuardedPins<O> {
     /// Returns the gate.
     #[must_use]
     pub const fn gate(&self) -> &Gate {
-        &self.gate
+        self.actuator.gate()
     }
 
     /// Returns what stands behind the gate, to look at.
@@ -208,47 +165,25 @@ impl<O: Outputs> GuardedPins<O> {
         Pulses { steering: self.setup.steering.pulse(signals.first), drive: self.setup.drive.pulse(signals.second) }
     }
 
-    /// Brings the pins to where the gate and the time have them.
+    /// Brings the pins to what the actuator tells.
     fn settle(&mut self, now: Instant) {
-        self.advance(now);
-        let wanted = match self.phase {
-            Phase::Rest => None,
-            Phase::Following(pulses) => Some(pulses),
-            Phase::Braking { steering, .. } => {
-                Some(Pulses { steering, drive: self.setup.drive.pulse(self.setup.brake_counts) })
-            }
-        };
-        if let Some(pulses) = wanted {
-            let selected = self.is_ours();
+        if let actuator::Told::Signals(signals) = self.actuator.told(now) {
+            let (pulses, selected) = (self.pulses(signals), self.is_ours());
             match self.show(pulses, selected) {
                 Ok(()) => {
                     self.told = Told::Pulses(pulses, selected);
                     self.may_retry = true;
+                    return;
                 }
                 Err(error) => self.on_failure(error),
             }
         }
-        if matches!(self.phase, Phase::Rest) {
-            self.release();
-        }
-    }
-
-    fn advance(&mut self, now: Instant) {
-        if let Phase::Following(Pulses { steering, .. }) = self.phase
-            && !self.gate.is_open()
-        {
-            self.phase = Phase::Braking { steering, until: now + self.setup.brake_for };
-        }
-        if let Phase::Braking { until, .. } = self.phase
-            && now >= until
-        {
-            self.phase = Phase::Rest;
-        }
+        self.release();
     }
 
     /// Returns whether the term that the gate has adopted is of this board's device.
     fn is_ours(&self) -> bool {
-        self.setup.own_slot.is_none_or(|own| self.gate.term().map(Term::slot) == Some(own))
+        self.setup.own_slot.is_none_or(|own| self.gate().term().map(Term::slot) == Some(own))
     }
 
     fn show(&mut self, pulses: Pulses, selected: bool) -> Result<(), O::Error> {
@@ -286,8 +221,7 @@ impl<O: Outputs> GuardedPins<O> {
     fn on_failure(&mut self, error: O::Error) {
         self.failures = self.failures.saturating_add(1);
         self.failure.get_or_insert(error);
-        self.gate.stop();
-        self.phase = Phase::Rest;
+        self.actuator.give_up();
         self.told = Told::Unknown;
     }
 }

@@ -1,6 +1,7 @@
 //! Pins behind the gate: what moves them, what brings them to rest, and what happens when they fail.
 
 use super::*;
+use crate::actuator::SafeState;
 use crate::cycle::Cycle;
 use crate::frame::{CommandFrame, CountersFrame, Frame, STATUS_ID, StatusFrame};
 use crate::gate::{Drop, Gate, How, Timing, Verdict};
@@ -83,8 +84,7 @@ fn setup() -> Setup {
     Setup {
         steering: servo,
         drive: servo,
-        brake_counts: -40,
-        brake_for: Duration::from_micros(BRAKE_US),
+        safe: SafeState::hold_and_brake(-40, Duration::from_micros(BRAKE_US)),
         own_slot: None,
     }
 }
@@ -98,7 +98,7 @@ fn pins() -> GuardedPins<SimOutputs> {
 }
 
 fn at_once() -> Setup {
-    Setup { brake_for: Duration::ZERO, ..setup() }
+    Setup { safe: SafeState::hold_and_brake(-40, Duration::ZERO), ..setup() }
 }
 
 fn command(term: u32, cycle: u64, signals: (i16, i16)) -> CommandFrame {
@@ -182,25 +182,25 @@ fn no_frame_but_through_the_gate_ever_changes_a_pulse() {
 #[test]
 fn the_safe_state_holds_the_steering_brakes_and_releases_when_the_vehicle_stands() {
     let mut pins = opened(setup());
-    assert!(!pins.on_tick(at(6 * P - 1)));
+    assert!(!pins.on_tick(at(6 * P - 1), None));
     assert_eq!(pins.outputs().pulses, pulses(1_600, 1_650));
-    assert!(pins.on_tick(at(6 * P)));
+    assert!(pins.on_tick(at(6 * P), None));
     assert_eq!((pins.outputs().pulses, pins.outputs().selected), (pulses(1_600, 1_300), true));
-    assert!(!pins.on_tick(at(6 * P + BRAKE_US - 1)) && pins.outputs().selected);
+    assert!(!pins.on_tick(at(6 * P + BRAKE_US - 1), None) && pins.outputs().selected);
     assert!(pins.next_tick(at(6 * P + BRAKE_US - 1)) <= at(6 * P + BRAKE_US));
-    assert!(!pins.on_tick(at(6 * P + BRAKE_US)) && pins.outputs().is_at_rest());
+    assert!(!pins.on_tick(at(6 * P + BRAKE_US), None) && pins.outputs().is_at_rest());
 }
 
 #[test]
 fn without_time_to_brake_the_safe_state_releases_at_once() {
     let mut pins = opened(at_once());
-    assert!(pins.on_tick(at(6 * P)) && pins.outputs().is_at_rest());
+    assert!(pins.on_tick(at(6 * P), None) && pins.outputs().is_at_rest());
 }
 
 #[test]
 fn a_higher_term_ends_the_braking() {
     let mut pins = opened(setup());
-    assert!(pins.on_tick(at(6 * P)));
+    assert!(pins.on_tick(at(6 * P), None));
     let _ = pins.on_frame(at(7 * P), &frame(5, 2));
     let _ = pins.on_frame(at(8 * P), &frame(5, 3));
     assert_eq!((pins.outputs().pulses, pins.outputs().selected), (pulses(1_600, 1_650), true));
@@ -252,7 +252,7 @@ fn an_estop_at_any_moment_of_a_takeover_brings_the_pins_to_rest_and_keeps_them_t
                 // And two consecutive frames of a higher term, which would open a closed gate.
                 for step in 0..20 {
                     let _ = pins.on_frame(moment(10 + step), &frame(8, step as u64));
-                    let _ = pins.on_tick(moment(10 + step));
+                    let _ = pins.on_tick(moment(10 + step), None);
                 }
                 assert_eq!(pins.outputs().calls, calls, "nothing is told to pins at rest");
                 assert!(pins.outputs().is_at_rest());
@@ -268,7 +268,7 @@ fn an_estop_with_time_to_brake_brakes_first() {
     let mut pins = opened(setup());
     pins.on_estop_line(at(P + 1), true);
     assert_eq!(pins.outputs().pulses, pulses(1_600, 1_300));
-    let _ = pins.on_tick(at(P + 1 + BRAKE_US));
+    let _ = pins.on_tick(at(P + 1 + BRAKE_US), None);
     assert!(pins.outputs().is_at_rest());
 }
 
@@ -302,7 +302,7 @@ fn the_line_is_the_boards_whose_device_holds_the_term() {
         let taken_over = how == How::Takeover;
         assert_eq!((left.outputs().selected, right.outputs().selected), (!taken_over, taken_over), "{how:?}");
     }
-    assert!(left.on_tick(at(10 * P)) && right.on_tick(at(10 * P)));
+    assert!(left.on_tick(at(10 * P), None) && right.on_tick(at(10 * P), None));
     assert!(!left.outputs().selected && right.outputs().selected, "the board that had the line brakes");
 }
 
@@ -312,7 +312,7 @@ fn pins_that_fail_at_any_call_are_released_and_stay_so() {
     for cycle in 2..6 {
         let _ = good.on_frame(at(cycle * P), &frame(4, cycle));
     }
-    let _ = good.on_tick(at(20 * P));
+    let _ = good.on_tick(at(20 * P), None);
     let calls = good.outputs().calls;
     assert!(calls > 10, "{calls}");
     for fails_at in 1..=calls {
@@ -320,10 +320,10 @@ fn pins_that_fail_at_any_call_are_released_and_stay_so() {
         for cycle in 0..6 {
             let _ = pins.on_frame(at(cycle * P), &frame(4, cycle));
         }
-        let _ = pins.on_tick(at(20 * P));
+        let _ = pins.on_tick(at(20 * P), None);
         assert_eq!((pins.failure(), pins.failures()), (Some(&fails_at), 1), "call {fails_at}");
         assert!(pins.outputs().is_at_rest(), "call {fails_at}");
-        let status = pins.outgoing(at(20 * P), 0).and_then(|frame| StatusFrame::decode(&frame).ok());
+        let status = pins.outgoing(at(20 * P), None).and_then(|frame| StatusFrame::decode(&frame).ok());
         let status = status.expect("a status");
         assert!(status.estop && status.safe_state && !status.open, "dead pins are reported: call {fails_at}");
         // A higher term does not open it; the local reset and then a higher term do.
@@ -347,7 +347,7 @@ fn pins_that_fail_for_ever_are_told_to_rest_again_and_again() {
         for cycle in 0..6 {
             let _ = pins.on_frame(at(cycle * P), &frame(4, cycle));
         }
-        let _ = pins.on_tick(at(10 * P));
+        let _ = pins.on_tick(at(10 * P), None);
         let before = pins.failures();
         assert!(!pins.is_at_rest());
         for cycle in 10..15 {
@@ -355,7 +355,7 @@ fn pins_that_fail_for_ever_are_told_to_rest_again_and_again() {
         }
         assert_eq!(pins.failures(), before, "a flood of frames is none of transfers");
         for tick in 0..5 {
-            let _ = pins.on_tick(at((11 + tick) * P));
+            let _ = pins.on_tick(at((11 + tick) * P), None);
         }
         assert_eq!((pins.failure(), pins.failures()), (Some(&fails_at), before + 5));
         assert!(!pins.gate().is_open());
@@ -369,8 +369,8 @@ fn statuses_and_all_counters_go_out_in_turn() {
     let mut statuses = 0;
     for ms in 10..410 {
         let now = at(ms * 1_000);
-        let _ = pins.on_tick(now);
-        while let Some(frame) = pins.outgoing(now, -7) {
+        let _ = pins.on_tick(now, None);
+        while let Some(frame) = pins.outgoing(now, Some(-7)) {
             if let Ok(status) = StatusFrame::decode(&frame) {
                 assert_eq!(status.speed_mm_s, -7);
                 statuses += 1;

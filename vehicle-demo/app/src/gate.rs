@@ -77,14 +77,35 @@ pub(crate) struct Wishes {
     pub(crate) reset: Arc<AtomicBool>,
 }
 
+/// What the encoder says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speed {
+    /// There is none.
+    NoEncoder,
+    /// It cannot be read.
+    Unreadable,
+    /// So many mm/s.
+    Of(i16),
+}
+
+impl Speed {
+    /// Returns it in mm/s, if it is known.
+    const fn mm_s(self) -> Option<i16> {
+        match self {
+            Self::Of(mm_s) => Some(mm_s),
+            Self::NoEncoder | Self::Unreadable => None,
+        }
+    }
+}
+
 /// What the loop's doors are.
 pub(crate) struct Doors<B, S, E> {
     /// The bus.
     pub(crate) bus: B,
     /// The e-stop line, if there is one.
     pub(crate) estop: Option<S>,
-    /// Returns the vehicle's speed in mm/s, 0 where there is no encoder; none while it cannot be read.
-    pub(crate) speed_mm_s: E,
+    /// Returns the vehicle's speed.
+    pub(crate) speed: E,
     /// Where a latched e-stop is kept over a crash of this process, if anywhere.
     pub(crate) latch: Option<Latch>,
 }
@@ -142,7 +163,7 @@ where
     B: Bus,
     O: Outputs,
     S: InputPin,
-    E: FnMut(Instant) -> Option<i16>,
+    E: FnMut(Instant) -> Speed,
     O::Error: fmt::Display,
 {
     /// Returns the loop around `pins`, whose turns come at least every `look_every`; it needs at most `rests_within` to bring the
@@ -182,16 +203,16 @@ where
                 end.was_latched = true;
             }
         }
-        let _timed_out = self.pins.on_tick(now);
-        let speed_mm_s = (self.doors.speed_mm_s)(now);
-        while let Some(frame) = self.pins.outgoing(now, speed_mm_s.unwrap_or(0)) {
+        let speed = (self.doors.speed)(now);
+        let _timed_out = self.pins.on_tick(now, speed.mm_s());
+        while let Some(frame) = self.pins.outgoing(now, speed.mm_s()) {
             self.doors.bus.send(frame);
         }
         let is_latched = self.is_latched();
         if let Some(latch) = &mut self.doors.latch {
             latch.keep(is_latched);
         }
-        self.tell_changes(now, pressed, speed_mm_s.is_none());
+        self.tell_changes(now, pressed, speed == Speed::Unreadable);
         if is_over {
             return Next::Stop;
         }

@@ -1,122 +1,91 @@
-//! The actuator node, one test a fact.
+//! The car behind its closed gate.
 
 use super::*;
 use crate::plant::{Plant, PlantConfig};
-use crate::signals::State;
+use crate::signals::{LIMITS, State};
+use twinhelm_hal::actuator::Actuator;
 use twinhelm_hal::cycle::Cycle;
-use twinhelm_hal::frame::{CommandFrame, CountersFrame, StatusFrame};
-use twinhelm_hal::gate::Drop;
+use twinhelm_hal::frame::{CommandFrame, Frame};
+use twinhelm_hal::gate::{Gate, Timing};
 use twinhelm_hal::term::{Slot, Term};
+use twinhelm_hal::time::Instant;
 
 const PERIOD: Duration = Duration::from_millis(10);
+const STEP: Duration = Duration::from_millis(1);
 const STEERING_RAD: f64 = 0.2;
+const SPEED_MPS: f64 = 2.5;
 
-fn timing() -> Timing {
-    Timing { period: PERIOD, margin: Duration::from_millis(2), gate_lease: 3 * PERIOD, command_timeout: 5 * PERIOD }
-}
-
-fn command(cycle: u64, estop: bool) -> Frame {
+fn command(cycle: u64) -> Frame {
     let command = Command { steering_rad: STEERING_RAD, drive_mps2: 1.0 };
     CommandFrame {
         slot: Slot::LEFT,
         term: Term::new(4).to_wire(),
         cycle: Cycle::new(cycle).to_wire(),
         probe: false,
-        estop,
+        estop: false,
         signals: command.encode().expect("in range"),
     }
     .encode()
 }
 
-/// Returns an open node and the time.
-fn opened() -> (ActuatorNode, Instant) {
-    let mut node = ActuatorNode::new(0, timing());
+/// Returns an actuator that follows a command, what it tells, and the time.
+fn driving() -> (Actuator, Setpoints, Instant) {
+    let timing = Timing {
+        period: PERIOD,
+        margin: Duration::from_millis(2),
+        gate_lease: 3 * PERIOD,
+        command_timeout: 5 * PERIOD,
+    };
+    let mut actuator = Actuator::new(Gate::new(0, timing, LIMITS), safe_state(BRAKE_COUNTS, None));
     let mut now = Instant::from_nanos(1_000_000_000);
     for cycle in 1..=2 {
         now += PERIOD;
-        let _ = node.on_frame(now, &command(cycle, false));
+        let _ = actuator.on_tick(now, speed_mm_s(SPEED_MPS));
+        let _ = actuator.on_frame(now, &command(cycle));
     }
-    assert!(node.gate().is_open());
-    (node, now)
-}
-
-/// Drives the plant behind `node` for `seconds` without a frame; returns wheels and speed, step by step.
-fn let_go(node: &mut ActuatorNode, mut now: Instant, seconds: u32) -> Vec<(f64, f64)> {
-    let step = Duration::from_millis(1);
-    let start = State { speed_mps: 2.5, ..State::default() };
-    let mut plant = Plant::new(PlantConfig::default(), start);
-    (0..seconds * 1_000)
-        .map(|_| {
-            now += step;
-            let setpoints = node.setpoints(now, plant.state().speed_mps, step);
-            plant.step(step.as_secs_f64(), setpoints.steering_rad, setpoints.drive_mps2);
-            (setpoints.steering_rad, plant.state().speed_mps)
-        })
-        .collect()
+    let mut setpoints = Setpoints::default();
+    setpoints.follow(actuator.told(now));
+    (actuator, setpoints, now)
 }
 
 #[test]
 fn an_open_gate_passes_the_command_on() {
-    let (mut node, now) = opened();
-    let setpoints = node.setpoints(now, 2.5, PERIOD);
+    let (_, setpoints, _) = driving();
     assert!((setpoints.steering_rad - STEERING_RAD).abs() < 1e-9 && (setpoints.drive_mps2 - 1.0).abs() < 1e-9);
 }
 
 #[test]
-fn a_closing_gate_brings_the_vehicle_to_standstill_with_the_wheels_held_at_speed() {
-    let (mut node, now) = opened();
-    let track = let_go(&mut node, now, 4);
-    assert!(!node.gate().is_open());
+fn a_closing_gate_brings_the_car_to_standstill_with_the_wheels_held_at_speed() {
+    let (mut actuator, mut setpoints, mut now) = driving();
+    let start = State { speed_mps: SPEED_MPS, ..State::default() };
+    let mut plant = Plant::new(PlantConfig::default(), start);
+    let track: Vec<(f64, f64)> = (0..4_000)
+        .map(|_| {
+            now += STEP;
+            let _ = actuator.on_tick(now, speed_mm_s(plant.state().speed_mps));
+            setpoints.follow(actuator.told(now));
+            plant.step(STEP.as_secs_f64(), setpoints.steering_rad, setpoints.drive_mps2);
+            (setpoints.steering_rad, plant.state().speed_mps)
+        })
+        .collect();
+    let walking = f64::from(WALKING_MM_S) / 1e3;
     for (steering, speed) in &track {
-        assert!(*speed < WALKING_MPS || (steering - STEERING_RAD).abs() < 1e-9, "{steering} at {speed}");
+        assert!(*speed < walking || (steering - STEERING_RAD).abs() < 1e-9, "{steering} at {speed}");
     }
     assert_eq!(track.last(), Some(&(0.0, 0.0)));
-    // Centred smoothly: no step larger than the slew rate.
-    assert!(track.windows(2).all(|pair| (pair[1].0 - pair[0].0).abs() < CENTRING_RAD_PER_S * 1.1e-3));
+    // Centred smoothly: no step larger than the slew rate, and a count for rounding.
+    assert!(track.windows(2).all(|pair| (pair[1].0 - pair[0].0).abs() < CENTRING_RAD_PER_S * 1e-3 + 1.1e-4));
     assert!(track.windows(2).skip(300).all(|pair| pair[1].1 <= pair[0].1));
 }
 
 #[test]
-fn a_node_that_nobody_ticks_times_out_all_the_same() {
-    let (mut node, now) = opened();
-    let last = node.setpoints(now + 5 * PERIOD - Duration::from_nanos(1), 2.5, PERIOD);
-    assert!((last.drive_mps2 - 1.0).abs() < 1e-9);
-    let safe = node.setpoints(now + 5 * PERIOD, 2.5, PERIOD);
-    assert!((safe.drive_mps2 - SAFE_DRIVE_MPS2).abs() < 1e-9);
+fn a_speed_that_is_no_number_is_not_known() {
+    assert_eq!([2.5, -0.0196, 1e9, f64::NAN].map(speed_mm_s), [Some(2_500), Some(-20), Some(i16::MAX), None]);
 }
 
 #[test]
-fn an_e_stop_brakes_and_holds() {
-    let (mut node, now) = opened();
-    let verdict = node.on_frame(now + PERIOD, &command(3, true));
-    assert_eq!(verdict, Verdict::EStopped { slot: Slot::LEFT });
-    let safe = node.setpoints(now + PERIOD, 2.5, PERIOD);
-    assert_eq!(safe, Setpoints { steering_rad: Command::decode(LIMITS.max).steering_rad * 0.4, drive_mps2: -2.0 });
-    let _ = node.on_frame(now + 2 * PERIOD, &command(4, false));
-    assert!(!node.gate().is_open());
-}
-
-#[test]
-fn a_speed_that_is_no_number_brakes_and_holds() {
-    let (mut node, now) = opened();
-    let safe = node.setpoints(now + 6 * PERIOD, f64::NAN, PERIOD);
-    assert!((safe.drive_mps2 - SAFE_DRIVE_MPS2).abs() < 1e-9 && (safe.steering_rad - STEERING_RAD).abs() < 1e-9);
-}
-
-#[test]
-fn the_status_carries_the_speed_and_the_counters_all_reasons_in_turn() {
-    let (mut node, mut now) = opened();
-    let status = StatusFrame::decode(&node.status(now, -1.2345)).expect("a status");
-    assert_eq!((status.speed_mm_s, status.open), (-1_235, true));
-    assert_eq!(StatusFrame::decode(&node.status(now, 1e9)).map(|status| status.speed_mm_s), Ok(i16::MAX));
-    let _ = node.on_frame(now, &command(2, false));
-    let mut counted = Vec::new();
-    for _ in 0..COUNTER_GROUPS {
-        assert!(node.is_counters_due(now));
-        counted.extend(CountersFrame::decode(&node.counters(now)).expect("counters").counters);
-        assert!(!node.is_counters_due(now + PERIOD));
-        now += COUNTERS_EVERY;
-    }
-    let of = |why: Drop| counted[why as usize];
-    assert_eq!((counted.len(), of(Drop::FirstOfTwo), of(Drop::OldCycle)), (DROPS, 1, 1));
+fn told_nothing_the_wheels_stay_and_the_motor_coasts() {
+    let (_, mut setpoints, _) = driving();
+    setpoints.follow(Told::Rest);
+    assert_eq!(setpoints, Setpoints { drive_mps2: 0.0, ..driving().1 });
 }

@@ -44,7 +44,7 @@ fn the_example_is_read_as_it_stands() {
     let steering = [-5_000, 0, 5_000].map(|counts| setup.steering.pulse(counts).us());
     let drive = [-6_000, 0, 4_000].map(|counts| setup.drive.pulse(counts).us());
     assert_eq!((steering, drive), ([1_000, 1_500, 2_000], [1_000, 1_500, 2_000]));
-    assert_eq!((setup.brake_counts, setup.brake_for), (-2_000, Duration::from_millis(1_500)));
+    assert_eq!(setup.safe, safe_state(-2_000, Some(Duration::from_millis(1_500))));
     assert_eq!((board.output_enable.offset, board.output_enable.active_low), (17, true));
     assert_eq!(board.watchdog.map(|watchdog| watchdog.timeout_ms), Some(3_000));
 }

@@ -3,7 +3,7 @@
 use super::{Exit, Problem, settings_named};
 use crate::cli::GateArgs;
 use crate::fed::{self, Turned};
-use crate::gate::{Doors, Latch, LocalGate, Standing, Wishes};
+use crate::gate::{Doors, Latch, LocalGate, Speed, Standing, Wishes};
 use crate::output;
 use crate::role::WRITE_EVERY;
 use crate::signals::{self, Told};
@@ -89,7 +89,7 @@ fn run(
     }
     let doors = open_doors(board, config, latch)?;
     let (tell, told) = RingBuffer::new(STANDINGS_MAX);
-    let spans = (config.margin, board.setup.brake_for + END_SLACK);
+    let spans = (config.margin, board.setup.safe.lasts_at_most().unwrap_or_default() + END_SLACK);
     let mut gate = LocalGate::new(pins, doors, wishes, tell, spans);
     let turn = move |now| match gate.turn(now) {
         Next::At(until) => {
@@ -126,7 +126,7 @@ fn open_doors(
     board: &BoardConfig,
     config: &Config,
     latch: Option<Latch>,
-) -> Result<Doors<CanBus, InputLine, impl FnMut(Instant) -> Option<i16> + Send + use<>>, Problem> {
+) -> Result<Doors<CanBus, InputLine, impl FnMut(Instant) -> Speed + Send + use<>>, Problem> {
     let interface = &board.can.interface;
     let bus = CanBus::open(interface, Wants::Gate(board.gate), QUEUE, config.period, false);
     let bus = bus.map_err(|error| Problem::caused(&error))?;
@@ -135,12 +135,15 @@ fn open_doors(
     let estop = board.estop.as_ref().map(|line| InputLine::open(board.backend, &at(line))).transpose();
     let estop = estop.map_err(|error| Problem::caused(&error))?;
     let mut encoder = open_encoder(board)?;
-    let speed_mm_s = move |now: Instant| match &mut encoder {
-        None => Some(0),
+    let speed = move |now: Instant| match &mut encoder {
+        None => Speed::NoEncoder,
         // A cast of a number beyond it saturates.
-        Some(encoder) => encoder.poll().ok().map(|encoder| (encoder.speed(now).get() * 1e3) as i16),
+        Some(encoder) => match encoder.poll() {
+            Ok(encoder) => Speed::Of((encoder.speed(now).get() * 1e3) as i16),
+            Err(_) => Speed::Unreadable,
+        },
     };
-    Ok(Doors { bus, estop, speed_mm_s, latch })
+    Ok(Doors { bus, estop, speed, latch })
 }
 
 fn open_pins(board: &BoardConfig, gate: Gate) -> Result<Pins, Problem> {

@@ -53,11 +53,11 @@ impl Bus for SimBus {
 type Pins = ServoBoard<SimI2c<SimPca9685>, SimOutput>;
 
 /// An encoder, as the loop reads it.
-type Speed = fn(Instant) -> Option<i16>;
+type Measure = fn(Instant) -> Speed;
 
 /// A board on the table: the loop, and all that hangs on it.
 struct Table {
-    gate: LocalGate<SimBus, Pins, SimInput, Speed>,
+    gate: LocalGate<SimBus, Pins, SimInput, Measure>,
     bus: SimBus,
     chip: SimI2c<SimPca9685>,
     enable: SimWire,
@@ -85,12 +85,12 @@ impl Table {
             gate.stop();
         }
         let pins = GuardedPins::new(gate, board.setup, pins);
-        let speed_mm_s: Speed = |_| Some(-123);
+        let speed: Measure = |_| Speed::Of(-123);
         let estop = Some(button.input(ActiveLevel::High));
         let (tell, told) = RingBuffer::new(64);
         let wishes = Wishes::default();
-        let doors = Doors { bus: bus.clone(), estop, speed_mm_s, latch };
-        let spans = (2 * MS, board.setup.brake_for + 100 * MS);
+        let doors = Doors { bus: bus.clone(), estop, speed, latch };
+        let spans = (2 * MS, board.setup.safe.lasts_at_most().unwrap() + 100 * MS);
         let gate = LocalGate::new(pins, doors, wishes.clone(), tell, spans);
         let now = Instant::from_nanos(1_000_000_000);
         Self { gate, bus, chip, enable, button, wishes, told, now, cycle: 0 }
@@ -267,7 +267,7 @@ fn a_latched_estop_outlives_the_process_and_ending_is_none() {
 #[test]
 fn an_encoder_that_cannot_be_read_is_told_and_is_no_speed() {
     let mut table = Table::new();
-    table.gate.doors.speed_mm_s = |_| None;
+    table.gate.doors.speed = |_| Speed::Unreadable;
     table.pass(50 * MS, None);
     assert_eq!(table.last_told(), "closed: nobody drives; its encoder cannot be read");
     let status = table.bus.0.borrow().sent.iter().rev().find_map(|frame| StatusFrame::decode(frame).ok()).unwrap();
