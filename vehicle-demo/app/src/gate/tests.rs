@@ -85,7 +85,7 @@ impl Table {
             gate.stop();
         }
         let pins = GuardedPins::new(gate, board.setup, pins);
-        let speed: Measure = |_| Speed::Of(-123);
+        let speed: Measure = |_| Speed::Of(0);
         let estop = Some(button.input(ActiveLevel::High));
         let (tell, told) = RingBuffer::new(64);
         let wishes = Wishes::default();
@@ -135,7 +135,7 @@ fn command(slot: Slot, term: u32, cycle: u64) -> Frame {
         cycle: twinhelm_hal::cycle::Cycle::new(cycle).to_wire(),
         probe: false,
         estop: false,
-        signals: Signals { first: 0, second: 2_000 },
+        signals: Signals { first: 1_000, second: 2_000 },
     }
     .encode()
 }
@@ -148,9 +148,10 @@ fn commands_become_pulses_and_statuses_say_the_speed() {
     assert!(table.is_at_rest());
     assert!(table.pass(50 * MS, None) && table.is_at_rest());
     assert_eq!(table.last_told(), "closed: nobody drives");
+    table.gate.doors.speed = |_| Speed::Of(-123);
     assert!(table.pass(100 * MS, LEFT));
     let [steering, drive] = table.pulses().map(Option::unwrap);
-    assert!((149..=151).contains(&steering) && (152..200).contains(&drive), "{steering} {drive}");
+    assert!((159..=161).contains(&steering) && (152..200).contains(&drive), "{steering} {drive}");
     assert!(!table.enable.is_high());
     assert_eq!(table.last_told(), "open: slot 0 drives");
     let status = table.bus.0.borrow().sent.iter().rev().find_map(|frame| StatusFrame::decode(frame).ok()).unwrap();
@@ -166,6 +167,24 @@ fn silence_brakes_and_then_releases() {
     assert!(drive < 150, "it brakes: {drive}");
     assert!(table.pass(1_500 * MS, None) && table.is_at_rest());
     assert_eq!(table.last_told(), "closed: nobody drives");
+}
+
+/// As the simulated vehicle: the encoder of a board says when the wheels may centre, and when the vehicle stands.
+#[test]
+fn with_an_encoder_the_wheels_centre_below_walking_speed_and_it_ends_at_a_standstill() {
+    let mut table = Table::new();
+    table.gate.doors.speed = |_| Speed::Of(600);
+    table.pass(100 * MS, LEFT);
+    let [steering, _] = table.pulses().map(Option::unwrap);
+    table.pass(100 * MS, None);
+    assert_eq!(table.pulses()[0], Some(steering), "held at speed");
+    table.gate.doors.speed = |_| Speed::Of(300);
+    table.pass(600 * MS, None);
+    let [centred, drive] = table.pulses().map(Option::unwrap);
+    assert!((149..=151).contains(&centred) && drive < 149, "{centred} {drive}");
+    table.gate.doors.speed = |_| Speed::Of(0);
+    table.pass(200 * MS, None);
+    assert!(table.is_at_rest(), "long before the 1.5 s are over");
 }
 
 #[test]
