@@ -9,9 +9,9 @@ use embedded_can::{ErrorKind, ExtendedId, Frame as CanFrame, Id, StandardId};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::vec::Vec;
+use twinhelm_hal::actuator::SafeState;
 use twinhelm_hal::frame::{COMMAND_ID, CommandFrame, CountersFrame, Frame, StatusFrame};
 use twinhelm_hal::gate::Timing;
-use twinhelm_hal::actuator::SafeState;
 use twinhelm_hal::pins::{Pulse, Pulses, Servo, Travel};
 use twinhelm_hal::signals::{Limits, Signals};
 use twinhelm_hal::term::Slot;
@@ -160,8 +160,12 @@ impl Bench {
         let us = |us| Pulse::from_us(us).expect("a pulse");
         let travel = Travel { at_min: us(1_000), at_zero: us(1_500), at_max: us(2_000) };
         let servo = Servo::new(travel, 0, -100, 100).expect("a servo");
-        let setup =
-            Setup { steering: servo, drive: servo, safe: SafeState::hold_and_brake(0, Duration::ZERO), own_slot: None };
+        let setup = Setup {
+            steering: servo,
+            drive: servo,
+            safe: SafeState::hold_and_brake(0, Duration::ZERO),
+            own_slot: None,
+        };
         let timing = Timing {
             period: PERIOD,
             margin: Duration::from_millis(2),
