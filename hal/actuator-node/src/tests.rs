@@ -2,6 +2,9 @@
 
 extern crate std;
 
+#[path = "../../tests/conformance/mod.rs"]
+mod conformance;
+
 use super::*;
 use core::cell::{Cell, RefCell};
 use core::convert::Infallible;
@@ -144,6 +147,19 @@ impl Watchdog for SimWatchdog {
     }
 }
 
+/// Returns two servos that have their full travel over `limits`.
+fn setup_of(limits: Limits, safe: SafeState) -> Setup {
+    let us = |us| Pulse::from_us(us).expect("a pulse");
+    let travel = Travel { at_min: us(1_000), at_zero: us(1_500), at_max: us(2_000) };
+    let servo = |min, max| Servo::new(travel, 0, min, max).expect("a servo");
+    Setup {
+        steering: servo(limits.min.first, limits.max.first),
+        drive: servo(limits.min.second, limits.max.second),
+        safe,
+        own_slot: None,
+    }
+}
+
 struct Bench {
     node: ActuatorNode<SimCan, SimPins, SimButton, SimWatchdog>,
     can: SimCan,
@@ -155,32 +171,28 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let (can, pins, watchdog) = (SimCan::default(), SimPins::default(), SimWatchdog::default());
-        let button = SimButton(Rc::new(Cell::new(Ok(false))));
-        let us = |us| Pulse::from_us(us).expect("a pulse");
-        let travel = Travel { at_min: us(1_000), at_zero: us(1_500), at_max: us(2_000) };
-        let servo = Servo::new(travel, 0, -100, 100).expect("a servo");
-        let setup = Setup {
-            steering: servo,
-            drive: servo,
-            safe: SafeState::hold_and_brake(0, Duration::ZERO),
-            own_slot: None,
-        };
+        let limits =
+            Limits { min: Signals { first: -100, second: -100 }, max: Signals { first: 100, second: 100 } };
         let timing = Timing {
             period: PERIOD,
             margin: Duration::from_millis(2),
             gate_lease: 3 * PERIOD,
             command_timeout: 5 * PERIOD,
         };
-        let limits =
-            Limits { min: Signals { first: -100, second: -100 }, max: Signals { first: 100, second: 100 } };
+        let setup = setup_of(limits, SafeState::hold_and_brake(0, Duration::ZERO));
+        Self::with(Gate::new(0, timing, limits), setup)
+    }
+
+    fn with(gate: Gate, setup: Setup) -> Self {
+        let (can, pins, watchdog) = (SimCan::default(), SimPins::default(), SimWatchdog::default());
+        let button = SimButton(Rc::new(Cell::new(Ok(false))));
         let peripherals = Peripherals {
             can: can.clone(),
             outputs: pins.clone(),
             estop: button.clone(),
             watchdog: watchdog.clone(),
         };
-        let node = ActuatorNode::new(Gate::new(0, timing, limits), setup, peripherals);
+        let node = ActuatorNode::new(gate, setup, peripherals);
         Self { node, can, pins, button, watchdog, now: Instant::from_nanos(1_000_000_000) }
     }
 
@@ -301,4 +313,53 @@ fn counters_go_out_beside_the_statuses() {
             .fold(0, |all, one| all | 1 << one.group);
     }
     assert_eq!((groups, bench.node.errors()), (0b1111, 0));
+}
+
+/// The firmware, in the suite of all places.
+struct Firmware {
+    bench: Bench,
+    setup: Setup,
+}
+
+impl Firmware {
+    fn new(safe: SafeState) -> Self {
+        let setup = setup_of(conformance::LIMITS, safe);
+        Self { bench: Bench::with(Gate::new(0, conformance::TIMING, conformance::LIMITS), setup), setup }
+    }
+}
+
+impl conformance::Place for Firmware {
+    type Shown = Pulses;
+    const MEASURES_SPEED: bool = false;
+
+    fn hear(&mut self, now: Instant, frame: &Frame) {
+        self.bench.can.hear(frame);
+        self.turn(now);
+    }
+
+    fn turn(&mut self, now: Instant) {
+        self.bench.node.turn(now);
+        let _ = self.bench.can.sent();
+    }
+
+    fn press(&mut self, pressed: bool) {
+        self.bench.button.0.set(Ok(pressed));
+    }
+
+    fn measure(&mut self, _speed_mm_s: i16) {}
+
+    fn shown(&self) -> Option<Pulses> {
+        let (pulses, selected) = self.bench.pins.0.get();
+        assert_eq!(pulses.is_some(), selected, "the line goes with the pulses");
+        pulses
+    }
+
+    fn expected(&self, signals: Signals) -> Pulses {
+        Pulses { steering: self.setup.steering.pulse(signals.first), drive: self.setup.drive.pulse(signals.second) }
+    }
+}
+
+#[test]
+fn the_firmware_does_what_all_do() {
+    conformance::check(Firmware::new);
 }

@@ -1,5 +1,8 @@
 //! The car behind its closed gate.
 
+#[path = "../../../hal/tests/conformance/mod.rs"]
+mod conformance;
+
 use super::*;
 use crate::plant::{Plant, PlantConfig};
 use crate::signals::{LIMITS, State};
@@ -7,6 +10,7 @@ use twinhelm_hal::actuator::Actuator;
 use twinhelm_hal::cycle::Cycle;
 use twinhelm_hal::frame::{CommandFrame, Frame};
 use twinhelm_hal::gate::{Gate, Timing};
+use twinhelm_hal::signals::Signals;
 use twinhelm_hal::term::{Slot, Term};
 use twinhelm_hal::time::Instant;
 
@@ -46,6 +50,68 @@ fn driving() -> (Actuator, Setpoints, Instant) {
     let mut setpoints = Setpoints::default();
     setpoints.follow(actuator.told(now));
     (actuator, setpoints, now)
+}
+
+/// The simulated actuators, in the suite of all places.
+struct Simulated {
+    actuator: Actuator,
+    setpoints: Setpoints,
+    told: Told,
+    speed_mps: f64,
+    pressed: bool,
+}
+
+impl Simulated {
+    fn new(safe: SafeState) -> Self {
+        let actuator = Actuator::new(Gate::new(0, conformance::TIMING, conformance::LIMITS), safe);
+        Self { actuator, setpoints: Setpoints::default(), told: Told::Rest, speed_mps: 0.0, pressed: false }
+    }
+
+    fn follow(&mut self, now: Instant) {
+        self.told = self.actuator.told(now);
+        self.setpoints.follow(self.told);
+    }
+}
+
+impl conformance::Place for Simulated {
+    type Shown = Setpoints;
+    const MEASURES_SPEED: bool = true;
+
+    fn hear(&mut self, now: Instant, frame: &Frame) {
+        let _ = self.actuator.on_frame(now, frame);
+        self.follow(now);
+    }
+
+    fn turn(&mut self, now: Instant) {
+        if self.pressed {
+            self.actuator.stop(now);
+        }
+        let _ = self.actuator.on_tick(now, speed_mm_s(self.speed_mps));
+        self.follow(now);
+    }
+
+    fn press(&mut self, pressed: bool) {
+        self.pressed = pressed;
+    }
+
+    fn measure(&mut self, speed_mm_s: i16) {
+        self.speed_mps = f64::from(speed_mm_s) / 1e3;
+    }
+
+    fn shown(&self) -> Option<Setpoints> {
+        (self.told != Told::Rest).then_some(self.setpoints)
+    }
+
+    fn expected(&self, signals: Signals) -> Setpoints {
+        let mut setpoints = Setpoints::default();
+        setpoints.follow(Told::Signals(signals));
+        setpoints
+    }
+}
+
+#[test]
+fn the_simulated_actuators_do_what_all_do() {
+    conformance::check(Simulated::new);
 }
 
 #[test]

@@ -2,14 +2,18 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../../../hal/tests/conformance/mod.rs"]
+mod conformance;
+
 use super::*;
 use rtrb::{Consumer, RingBuffer};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use twinhelm_hal::actuator::SafeState;
 use twinhelm_hal::frame::{CommandFrame, Frame, StatusFrame};
 use twinhelm_hal::gate::Gate;
-use twinhelm_hal::pins::ActiveLevel;
+use twinhelm_hal::pins::{ActiveLevel, Setup};
 use twinhelm_hal::ports::Received;
 use twinhelm_hal::signals::Signals;
 use twinhelm_hal::term::Slot;
@@ -75,22 +79,25 @@ impl Table {
 
     fn with_latch(latch: Option<Latch>) -> Self {
         let config: Config = Settings::default().config(None).unwrap();
-        let board = BoardConfig::parse("board.toml", EXAMPLE, &config).unwrap();
+        let setup = BoardConfig::parse("board.toml", EXAMPLE, &config).unwrap().setup;
+        Self::with(Gate::new(0, config.gate_timing(), LIMITS), setup, latch)
+    }
+
+    fn with(mut gate: Gate, setup: Setup, latch: Option<Latch>) -> Self {
         let (bus, chip) = (SimBus::default(), SimI2c::new(0x41, SimPca9685::default()));
         let (enable, button) = (SimWire::default(), SimWire::default());
         let wiring = Wiring { address: 0x41, steering: 0, drive: 1, rate_hz: 50 };
         let pins = ServoBoard::new(chip.clone(), wiring, enable.output(ActiveLevel::Low)).unwrap();
-        let mut gate = Gate::new(board.gate, config.gate_timing(), LIMITS);
         if latch.as_ref().is_some_and(Latch::is_set) {
             gate.stop();
         }
-        let pins = GuardedPins::new(gate, board.setup, pins);
+        let pins = GuardedPins::new(gate, setup, pins);
         let speed: Measure = |_| Speed::Of(0);
         let estop = Some(button.input(ActiveLevel::High));
         let (tell, told) = RingBuffer::new(64);
         let wishes = Wishes::default();
         let doors = Doors { bus: bus.clone(), estop, speed, latch };
-        let spans = (2 * MS, board.setup.safe.lasts_at_most().unwrap() + 100 * MS);
+        let spans = (2 * MS, setup.safe.lasts_at_most().unwrap_or_default() + 100 * MS);
         let gate = LocalGate::new(pins, doors, wishes.clone(), tell, spans);
         let now = Instant::from_nanos(1_000_000_000);
         Self { gate, bus, chip, enable, button, wishes, told, now, cycle: 0 }
@@ -301,4 +308,76 @@ fn pins_that_cannot_be_brought_to_rest_do_not_hold_the_end_up() {
     table.wishes.end.store(true, Ordering::Relaxed);
     assert!(!table.pass(2_000 * MS, LEFT));
     assert!(table.enable.is_high() && !table.gate.is_at_rest(), "nobody says that the chip's pulses have ended");
+}
+
+/// The gate program, in the suite of all places.
+struct Program {
+    table: Table,
+    setup: Setup,
+}
+
+thread_local! {
+    /// What the program's encoder says.
+    static SPEED_MM_S: Cell<i16> = const { Cell::new(0) };
+}
+
+/// Two pulses in steps of 10 µs. The chip's own steps are half as large.
+#[derive(Debug)]
+struct Seen([u32; 2]);
+
+impl PartialEq for Seen {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.iter().zip(other.0).all(|(own, other)| own.abs_diff(other) <= 1)
+    }
+}
+
+impl Program {
+    fn new(safe: SafeState) -> Self {
+        let config: Config = Settings::default().config(None).unwrap();
+        let setup = Setup { safe, ..BoardConfig::parse("board.toml", EXAMPLE, &config).unwrap().setup };
+        let mut table = Table::with(Gate::new(0, conformance::TIMING, conformance::LIMITS), setup, None);
+        SPEED_MM_S.set(0);
+        table.gate.doors.speed = |_| Speed::Of(SPEED_MM_S.get());
+        Self { table, setup }
+    }
+}
+
+impl conformance::Place for Program {
+    type Shown = Seen;
+    const MEASURES_SPEED: bool = true;
+
+    fn hear(&mut self, now: Instant, frame: &Frame) {
+        self.table.bus.0.borrow_mut().coming.push_back(*frame);
+        self.turn(now);
+    }
+
+    fn turn(&mut self, now: Instant) {
+        assert!(matches!(self.table.gate.turn(now), Next::At(_)));
+    }
+
+    fn press(&mut self, pressed: bool) {
+        self.table.button.set(pressed);
+    }
+
+    fn measure(&mut self, speed_mm_s: i16) {
+        SPEED_MM_S.set(speed_mm_s);
+    }
+
+    fn shown(&self) -> Option<Seen> {
+        let [steering, drive] = self.table.pulses();
+        let seen = steering.zip(drive).map(|(steering, drive)| Seen([steering, drive]));
+        // The chip's pin is active low.
+        assert_eq!(seen.is_none(), self.table.enable.is_high(), "the line goes with the pulses");
+        seen
+    }
+
+    fn expected(&self, signals: Signals) -> Seen {
+        let pulses = [self.setup.steering.pulse(signals.first), self.setup.drive.pulse(signals.second)];
+        Seen(pulses.map(|pulse| u32::from(pulse.us()) / 10))
+    }
+}
+
+#[test]
+fn the_gate_program_does_what_all_do() {
+    conformance::check(Program::new);
 }
