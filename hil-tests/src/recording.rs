@@ -37,7 +37,8 @@ mod topic;
 mod words;
 
 pub use explain::{Line, Part, explain};
-pub use reader::{Ended, Judged, Life, Recording, RecordingError, Step};
+pub use lines::Step;
+pub use reader::{Ended, Judged, Life, Recording, RecordingError};
 pub use recorder::Recorder;
 pub use replay::{Difference, Place, Replayed, replay, replay_variant};
 pub use same_config::{ConfigDiffers, Differing};

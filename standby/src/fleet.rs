@@ -4,6 +4,7 @@
 #![deny(clippy::arithmetic_side_effects)]
 
 use crate::migration::{self, Fencing, Outcome, Step, Ticket};
+use crate::pool::Ranked;
 use core::fmt;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,19 +56,6 @@ pub enum Word {
     Begun,
     /// What came of what was asked for, or why nothing did.
     Answer(Result<String, String>),
-}
-
-/// A device in the pool, as another ranks it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ranked {
-    /// Its name.
-    pub device: String,
-    /// Its number on the bus.
-    pub slot: Option<u8>,
-    /// It could take the mission over.
-    pub fit: bool,
-    /// What counted for it, or stands against it.
-    pub why: String,
 }
 
 /// An entry of the timeline.

@@ -15,7 +15,6 @@
 #![deny(clippy::arithmetic_side_effects)]
 
 use crate::data::Position;
-use crate::fleet::Ranked;
 use core::cmp::Ordering;
 use core::fmt;
 use core::time::Duration;
@@ -84,6 +83,19 @@ impl Offer {
             fenced: false,
         }
     }
+}
+
+/// A device in the pool, as another ranks it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ranked {
+    /// Its name.
+    pub device: String,
+    /// Its number on the bus.
+    pub slot: Option<u8>,
+    /// It could take the mission over.
+    pub fit: bool,
+    /// What counted for it, or stands against it.
+    pub why: String,
 }
 
 /// What a mission needs of a device.

@@ -8,6 +8,7 @@ pub mod figure;
 pub mod ladder;
 pub mod log;
 mod quantiles;
+mod rest;
 mod stalls;
 pub mod text;
 pub mod witness;

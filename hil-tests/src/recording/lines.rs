@@ -2,7 +2,6 @@
 //!
 //! A frame is written as `candump` shows it, `100#0011223344556677`; times are counted from the message's own.
 
-use super::reader::Step;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use twinhelm_hal::cycle::Cycle;
@@ -91,6 +90,19 @@ impl JudgedLine {
 pub(super) struct TurnLine<'a> {
     pub(super) life: u32,
     pub(super) steps: Steps<'a>,
+}
+
+/// One step of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// When, by the rig's clock.
+    pub at: Instant,
+    /// When, by the device's.
+    pub now: Instant,
+    /// What it was told.
+    pub input: Input,
+    /// What it answered.
+    pub effects: Effects,
 }
 
 /// The steps of a turn; their times are counted from the first one's.

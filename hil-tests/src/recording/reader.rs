@@ -8,7 +8,7 @@ mod records;
 pub use error::RecordingError;
 
 use super::RunHeader;
-use super::lines::{BeginsLine, EventRead, JudgedLine, LostLine, RunLine, TurnRead};
+use super::lines::{BeginsLine, EventRead, JudgedLine, LostLine, RunLine, Step, TurnRead};
 use super::topic::{OfDevice, OfGate, Topic};
 use records::{Message, Outline};
 use serde::Deserialize;
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use twinhelm_hal::frame::GATES;
 use twinhelm_hal::term::Slot;
 use twinhelm_hal::time::Instant;
-use twinhelm_standby::{Config, Effects, Input};
+use twinhelm_standby::Config;
 use twinhelm_vehicle::report::Report;
 use twinhelm_vehicle::report::log::{GateAnswer, GateInput, Log};
 
@@ -69,19 +69,6 @@ pub struct Life {
     pub life: u32,
     /// What the node was told and answered.
     pub steps: Vec<Step>,
-}
-
-/// One step of a node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// When, by the rig's clock.
-    pub at: Instant,
-    /// When, by the device's.
-    pub now: Instant,
-    /// What it was told.
-    pub input: Input,
-    /// What it answered.
-    pub effects: Effects,
 }
 
 /// One judgement of a gate.

@@ -4,8 +4,8 @@
 //! with what `take` returned can be read at any time, also after its writer was killed.
 
 use super::diagnosis::Standings;
+use super::lines::Step;
 use super::lines::{BeginsLine, EventLine, JudgedLine, LostLine, RunLine, Steps, TurnLine};
-use super::reader::Step;
 use super::ros::{self, BatteryState, Drive, Imu, Odometry};
 use super::topic::{OfDevice, OfGate, Topic};
 use super::{RunHeader, SCHEMA};

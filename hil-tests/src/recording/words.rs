@@ -1,7 +1,8 @@
 //! Inputs, effects and frames in words, for the context of a difference and for `explain`.
 
+use super::lines::Step;
 use super::lines::candump;
-use super::reader::{Judged, Step};
+use super::reader::Judged;
 use twinhelm_hal::cycle::Cycle;
 use twinhelm_hal::frame::{COUNTERS_ID, CommandFrame, Frame, GATES, StatusFrame};
 use twinhelm_hal::gate::{Drop, How, Verdict};

@@ -1,6 +1,5 @@
 //! A device in the World: its clock, its ports, its life.
 
-use super::notes::StepNote;
 use super::{Setup, Variant};
 use crate::clock::Clock;
 use crate::law_faults::{Faulty, LawFault, Stage};
@@ -26,6 +25,14 @@ const INBOX_MAX: usize = 64;
 const COMPUTING: Duration = Duration::from_micros(20);
 
 type Memory<V> = <<V as Variant>::Law as Controller>::Memory;
+
+/// One step of a device's node, while the turn lasts.
+pub(super) struct StepNote {
+    pub(super) at: Instant,
+    pub(super) now: Instant,
+    pub(super) input: Input,
+    pub(super) effects: Effects,
+}
 
 /// The World's side of a law's faults.
 #[derive(Clone, Debug, Default)]

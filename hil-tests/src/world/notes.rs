@@ -1,7 +1,7 @@
 //! Who looks at what happens in the World: the checkers, the witness of the law, the log, and a recording.
 
 use super::Variant;
-use super::device::Device;
+use super::device::{Device, StepNote};
 use crate::check::Checks;
 use crate::recording::Recorder;
 use serde::Serialize;
@@ -54,14 +54,6 @@ impl<M: Serialize> Note<M> {
             What::Sample(sample) => recorder.sample(at, sample),
         }
     }
-}
-
-/// One step of a device's node, while the turn lasts.
-pub(super) struct StepNote {
-    pub(super) at: Instant,
-    pub(super) now: Instant,
-    pub(super) input: Input,
-    pub(super) effects: Effects,
 }
 
 impl<L: Controller<State = State, Command = Command>> Notes<L> {

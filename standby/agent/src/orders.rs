@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use twinhelm_linux::terminal::{chain, is_gone};
 use twinhelm_standby::access::SESSION_MARK;
 use twinhelm_standby::asked::DONE_WITHIN;
-use twinhelm_standby::fleet::{Entries, Ranked, Told, Word};
+use twinhelm_standby::fleet::{Entries, Told, Word};
 use twinhelm_standby::pool::Offer;
+use twinhelm_standby::pool::Ranked;
 use twinhelm_zenoh::fleet::{FleetLine, Heard};
 use twinhelm_zenoh::{Credentials, Settings};
 

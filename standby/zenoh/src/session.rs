@@ -100,6 +100,23 @@ impl OpenError {
     }
 }
 
+impl Settings {
+    /// Reads the keys, if there are any.
+    ///
+    /// # Errors
+    /// They cannot be read, or are of another vehicle.
+    pub fn credentials(&self) -> Result<Option<Credentials>, OpenError> {
+        let Some(keys) = &self.keys else { return Ok(None) };
+        let credentials = Credentials::read(keys)?;
+        let theirs = &credentials.members().vehicle;
+        if *theirs != self.vehicle {
+            let (theirs, vehicle) = (theirs.clone(), self.vehicle.clone());
+            return Err(OpenError::OtherVehicle { keys: keys.clone(), theirs, vehicle });
+        }
+        Ok(Some(credentials))
+    }
+}
+
 /// Opens a session. Does not wait for the other side.
 pub(crate) fn open(settings: &Settings) -> Result<Session, OpenError> {
     open_as(settings, Mode::Peer)

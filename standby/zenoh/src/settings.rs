@@ -8,7 +8,6 @@
 #![deny(clippy::arithmetic_side_effects)]
 
 use crate::credentials::Credentials;
-use crate::session::OpenError;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -246,21 +245,6 @@ impl Settings {
             return Err(SettingsError::NoEndpoint { vehicle: self.vehicle.clone() });
         }
         Ok(())
-    }
-
-    /// Reads the keys, if there are any.
-    ///
-    /// # Errors
-    /// They cannot be read, or are of another vehicle.
-    pub fn credentials(&self) -> Result<Option<Credentials>, OpenError> {
-        let Some(keys) = &self.keys else { return Ok(None) };
-        let credentials = Credentials::read(keys)?;
-        let theirs = &credentials.members().vehicle;
-        if *theirs != self.vehicle {
-            let (theirs, vehicle) = (theirs.clone(), self.vehicle.clone());
-            return Err(OpenError::OtherVehicle { keys: keys.clone(), theirs, vehicle });
-        }
-        Ok(Some(credentials))
     }
 
     /// Returns the first endpoint beyond this machine at which nobody is asked for a key.

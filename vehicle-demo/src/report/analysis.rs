@@ -4,6 +4,7 @@ mod orders;
 mod recovery;
 
 use super::log::{Event, Log};
+use super::rest::rest_of;
 use super::stalls::{ObserverStalls, Stalls, ms_if_any};
 use super::{CommandStep, Handover, Phase, Quantiles, Report, SCHEMA, Verdict, device_name};
 use crate::signals::Command;
@@ -373,11 +374,6 @@ fn changes(log: &Log) -> Vec<Change> {
 
 fn handovers(log: &Log, acts: &[Act], setting: &Setting) -> Vec<Handover> {
     changes(log).iter().filter_map(|change| handover(log, acts, setting, change)).collect()
-}
-
-/// A fault or a request is at work until what it set in motion has come to rest: so long after it is over.
-pub(super) fn rest_of(config: &Config) -> Duration {
-    config.command_timeout + config.gate_lease
 }
 
 /// Returns the last fault or request that was at work at `at`, of `of` or, if there is none, of anybody: when it began, and

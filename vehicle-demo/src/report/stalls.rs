@@ -1,7 +1,7 @@
 //! When the machine, or the loop that measures, stood still, and what that explains.
 
-use super::analysis::rest_of;
 use super::log::{Event, Log};
+use super::rest::rest_of;
 use twinhelm_hal::time::{Duration, Instant};
 use twinhelm_standby::Config;
 

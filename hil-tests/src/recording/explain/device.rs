@@ -1,6 +1,7 @@
 //! A device's story: its roles, its readiness, and each command of a standby, with what it rests on.
 
-use super::super::reader::{Life, Step};
+use super::super::lines::Step;
+use super::super::reader::Life;
 use super::super::words;
 use super::Story;
 use twinhelm_hal::cycle::Cycle;

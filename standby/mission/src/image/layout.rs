@@ -16,7 +16,6 @@ use super::error::{At, ImageError, Kind};
 use super::manifest::{self, Blob, DOCUMENT_MAX, Document};
 use super::platform::Platform;
 use super::reference::Reference;
-use super::source::find;
 use oci_spec::image::{Descriptor, DescriptorBuilder, ImageIndex, ImageIndexBuilder, MediaType, Sha256Digest};
 use serde::Serialize;
 use std::collections::{BTreeSet, HashMap};
@@ -171,6 +170,28 @@ impl Layout {
         Ok(whole)
     }
 
+    /// Returns the digest of the image that is listed under `tag`; without a tag, of the only one.
+    pub(crate) fn find(&self, at: At<'_>, tag: Option<&str>) -> Result<Digest, ImageError> {
+        let listed = self.list()?;
+        let mut fitting = listed.iter().filter(|listed| tag.is_none() || listed.tag.as_deref() == tag);
+        let all = || {
+            let name = |listed: &Listed| listed.tag.clone().unwrap_or_else(|| format!("@{}", listed.blob.digest));
+            listed.iter().map(name).collect::<Vec<_>>().join(", ")
+        };
+        match (fitting.next(), fitting.next()) {
+            (Some(listed), None) => Ok(listed.blob.digest.clone()),
+            (None, _) if listed.is_empty() => {
+                Err(at.error(Kind::Missing, "the folder has no image", "build one: twinhelm image build"))
+            }
+            (None, _) => Err(at.error(Kind::Missing, format_args!("the folder has {}", all()), "name one of them")),
+            (Some(_), Some(_)) => Err(at.error(
+                Kind::Missing,
+                format_args!("the folder has several images: {}", all()),
+                "name one of them",
+            )),
+        }
+    }
+
     /// Opens a blob. Its bytes are not checked: who reads them does that.
     pub(crate) fn open_blob(&self, at: At<'_>, blob: &Blob) -> Result<File, ImageError> {
         let path = self.path_of(&blob.digest);
@@ -310,7 +331,7 @@ impl Layout {
     pub fn resolve(&self, image: &Reference) -> Result<Digest, ImageError> {
         match &image.digest {
             Some(digest) => Ok(digest.clone()),
-            None => find(At { image, step: "finding" }, self, image.tag.as_deref()),
+            None => self.find(At { image, step: "finding" }, image.tag.as_deref()),
         }
     }
 

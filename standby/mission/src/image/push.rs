@@ -10,7 +10,6 @@ use super::manifest::{self, Blob, Parts};
 use super::pull::Progress;
 use super::reference::{Place, Reference};
 use super::registry::Registry;
-use super::source::find;
 
 /// What was pushed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +40,7 @@ pub fn push(
     let registry = Registry::new(host, repository)?;
     let digest = match &image.digest {
         Some(digest) => digest.clone(),
-        None => find(At { image, step: "pushing" }, from, image.tag.as_deref())?,
+        None => from.find(At { image, step: "pushing" }, image.tag.as_deref())?,
     };
     let here = At { image, step: "pushing" };
     let bytes = from.read(here, &digest)?;

@@ -7,7 +7,6 @@ use super::digest::Digest;
 use super::error::{At, ImageError, Kind};
 use super::layout::Layout;
 use super::manifest::Blob;
-use super::source::Sink;
 use futures_util::StreamExt as _;
 use oci_client::client::{BlobResponse, ClientConfig, ClientProtocol};
 use oci_client::errors::OciDistributionError;
@@ -28,6 +27,9 @@ const DOCUMENTS: &[&str] = &[
     "application/vnd.docker.distribution.manifest.list.v2+json",
     "application/vnd.docker.distribution.manifest.v2+json",
 ];
+
+/// Takes the bytes of a blob in, and says how many it wants to wait for.
+pub(crate) type Sink<'a> = &'a mut dyn FnMut(&[u8]) -> Result<(), ImageError>;
 
 /// A repository in a registry.
 pub(crate) struct Registry {

@@ -4,15 +4,12 @@
 #![deny(clippy::arithmetic_side_effects)]
 
 use super::digest::Digest;
-use super::error::{At, ImageError, Kind};
+use super::error::{At, ImageError};
 use super::layout::Layout;
 use super::manifest::Blob;
 use super::reference::{Place, Reference};
-use super::registry::Registry;
+use super::registry::{Registry, Sink};
 use std::io::Read as _;
-
-/// Takes the bytes of a blob in, and says how many it wants to wait for.
-pub(crate) type Sink<'a> = &'a mut dyn FnMut(&[u8]) -> Result<(), ImageError>;
 
 /// A place that images come from.
 #[derive(Debug)]
@@ -35,7 +32,7 @@ impl Source {
             return Ok(digest.clone());
         }
         match self {
-            Self::Folder(layout) => find(at, layout, reference.tag.as_deref()),
+            Self::Folder(layout) => layout.find(at, reference.tag.as_deref()),
             Self::Registry(registry) => registry.resolve(at, reference.tag.as_deref().unwrap_or("latest")),
         }
     }
@@ -71,29 +68,5 @@ impl Source {
             }
             Self::Registry(registry) => registry.blob(at, blob, offset, restart, sink),
         }
-    }
-}
-
-/// Returns the digest of the image that is listed under `tag`; without a tag, of the only one.
-pub(crate) fn find(at: At<'_>, layout: &Layout, tag: Option<&str>) -> Result<Digest, ImageError> {
-    let listed = layout.list()?;
-    let mut fitting = listed.iter().filter(|listed| tag.is_none() || listed.tag.as_deref() == tag);
-    let all = || {
-        let name = |listed: &super::layout::Listed| {
-            listed.tag.clone().unwrap_or_else(|| format!("@{}", listed.blob.digest))
-        };
-        listed.iter().map(name).collect::<Vec<_>>().join(", ")
-    };
-    match (fitting.next(), fitting.next()) {
-        (Some(listed), None) => Ok(listed.blob.digest.clone()),
-        (None, _) if listed.is_empty() => {
-            Err(at.error(Kind::Missing, "the folder has no image", "build one: twinhelm image build"))
-        }
-        (None, _) => Err(at.error(Kind::Missing, format_args!("the folder has {}", all()), "name one of them")),
-        (Some(_), Some(_)) => Err(at.error(
-            Kind::Missing,
-            format_args!("the folder has several images: {}", all()),
-            "name one of them",
-        )),
     }
 }

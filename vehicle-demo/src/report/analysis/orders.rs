@@ -1,7 +1,7 @@
 //! Switchovers that somebody asked a device for, and not the rig: nobody but the device noted them.
 
-use super::rest_of;
 use crate::report::log::{Event, Log};
+use crate::report::rest::rest_of;
 use std::borrow::Cow;
 use twinhelm_hal::term::{SLOTS, Slot};
 use twinhelm_hal::time::Instant;
