@@ -10,9 +10,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::Arc;
 use tempfile::TempDir;
-use twinhelm_linux::effort::Effort;
 use twinhelm_mission::image::unpack::unpack;
 use twinhelm_mission::image::verify::{Limits, verify};
 use twinhelm_mission::image::{Digest, Layout, Platform};
@@ -41,7 +39,7 @@ pub fn run(data: &[u8]) {
     let _ = verify(&layout, &digest, &[], LIMITS);
     if verify(&layout, &digest, &runs, LIMITS).is_ok() && rest.len() <= UNPACKED_MAX {
         let into = folder.path().join("unpacked");
-        if let Ok(unpacked) = unpack(&layout, &digest, &runs, LIMITS, &into, &Arc::new(Effort::ordinary())) {
+        if let Ok(unpacked) = unpack(&layout, &digest, &runs, LIMITS, &into) {
             assert!(unpacked.root.is_dir() && unpacked.root.starts_with(&into));
         }
         assert_eq!(names_in(folder.path()), ["images", "unpacked"], "something lies beside its folder");
