@@ -20,7 +20,8 @@ use safe::{Behind, Believed};
 /// How far apart the frames with the drop counters are: ten a second (docs/protocol.md).
 pub const COUNTERS_EVERY: Duration = Duration::from_millis(100);
 /// In how many frames all counters have been told, three to a frame.
-pub const COUNTER_GROUPS: u8 = DROPS.div_ceil(3) as u8;
+pub const COUNTER_GROUPS: u8 = (DROPS / 3) as u8;
+const _: () = assert!(DROPS.is_multiple_of(3) && DROPS / 3 <= 4, "DBC files name four groups of three counters");
 
 /// What the actuators are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

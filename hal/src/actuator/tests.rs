@@ -112,6 +112,14 @@ fn first_of(told: Told) -> Option<i16> {
 }
 
 #[test]
+fn one_that_nobody_ticks_times_out_all_the_same() {
+    let (mut actuator, closes) = following(safe(None), Some(2_500));
+    assert_eq!(actuator.told(closes - Duration::from_nanos(1)), Told::Signals(COMMAND));
+    assert_eq!((actuator.told(closes), actuator.gate().is_open()), (signals(1_000, 500), false));
+    assert_eq!(actuator.told(closes + 5 * MS), signals(1_000, -2_000));
+}
+
+#[test]
 fn a_speed_that_is_not_known_is_driving_until_the_time_is_over() {
     let (mut actuator, closes) = following(safe(Some(AT_LATEST)), None);
     assert!(actuator.on_tick(closes, None));
@@ -196,8 +204,10 @@ fn the_status_carries_the_speed_and_the_counters_all_reasons_in_turn() {
         while let Some(frame) = actuator.outgoing(now, None) {
             counted.extend(CountersFrame::decode(&frame).iter().flat_map(|counters| counters.counters));
         }
+        let later = core::iter::from_fn(|| actuator.outgoing(now + PERIOD, None));
+        assert!(later.into_iter().all(|frame| CountersFrame::decode(&frame).is_err()), "not due again in a period");
         now += COUNTERS_EVERY;
     }
     let of = |why: Drop| counted[why as usize];
-    assert_eq!((counted.len(), of(Drop::OldCycle)), (DROPS, 1));
+    assert_eq!((counted.len(), of(Drop::FirstOfTwo), of(Drop::OldCycle)), (DROPS, 1, 1));
 }
