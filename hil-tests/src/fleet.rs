@@ -23,7 +23,7 @@ use twinhelm_standby::migration::{
     AsDesigned, BusView, Effect, End, Event, Fencing, News, Outcome, Recruit, RecruitEffect, RecruitNews,
     RecruitRules, Step, TICKET_LEASE, Ticket, View,
 };
-use twinhelm_standby::orchestrator::{CROWDED_FOR, Seen, leaves_a_crowd};
+use twinhelm_standby::orchestrator::{CROWDED_FOR, Seen};
 use twinhelm_standby::pool::{Needs, Offer, rank};
 
 /// The grain of the simulation.
@@ -385,10 +385,8 @@ impl<R: RecruitRules> Fleet<R> {
         let holder = self.holder.and_then(|index| self.devices[index].slot);
         let now = self.now;
         let device = &mut self.devices[index];
-        let leaves = device.is_member() && device.slot.is_some_and(|own| leaves_a_crowd(own, &heard, holder));
-        let since = leaves.then(|| *device.crowded_since.get_or_insert(now));
-        device.crowded_since = since;
-        if since.is_some_and(|since| now.since(since) >= CROWDED_FOR) {
+        let own = device.slot.filter(|_| device.is_member());
+        if device.crowd.leaves(now, own, &heard, holder) {
             (device.member_since, device.mission_back) = (None, None);
             device.recruit = Recruit::default();
             device.doing = None;

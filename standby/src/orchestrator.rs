@@ -37,9 +37,24 @@ pub const CROWDED_FOR: Duration = Duration::from_secs(3);
 /// M9, when it was broken all the same (two decided at one moment): returns whether the device in `own` is the one that leaves. It is the
 /// one in the highest slot that does not hold the wheel; `heard` are the slots of the others on the bus.
 #[must_use]
-pub fn leaves_a_crowd(own: Slot, heard: &[Slot], holder: Option<Slot>) -> bool {
+fn leaves_a_crowd(own: Slot, heard: &[Slot], holder: Option<Slot>) -> bool {
     let highest = heard.iter().copied().chain([own]).filter(|slot| Some(*slot) != holder).max();
     heard.len() >= 2 && highest == Some(own)
+}
+
+/// Whether there have been three on the bus for so long that this device leaves.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Crowd {
+    since: Option<Instant>,
+}
+
+impl Crowd {
+    /// Returns whether the device leaves at `now`; it is a member in the slot `own`, or `None`. `heard` and `holder` are as the bus says.
+    pub fn leaves(&mut self, now: Instant, own: Option<Slot>, heard: &[Slot], holder: Option<Slot>) -> bool {
+        let is_one_too_many = own.is_some_and(|own| leaves_a_crowd(own, heard, holder));
+        self.since = is_one_too_many.then(|| self.since.unwrap_or(now));
+        self.since.is_some_and(|since| now.since(since) >= CROWDED_FOR)
+    }
 }
 
 /// What an agent sees of its vehicle.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use twinhelm_hal::term::{Slot, Term};
 use twinhelm_hal::time::Instant;
 use twinhelm_standby::migration::{Recruit, RecruitRules, Step};
-use twinhelm_standby::orchestrator::Orchestrator;
+use twinhelm_standby::orchestrator::{Crowd, Orchestrator};
 use twinhelm_standby::pool::{MEMBER, Offer};
 
 /// A member is ready so long after it came.
@@ -20,8 +20,7 @@ pub(super) struct Device<R: RecruitRules> {
     pub comes_back: Option<Instant>,
     /// When it came up last.
     pub came_up_at: Instant,
-    /// Since when it is one too many on the bus.
-    pub crowded_since: Option<Instant>,
+    pub crowd: Crowd,
     pub cut_until: Instant,
     pub blind_until: Instant,
     pub mission_back: Option<Instant>,
@@ -62,7 +61,7 @@ impl<R: RecruitRules> Device<R> {
             alive: true,
             comes_back: None,
             came_up_at: zero,
-            crowded_since: None,
+            crowd: Crowd::default(),
             cut_until: zero,
             blind_until: zero,
             mission_back: None,

@@ -3,6 +3,7 @@
 use super::{Setup, Variant};
 use crate::clock::Clock;
 use crate::law_faults::{Faulty, LawFault, Stage};
+use crate::recording::Step;
 use crate::rng::Rng;
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -25,14 +26,6 @@ const INBOX_MAX: usize = 64;
 const COMPUTING: Duration = Duration::from_micros(20);
 
 type Memory<V> = <<V as Variant>::Law as Controller>::Memory;
-
-/// One step of a device's node, while the turn lasts.
-pub(super) struct StepNote {
-    pub(super) at: Instant,
-    pub(super) now: Instant,
-    pub(super) input: Input,
-    pub(super) effects: Effects,
-}
 
 /// The World's side of a law's faults.
 #[derive(Clone, Debug, Default)]
@@ -73,7 +66,7 @@ pub(super) struct Device<V: Variant> {
     /// Counts the starts.
     life: u32,
     /// The steps since they were taken, if somebody wants them.
-    steps: Option<Vec<StepNote>>,
+    steps: Option<Vec<Step>>,
 }
 
 struct Running<V: Variant> {
@@ -233,7 +226,7 @@ impl<V: Variant> Device<V> {
     }
 
     /// Returns whose steps they are, and those since the last call.
-    pub(super) fn take_steps(&mut self) -> (Slot, u32, impl Iterator<Item = StepNote> + '_) {
+    pub(super) fn take_steps(&mut self) -> (Slot, u32, impl Iterator<Item = Step> + '_) {
         (self.slot, self.life, self.steps.iter_mut().flat_map(|steps| steps.drain(..)))
     }
 
@@ -298,7 +291,7 @@ struct SimPorts<'a, M> {
     /// When this turn began, by true time and by the device's clock.
     woke: Instant,
     turned: Instant,
-    steps: Option<&'a mut Vec<StepNote>>,
+    steps: Option<&'a mut Vec<Step>>,
 }
 
 impl<M> Bus for SimPorts<'_, M> {
@@ -341,7 +334,7 @@ impl<M: Copy> Ports<State, M> for SimPorts<'_, M> {
     fn note(&mut self, now: Instant, input: &Input, effects: &Effects) {
         if let Some(steps) = &mut self.steps {
             let at = self.woke + now.since(self.turned);
-            steps.push(StepNote { at, now, input: *input, effects: effects.clone() });
+            steps.push(Step { at, now, input: *input, effects: effects.clone() });
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Who looks at what happens in the World: the checkers, the witness of the law, the log, and a recording.
 
 use super::Variant;
-use super::device::{Device, StepNote};
+use super::device::Device;
 use crate::check::Checks;
-use crate::recording::Recorder;
+use crate::recording::{Recorder, Step};
 use serde::Serialize;
 use twinhelm_control::Controller;
 use twinhelm_hal::term::Slot;
@@ -74,7 +74,7 @@ impl<L: Controller<State = State, Command = Command>> Notes<L> {
             return;
         };
         let (slot, life, steps) = device.take_steps();
-        kept.extend(steps.map(|StepNote { at, now, input, effects }| Note {
+        kept.extend(steps.map(|Step { at, now, input, effects }| Note {
             at,
             what: What::Step(slot, life, now, input, effects),
         }));

@@ -9,12 +9,13 @@ use super::addresses::{Addresses, endpoint};
 use super::spec::{DeviceSpec, Role};
 use serde_json::json;
 use std::fmt::Write as _;
-use std::fs::{self, File, Permissions, TryLockError};
+use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::sync::mpsc::channel;
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use twinhelm_hal::term::{SLOTS, Slot};
@@ -205,7 +206,6 @@ pub(super) fn write(
 
 /// The runners' guards have so long to remove what is left of containers, on a machine that is busy, too.
 const REMOVED_WITHIN: Duration = Duration::from_secs(60);
-const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// What the agents of a run need on the disk. Dropping it waits until their runners have removed every container, also those
 /// of agents that were killed: the runners find them by what is written here. What they could not remove stays written.
@@ -229,24 +229,24 @@ impl AgentsFolder {
         homes.map(|home| home.join("run/runner"))
     }
 
-    /// Whether a guard is alive: it has its folder locked until it has done what it can.
-    fn is_guarded(&self) -> bool {
-        let is_locked = |lock: File| matches!(lock.try_lock(), Err(TryLockError::WouldBlock));
-        self.runners().any(|runner| File::open(runner.join("guard.lock")).is_ok_and(is_locked))
-    }
-
     fn has_containers(&self) -> bool {
         self.runners()
             .any(|runner| fs::read_dir(runner.join("journal")).is_ok_and(|mut entries| entries.next().is_some()))
     }
 
-    /// Waits for the guards, and returns whether every container is gone.
+    /// Waits for the guards, each of which has its folder locked until it has done what it can; returns whether every container is gone.
     fn await_guards(&self, patience: Duration) -> bool {
-        let until = Instant::now() + patience;
-        while self.is_guarded() && Instant::now() < until {
-            std::thread::sleep(LOOK_EVERY);
-        }
-        !self.is_guarded() && !self.has_containers()
+        let locks: Vec<File> =
+            self.runners().filter_map(|runner| File::open(runner.join("guard.lock")).ok()).collect();
+        let (done, are_done) = channel();
+        // The kernel gives a wait for a lock no limit.
+        std::thread::spawn(move || {
+            // One that cannot be had says nothing; what is noted does.
+            locks.iter().for_each(|lock| drop(lock.lock()));
+            drop(locks);
+            let _ = done.send(());
+        });
+        are_done.recv_timeout(patience).is_ok() && !self.has_containers()
     }
 
     fn close(&mut self, patience: Duration) {

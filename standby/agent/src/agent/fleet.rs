@@ -30,7 +30,7 @@ use twinhelm_standby::fleet::{What, Word};
 use twinhelm_standby::migration::{
     AsDesigned, BusView, Effect, Event, Fencing, News, Recruit, RecruitEffect, RecruitNews, Step, View,
 };
-use twinhelm_standby::orchestrator::{Orchestrator, Seen};
+use twinhelm_standby::orchestrator::{Crowd, Orchestrator, Seen};
 use twinhelm_standby::pool::{MEMBER, Needs, Offer, Ranking, SILENT_AFTER, rank};
 use twinhelm_standby::{Header, Readiness, RoleName};
 use twinhelm_zenoh::OpenError;
@@ -79,8 +79,7 @@ pub(super) struct Fleet {
     /// Who may say what; `None` where nobody beyond this machine is heard.
     pub(super) members: Option<Members>,
     looked_at: Option<Instant>,
-    /// Since when more than one other was heard on the bus without a pause.
-    crowded_since: Option<Instant>,
+    crowd: Crowd,
     /// It holds the wheel, and the timeline has that.
     has_the_wheel: bool,
     /// What people asked of it, until it is known what came of it.
@@ -155,7 +154,7 @@ impl Fleet {
             resumes: false,
             members,
             looked_at: None,
-            crowded_since: None,
+            crowd: Crowd::default(),
             has_the_wheel: false,
             under_way: None,
             told: None,

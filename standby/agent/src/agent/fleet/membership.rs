@@ -11,7 +11,6 @@ use twinhelm_linux::disk::write_whole;
 use twinhelm_standby::fleet::{What, Word};
 use twinhelm_standby::ladder::Task;
 use twinhelm_standby::migration::{Fencing, Recruit};
-use twinhelm_standby::orchestrator::{CROWDED_FOR, leaves_a_crowd};
 use twinhelm_standby::{Readiness, RoleName};
 
 /// Has the disk keep the order that holds the device off the bus, if it does not yet.
@@ -41,12 +40,7 @@ impl Agent {
         let slot = self.config.slot;
         let Some(fleet) = &mut self.fleet else { return };
         let heard = fleet.ear.others_heard(at);
-        if !runs || !leaves_a_crowd(slot, &heard, fleet.ear.holder(at)) {
-            fleet.crowded_since = None;
-            return;
-        }
-        let since = *fleet.crowded_since.get_or_insert(at);
-        if at.since(since) >= CROWDED_FOR {
+        if fleet.crowd.leaves(at, runs.then_some(slot), &heard, fleet.ear.holder(at)) {
             self.make_way();
         }
     }
