@@ -8,11 +8,11 @@ use twinhelm_standby::Config;
 
 /// When devices wake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Jitter {
-    /// Each device as the corner says, always.
-    Fixed(Corner),
-    /// Each device, each time, on time or as late as the configuration allows.
-    Free,
+pub struct Jitter {
+    /// Each device as the corner says,
+    pub corner: Corner,
+    /// but for so many wakes at most, each of them any one from the trouble on: late for on time, or on time for late.
+    pub departures: u8,
 }
 
 /// Where a search starts from.
@@ -39,8 +39,8 @@ pub struct Found {
     pub start: Start,
     /// What went wrong, and how long after the start.
     pub trouble: Vec<(Duration, Trouble)>,
-    /// When the devices woke late, turn by turn, one after the other.
-    pub late: Vec<bool>,
+    /// Which wakes departed from the corner, turn by turn, from the trouble on.
+    pub departed: Vec<bool>,
     /// What is broken.
     pub violation: Violation,
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 use twinhelm_explorer::plan::{Area, From, Outcome, Rate, areas};
-use twinhelm_explorer::{Detail, Found, Jitter};
+use twinhelm_explorer::{Detail, Found};
 use twinhelm_hal::gate::rules::AsDesigned as DesignedGate;
 use twinhelm_standby::node::rules::AsDesigned as DesignedNode;
 
@@ -47,15 +47,15 @@ struct Cli {
 enum Wakes {
     /// Each in one way, always.
     Fixed,
-    /// Each on time or late, every single time; only with --full.
-    Free,
+    /// Each in one way but for a wake or two, any of them; only with --full.
+    Departing,
 }
 
 impl Cli {
     fn is_asked(&self, area: &Area) -> bool {
         let begins = self.from.is_empty() || self.from.contains(&area.from);
         let timed = self.rate.is_empty() || self.rate.contains(&area.rate);
-        let wakes = self.jitter.is_none_or(|wakes| (wakes == Wakes::Free) == (area.jitter == Jitter::Free));
+        let wakes = self.jitter.is_none_or(|wakes| (wakes == Wakes::Departing) == (area.jitter.departures > 0));
         begins && timed && wakes
     }
 }

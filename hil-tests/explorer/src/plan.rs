@@ -123,6 +123,16 @@ fn corners() -> impl Iterator<Item = Corner> {
     two.into_iter().map(|[left, right]| Corner([left, right, left, right]))
 }
 
+/// Returns how many wakes may depart from the corner at most, each of them any one. One more multiplies a search by seven; from a
+/// standby that is not ready eight times as many schedules begin.
+const fn departures(from: From) -> u8 {
+    match from {
+        From::Whole => 2,
+        From::NotReady => 1,
+        From::Spare | From::Wrap | From::Boot | From::Pairs => 0,
+    }
+}
+
 /// Returns the areas that are searched at a level of detail.
 #[must_use]
 pub fn areas(detail: Detail) -> Vec<Area> {
@@ -142,10 +152,10 @@ pub fn areas(detail: Detail) -> Vec<Area> {
                 let is_taken = |corner: &Corner| {
                     all_corners || FEW.contains(corner) && (from == From::NotReady || *corner != FEW[1])
                 };
-                let fixed = corners().filter(is_taken).map(Jitter::Fixed);
-                let free =
-                    matches!(from, From::Whole | From::NotReady) && detail == Detail::Full && rate == Rate::Hz100;
-                let jitters = fixed.chain(free.then_some(Jitter::Free));
+                let fixed: Vec<_> = corners().filter(is_taken).collect();
+                let most = if detail == Detail::Full && rate == Rate::Hz100 { departures(from) } else { 0 };
+                let jitters = (0..=most)
+                    .flat_map(|departures| fixed.iter().map(move |corner| Jitter { corner: *corner, departures }));
                 all.extend(jitters.map(|jitter| Area { from, rate, gates, jitter, detail }));
             }
         }
@@ -165,16 +175,19 @@ impl Area {
     /// Returns the area in a few words.
     #[must_use]
     pub fn name(&self) -> String {
-        let jitter = match self.jitter {
-            Jitter::Free => "any device late at any time".to_owned(),
-            Jitter::Fixed(Corner([Wakes::InTurn, ..])) => "each late in every other turn".to_owned(),
-            Jitter::Fixed(Corner(wakes)) => {
+        let jitter = match self.jitter.corner {
+            Corner([Wakes::InTurn, ..]) => "each late in every other turn".to_owned(),
+            Corner(wakes) => {
                 let late = ["left", "right"].into_iter().zip(wakes).filter(|(_, wakes)| *wakes == Wakes::Late);
                 let late: Vec<_> = late.map(|(name, _)| name).collect();
                 if late.is_empty() { "all on time".to_owned() } else { format!("{} late", late.join(" and ")) }
             }
         };
-        format!("{} {} {} gate(s), {jitter}", self.from.name(), self.rate.name(), self.gates)
+        let departing = match self.jitter.departures {
+            0 => String::new(),
+            departures => format!(", but for {departures} wake(s), any"),
+        };
+        format!("{} {} {} gate(s), {jitter}{departing}", self.from.name(), self.rate.name(), self.gates)
     }
 
     /// Goes through it with the code that the rules name.
@@ -188,6 +201,7 @@ impl Area {
             // What was proven is forgotten after a second, whatever the period: no state comes back before.
             search = search.content_after(CONTENT_AFTER_AT_1_KHZ);
         } else if self.from == From::Pairs
+            || self.jitter.departures > 0
             || self.detail == Detail::Quick && matches!(self.from, From::Boot | From::NotReady)
         {
             // There are many of these, and what a whole pair comes to is gone through elsewhere.
@@ -196,6 +210,7 @@ impl Area {
         let period = config.period;
         let every = match (self.detail, self.from) {
             (_, From::Pairs) => period / 2,
+            (Detail::Full, _) if self.jitter.departures > 0 => period / 10,
             (Detail::Coarse | Detail::Quick, _) | (Detail::Full, From::NotReady) => period / 10,
             (Detail::Full, _) => period / 40,
         };

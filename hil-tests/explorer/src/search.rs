@@ -1,7 +1,7 @@
 //! The search: from a start, through one trouble, until the pair is whole again; or a state comes back, and it never will be.
 
 use crate::found::{Figures, Found, Jitter, Start};
-use crate::pair::{Chooser, Corner, Notes, ORIGIN, Pair, Wakes};
+use crate::pair::{Chooser, Corner, Notes, ORIGIN, Pair};
 use crate::trouble::Trouble;
 use std::collections::HashMap;
 use twinhelm_hal::gate::rules::GateRules;
@@ -31,32 +31,47 @@ enum Goal {
     Commanded,
 }
 
-/// Wakes as they are prescribed; then on time, each noted.
+/// Wakes by a corner, with the departures that are prescribed; behind them by the corner alone, each wake noted.
 pub(crate) struct Script {
-    pub(crate) wakes: Vec<bool>,
-    pub(crate) at: usize,
+    corner: Corner,
+    departed: Vec<bool>,
+    at: usize,
 }
 
 impl Chooser for Script {
-    fn wakes_late(&mut self, _slot: Slot, _is_odd: bool) -> bool {
-        if self.at == self.wakes.len() {
-            self.wakes.push(false);
+    fn wakes_late(&mut self, slot: Slot, is_odd: bool) -> bool {
+        if self.at == self.departed.len() {
+            self.departed.push(false);
         }
         self.at += 1;
-        self.wakes[self.at - 1]
+        self.corner.wakes_late(slot, is_odd) != self.departed[self.at - 1]
     }
 }
 
 impl Script {
-    /// Prescribes the next combination; `None` when this was the last.
-    fn next(mut self) -> Option<Self> {
-        while self.wakes.pop()? {}
-        self.wakes.push(true);
-        Some(Self { wakes: self.wakes, at: 0 })
+    /// Returns a script with these departures.
+    pub(crate) const fn new(corner: Corner, departed: Vec<bool>) -> Self {
+        Self { corner, departed, at: 0 }
+    }
+
+    /// Prescribes the next combination of at most `most` departures; `None` when this was the last.
+    fn next(mut self, most: u8) -> Option<Self> {
+        loop {
+            while self.departed.pop()? {}
+            if departures(&self.departed) < most {
+                self.departed.push(true);
+                return Some(Self::new(self.corner, self.departed));
+            }
+        }
     }
 }
 
-/// What a pair came to, and how its devices woke meanwhile.
+/// Returns how many of the wakes departed.
+fn departures(departed: &[bool]) -> u8 {
+    departed.iter().fold(0, |count: u8, departed| count.saturating_add(u8::from(*departed)))
+}
+
+/// What a pair came to, and which wakes departed meanwhile.
 type After<G, N> = (Box<Pair<G, N>>, Vec<bool>);
 
 /// A search with one code, one timing, one way to wake.
@@ -66,18 +81,18 @@ pub struct Search<G, N> {
     jitter: Jitter,
     /// So many periods in a row are taken for good; `None`: until a state comes back.
     for_good: Option<usize>,
-    /// What is known of a state: after how many periods at most the goal is reached.
-    settled: HashMap<(u64, bool), u16>,
-    /// Whether the holder may die in a state.
-    whole: HashMap<u64, bool>,
-    /// Whether somebody takes over, the holder being dead.
-    taken_over: HashMap<u64, bool>,
+    /// What is known of a state, with so many departures left: after how many periods at most the goal is reached.
+    settled: HashMap<(u64, u8, bool), u16>,
+    /// Whether the holder may die in a state, with so many departures left.
+    whole: HashMap<(u64, u8), bool>,
+    /// Whether somebody takes over, the holder being dead, with so many departures left.
+    taken_over: HashMap<(u64, u8), bool>,
     figures: Figures,
     found: Vec<Found>,
     /// What is being gone through.
     start: Option<Start>,
     trouble: Vec<(Duration, Trouble)>,
-    late: Vec<bool>,
+    departed: Vec<bool>,
     code: core::marker::PhantomData<(G, N)>,
 }
 
@@ -96,7 +111,7 @@ impl<G: GateRules, N: NodeRules> Search<G, N> {
             found: Vec::new(),
             start: None,
             trouble: Vec::new(),
-            late: Vec::new(),
+            departed: Vec::new(),
             code: core::marker::PhantomData,
         }
     }
@@ -147,7 +162,7 @@ impl<G: GateRules, N: NodeRules> Search<G, N> {
                 }
                 self.figures.runs += 1;
                 self.trouble = vec![(pair.now.since(ORIGIN), trouble.clone())];
-                self.late.clear();
+                self.departed.clear();
                 self.one(pair.clone(), trouble, is_whole);
             }
             let next = pair.now + every;
@@ -178,7 +193,7 @@ impl<G: GateRules, N: NodeRules> Search<G, N> {
                         (pair.now.since(ORIGIN), (*first).clone()),
                         (begun.now.since(ORIGIN), (*second).clone()),
                     ];
-                    self.late.clear();
+                    self.departed.clear();
                     self.two(begun.clone(), (first, still), second);
                 }
                 let next = begun.now + every;
@@ -214,9 +229,9 @@ impl<G: GateRules, N: NodeRules> Search<G, N> {
         while (pair.holds.is_some() || pair.holds_a_frame()) && self.go_to_next(&mut pair) {}
         if let Some(lasts) = trouble.lasts {
             let ends = pair.now + lasts;
-            for (mut pair, late) in self.all_at(pair, ends) {
+            for (mut pair, departed) in self.all_at(pair, ends) {
                 trouble.apply(&mut pair, false, None);
-                self.late = late;
+                self.departed = departed;
                 self.settle_after(*pair, Goal::Whole);
             }
         } else {
@@ -233,14 +248,16 @@ impl<G: GateRules, N: NodeRules> Search<G, N> {
     fn begin(&mut self, start: &Start) {
         self.start = Some(start.clone());
         self.trouble.clear();
-        self.late.clear();
+        self.departed.clear();
     }
 
-    fn corner(&self) -> Corner {
-        match self.jitter {
-            Jitter::Fixed(corner) => corner,
-            Jitter::Free => Corner([Wakes::OnTime; 4]),
-        }
+    const fn corner(&self) -> Corner {
+        self.jitter.corner
+    }
+
+    /// Returns how many departures are left on the way that is being gone.
+    fn left(&self) -> u8 {
+        self.jitter.departures.saturating_sub(departures(&self.departed))
     }
 
     /// Goes on to `until` by the corner; returns whether nothing was found.
@@ -266,12 +283,13 @@ impl<G: GateRules, N: NodeRules> Search<G, N> {
             let next = (now + self.config.period).min(until);
             let mut after = HashMap::new();
             for (pair, before) in all {
-                self.late.clone_from(&before);
-                for (pair, late) in self.successors(&pair, next) {
-                    after.entry(pair.key()).or_insert_with(|| (pair, [before.clone(), late].concat()));
+                self.departed.clone_from(&before);
+                for (pair, since) in self.successors(&pair, next) {
+                    let way = [&before[..], &since].concat();
+                    after.entry((pair.key(), departures(&way))).or_insert_with(|| (pair, way));
                 }
             }
-            self.late.clear();
+            self.departed.clear();
             all = after.into_values().collect();
         }
     }
@@ -279,23 +297,24 @@ impl<G: GateRules, N: NodeRules> Search<G, N> {
     /// Returns what may come of `pair` by `until`, with the wakes that lead there. What is broken on the way is noted, and left out.
     fn successors(&mut self, pair: &Pair<G, N>, until: Instant) -> Vec<After<G, N>> {
         self.figures.periods += 1;
-        if let Jitter::Fixed(mut corner) = self.jitter {
+        let left = self.left();
+        if left == 0 {
             let mut after = Box::new(pair.clone());
-            after.advance(until, &mut corner, None);
+            after.advance(until, &mut self.corner(), None);
             return if self.note(&after) { Vec::new() } else { vec![(after, Vec::new())] };
         }
         let mut all = Vec::new();
-        let mut script = Some(Script { wakes: Vec::new(), at: 0 });
+        let mut script = Some(Script::new(self.corner(), Vec::new()));
         while let Some(mut wakes) = script {
             let mut after = Box::new(pair.clone());
             after.advance(until, &mut wakes, None);
-            let len = self.late.len();
-            self.late.extend(&wakes.wakes);
+            let len = self.departed.len();
+            self.departed.extend(&wakes.departed);
             if !self.note(&after) {
-                all.push((after, wakes.wakes.clone()));
+                all.push((after, wakes.departed.clone()));
             }
-            self.late.truncate(len);
-            script = wakes.next();
+            self.departed.truncate(len);
+            script = wakes.next(left);
         }
         all
     }
@@ -316,12 +335,12 @@ impl<G: GateRules, N: NodeRules> Search<G, N> {
             return;
         };
         let (config, jitter) = (self.config, self.jitter);
-        let (trouble, late) = (self.trouble.clone(), self.late.clone());
-        self.found.push(Found { config, jitter, start, trouble, late, violation });
+        let (trouble, departed) = (self.trouble.clone(), self.departed.clone());
+        self.found.push(Found { config, jitter, start, trouble, departed, violation });
     }
 
     /// Goes on until `goal`, from the end of a trouble.
-    fn settle_after(&mut self, mut pair: Pair<G, N>, goal: Goal) {
+    fn settle_after(&mut self, pair: Pair<G, N>, goal: Goal) {
         // All at the same moments of a period, so that states that are the same are found to be.
         let period = self.config.period;
         let into = Duration::from_nanos((pair.now.since(ORIGIN).as_nanos() % period.as_nanos()) as u64);
@@ -329,21 +348,17 @@ impl<G: GateRules, N: NodeRules> Search<G, N> {
         if self.note(&pair) {
             return;
         }
-        if self.jitter == Jitter::Free {
-            for (pair, late) in self.successors(&pair, until) {
-                let len = self.late.len();
-                self.late.extend(late);
-                self.settle_here(*pair, goal);
-                self.late.truncate(len);
-            }
-        } else if self.go_to(&mut pair, until) {
+        for (pair, departed) in self.successors(&pair, until) {
+            let len = self.departed.len();
+            self.departed.extend(departed);
             self.settle_here(pair, goal);
+            self.departed.truncate(len);
         }
     }
 
-    fn settle_here(&mut self, pair: Pair<G, N>, goal: Goal) {
+    fn settle_here(&mut self, pair: Box<Pair<G, N>>, goal: Goal) {
         let mut path = Vec::new();
-        if let Some(periods) = self.settle(Box::new(pair), goal, &mut path)
+        if let Some(periods) = self.settle(pair, goal, &mut path)
             && goal == Goal::Whole
         {
             self.figures.whole_after = self.figures.whole_after.max(periods + 1);
@@ -352,9 +367,9 @@ impl<G: GateRules, N: NodeRules> Search<G, N> {
 
     /// Returns after how many periods at most the goal is reached for good; `None` when it never is. `path` is how it came here: the
     /// states, and whether each is as it is to be.
-    fn settle(&mut self, pair: Box<Pair<G, N>>, goal: Goal, path: &mut Vec<(u64, bool)>) -> Option<u16> {
-        let key = pair.key();
-        if let Some(periods) = self.settled.get(&(key, goal == Goal::Whole)) {
+    fn settle(&mut self, pair: Box<Pair<G, N>>, goal: Goal, path: &mut Vec<((u64, u8), bool)>) -> Option<u16> {
+        let key = (pair.key(), self.left());
+        if let Some(periods) = self.settled.get(&(key.0, key.1, goal == Goal::Whole)) {
             return Some(*periods);
         }
         if let Some(round) = path.iter().position(|(before, _)| *before == key) {
@@ -370,7 +385,7 @@ impl<G: GateRules, N: NodeRules> Search<G, N> {
             return None;
         }
         let is_there = match goal {
-            Goal::Whole => self.is_whole(&pair, key),
+            Goal::Whole => self.is_whole(&pair, key.0),
             Goal::Commanded => pair.is_commanded(),
         };
         if path.len() > usize::from(PERIODS_MAX) {
@@ -391,22 +406,23 @@ impl<G: GateRules, N: NodeRules> Search<G, N> {
             return Some(0);
         }
         let mut longest = Some(0);
-        for (next, late) in self.successors(&pair, pair.now + self.config.period) {
-            let len = self.late.len();
-            self.late.extend(late);
+        for (next, departed) in self.successors(&pair, pair.now + self.config.period) {
+            let len = self.departed.len();
+            self.departed.extend(departed);
             let periods = self.settle(next, goal, path);
-            self.late.truncate(len);
+            self.departed.truncate(len);
             longest = longest.zip(periods).map(|(longest, periods): (u16, u16)| longest.max(periods));
         }
         path.pop();
         let periods = longest.map(|longest| if longest > 0 || !is_there { longest + 1 } else { 0 });
-        self.settled.insert((key, goal == Goal::Whole), periods.unwrap_or(0));
+        self.settled.insert((key.0, key.1, goal == Goal::Whole), periods.unwrap_or(0));
         periods
     }
 
     /// Returns whether the holder may die here, at any moment of a period: the bound holds, and the vehicle is commanded after it.
     /// `key` is its number.
     fn is_whole(&mut self, pair: &Pair<G, N>, key: u64) -> bool {
+        let key = (key, self.left());
         if let Some(whole) = self.whole.get(&key) {
             return *whole;
         }
@@ -428,10 +444,10 @@ impl<G: GateRules, N: NodeRules> Search<G, N> {
         let at = pair.now + self.config.period * death / DEATHS;
         pair.advance(at, &mut self.corner(), None);
         pair.die(holder, None);
-        self.is_taken_over(pair, holder, AFTER_DEATH)
+        self.is_taken_over(pair, holder, self.left(), AFTER_DEATH)
     }
 
-    fn is_taken_over(&mut self, pair: Pair<G, N>, dead: Slot, periods: u16) -> bool {
+    fn is_taken_over(&mut self, pair: Pair<G, N>, dead: Slot, left: u8, periods: u16) -> bool {
         if pair.broken().is_some() {
             return false;
         }
@@ -443,22 +459,22 @@ impl<G: GateRules, N: NodeRules> Search<G, N> {
         }
         let until = pair.now + self.config.period;
         self.figures.periods += 1;
-        if let Jitter::Fixed(mut corner) = self.jitter {
+        if left == 0 {
             let mut after = pair;
-            after.advance(until, &mut corner, None);
-            return self.is_taken_over(after, dead, periods - 1);
+            after.advance(until, &mut self.corner(), None);
+            return self.is_taken_over(after, dead, 0, periods - 1);
         }
-        let key = pair.key();
+        let key = (pair.key(), left);
         if let Some(taken) = self.taken_over.get(&key) {
             return *taken;
         }
-        let mut script = Some(Script { wakes: Vec::new(), at: 0 });
+        let mut script = Some(Script::new(self.corner(), Vec::new()));
         let mut is_taken = true;
         while let Some(mut wakes) = script.filter(|_| is_taken) {
             let mut after = pair.clone();
             after.advance(until, &mut wakes, None);
-            is_taken = self.is_taken_over(after, dead, periods - 1);
-            script = wakes.next();
+            is_taken = self.is_taken_over(after, dead, left - departures(&wakes.departed), periods - 1);
+            script = wakes.next(left);
         }
         self.taken_over.insert(key, is_taken);
         is_taken
@@ -523,5 +539,40 @@ fn go_to_the_wrap<G: GateRules, N: NodeRules>(
     }
     while pair.cycle().is_none_or(|cycle| cycle.number() < CYCLE) {
         pair.advance(pair.now + period, chooser, notes.as_deref_mut());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pair::Wakes;
+
+    /// Returns all ways in which `wakes` wakes by a corner come, with at most `most` departures.
+    fn ways(corner: Corner, wakes: usize, most: u8) -> Vec<Vec<bool>> {
+        let mut all = Vec::new();
+        let mut script = Some(Script::new(corner, Vec::new()));
+        while let Some(mut woken) = script {
+            all.push((0..wakes).map(|wake| woken.wakes_late(Slot::LEFT, wake % 2 == 1)).collect());
+            script = woken.next(most);
+        }
+        all
+    }
+
+    #[test]
+    fn each_way_with_so_many_departures_at_most_is_gone_once() {
+        let corner = Corner([Wakes::OnTime, Wakes::Late, Wakes::OnTime, Wakes::Late]);
+        for (most, count) in [(0, 1), (1, 1 + 5), (2, 1 + 5 + 10), (5, 32), (9, 32)] {
+            let all = ways(corner, 5, most);
+            assert_eq!(all.len(), count, "{most} departures");
+            let different: std::collections::HashSet<_> = all.iter().collect();
+            assert_eq!(different.len(), count, "{most} departures");
+            assert!(all.iter().all(|way| departures(way) <= most), "{all:?}");
+        }
+    }
+
+    #[test]
+    fn a_departure_is_late_for_on_time_and_on_time_for_late() {
+        let in_turn = ways(Corner([Wakes::InTurn; 4]), 2, 1);
+        assert_eq!(in_turn, [[false, true], [false, false], [true, true]]);
     }
 }

@@ -1,31 +1,15 @@
 //! A violation told: as a recording that `twinhelm replay` reads, as a story, and as a scenario file for the other rigs.
 
-use crate::found::{Found, Jitter};
-use crate::pair::{Chooser, Corner, Notes, ORIGIN, Wakes};
+use crate::found::Found;
+use crate::pair::{Corner, Notes, ORIGIN, Wakes};
 use crate::search::{Script, begun};
 use core::fmt::Write as _;
 use twinhelm_hal::gate::rules::GateRules;
-use twinhelm_hal::term::Slot;
 use twinhelm_hil::recording::{Part, Recorder, Recording, RecordingError, RunHeader, explain};
 use twinhelm_standby::node::rules::NodeRules;
 
 /// A story begins so many periods before what is broken, and ends so many after.
 const PERIODS_TOLD: u32 = 12;
-
-/// The way in which the devices woke.
-enum Way {
-    Fixed(Corner),
-    Prescribed(Script),
-}
-
-impl Chooser for Way {
-    fn wakes_late(&mut self, slot: Slot, is_odd: bool) -> bool {
-        match self {
-            Self::Fixed(corner) => corner.wakes_late(slot, is_odd),
-            Self::Prescribed(script) => script.wakes_late(slot, is_odd),
-        }
-    }
-}
 
 impl Found {
     /// Goes the same way once more, and returns it as a recording.
@@ -49,12 +33,8 @@ impl Found {
 
     fn go<G: GateRules, N: NodeRules>(&self) -> Notes {
         let mut notes = Notes::new();
-        let (mut corner, mut way) = match self.jitter {
-            Jitter::Fixed(corner) => (corner, Way::Fixed(corner)),
-            Jitter::Free => {
-                (Corner([Wakes::OnTime; 4]), Way::Prescribed(Script { wakes: self.late.clone(), at: 0 }))
-            }
-        };
+        let mut corner = self.jitter.corner;
+        let mut way = Script::new(corner, self.departed.clone());
         let mut pair = begun::<G, N>(self.config, &self.start, &mut corner, Some(&mut notes));
         let begins = self.trouble.iter().map(|(at, trouble)| (ORIGIN + *at, trouble, true));
         let ends = self.trouble.iter().filter_map(|(at, it)| Some((ORIGIN + *at + it.lasts?, it, false)));
@@ -120,13 +100,14 @@ impl core::fmt::Display for Found {
         for (at, trouble) in &self.trouble {
             writeln!(f, "  {trouble} from {at:?} on")?;
         }
-        match self.jitter {
-            Jitter::Fixed(Corner([left, right, ..])) => write!(f, "  left wakes {left}, right {right}"),
-            Jitter::Free => {
-                let late = self.late.iter().map(|late| if *late { '1' } else { '0' }).collect::<String>();
-                write!(f, "  late in these turns, one after the other: {late}")
-            }
+        let Corner([left, right, ..]) = self.jitter.corner;
+        write!(f, "  left wakes {left}, right {right}")?;
+        if self.departed.contains(&true) {
+            let departed =
+                self.departed.iter().map(|departed| if *departed { '1' } else { '0' }).collect::<String>();
+            write!(f, ", but not in these turns from the trouble on: {departed}")?;
         }
+        Ok(())
     }
 }
 

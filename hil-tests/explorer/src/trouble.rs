@@ -320,7 +320,7 @@ mod tests {
 
     /// Returns what is broken when `troubles` meet what starts from `from`, each at each fortieth of `within` periods.
     fn broken(from: From, rate: Rate, corner: Corner, troubles: &[Trouble], within: u32) -> Vec<String> {
-        let area = Area { from, rate, gates: 1, jitter: Jitter::Fixed(corner), detail: Detail::Full };
+        let area = Area { from, rate, gates: 1, jitter: Jitter { corner, departures: 0 }, detail: Detail::Full };
         let config = area.config().expect("the timing keeps the promise");
         let mut search = Search::<DesignedGate, DesignedNode>::new(config, area.jitter).content_after(24);
         search.through(&area.start(&config), troubles, config.period / 40, within * config.period);

@@ -88,7 +88,7 @@ fn what_is_found_can_be_replayed_told_and_made_a_scenario() {
         jitter: area.jitter,
         start: area.start(&config),
         trouble: vec![(at, trouble)],
-        late: Vec::new(),
+        departed: Vec::new(),
         violation: Violation {
             invariant: 5,
             at: Instant::from_nanos(1_000_000_000_000) + at + Duration::from_millis(40),
