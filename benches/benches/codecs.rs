@@ -13,7 +13,7 @@ fn codecs(c: &mut Criterion) {
         cycle: 0xABC,
         probe: false,
         estop: false,
-        signals: Signals { first: -1234, second: 4321 },
+        signals: Signals::of_16_bits([-1234, 4321]),
     };
     let status = StatusFrame {
         gate: 1,

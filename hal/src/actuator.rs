@@ -87,7 +87,11 @@ impl<R: GateRules> Actuator<R> {
         let timed_out = self.gate.on_tick(now);
         if matches!(self.phase, Phase::Up) {
             let moves = Behind::is_needed(&self.safe, self.speed.mm_s());
-            self.phase = if moves { Phase::Safe(Behind::new(now, Signals::default())) } else { Phase::Rest };
+            self.phase = if moves {
+                Phase::Safe(Behind::new(now, &Signals::default(), self.gate.layout()))
+            } else {
+                Phase::Rest
+            };
         }
         self.advance(now);
         timed_out
@@ -101,7 +105,9 @@ impl<R: GateRules> Actuator<R> {
         match &mut self.phase {
             Phase::Up | Phase::Rest => Told::Rest,
             Phase::Following(signals) => Told::Signals(*signals),
-            Phase::Safe(behind) => Told::Signals(behind.tell(now, &self.safe, self.speed.mm_s())),
+            Phase::Safe(behind) => {
+                Told::Signals(behind.tell(now, &self.safe, self.speed.mm_s(), self.gate.layout()))
+            }
         }
     }
 
@@ -157,7 +163,7 @@ impl<R: GateRules> Actuator<R> {
         if let Phase::Following(signals) = self.phase
             && !self.gate.is_open()
         {
-            self.phase = Phase::Safe(Behind::new(now, signals));
+            self.phase = Phase::Safe(Behind::new(now, &signals, self.gate.layout()));
         }
         if let Phase::Safe(behind) = &mut self.phase {
             behind.advance(now, &self.safe, self.speed.mm_s());

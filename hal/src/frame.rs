@@ -91,8 +91,8 @@ impl CommandFrame {
         let mut data = [0; 8];
         data[1] = self.term;
         [data[2], data[3]] = pack_cycle(self.cycle, flags);
-        [data[4], data[5]] = self.signals.first.to_le_bytes();
-        [data[6], data[7]] = self.signals.second.to_le_bytes();
+        let [_, _, _, _, content @ ..] = &mut data;
+        content.iter_mut().zip(self.signals.bytes()).for_each(|(to, from)| *to = *from);
         sealed(COMMAND_ID + u16::from(self.slot.number()), data)
     }
 
@@ -115,10 +115,7 @@ impl CommandFrame {
             cycle,
             probe: flags & FLAG_PROBE != 0,
             estop: flags & FLAG_ESTOP != 0,
-            signals: Signals {
-                first: i16::from_le_bytes([data[4], data[5]]),
-                second: i16::from_le_bytes([data[6], data[7]]),
-            },
+            signals: Signals::from_bytes(&[data[4], data[5], data[6], data[7]]),
         })
     }
 }
@@ -297,7 +294,7 @@ mod tests {
             cycle: 0xABC,
             probe: false,
             estop: true,
-            signals: Signals { first: -1234, second: 4321 },
+            signals: Signals::of_16_bits([-1234, 4321]),
         }
     }
 

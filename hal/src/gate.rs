@@ -18,7 +18,7 @@ use crate::cycle::Cycle;
 use crate::frame::{
     COUNTERS_ID, CommandFrame, CountersFrame, Echo, Frame, GATES, Malformed, STATUS_ID, StatusFrame,
 };
-use crate::signals::Limits;
+use crate::signals::Layout;
 use crate::term::Term;
 use crate::time::{Duration, Instant};
 use rules::{AsDesigned, GateRules};
@@ -48,7 +48,7 @@ pub struct Timing {
 pub struct Gate<R = AsDesigned> {
     number: u8,
     timing: Timing,
-    limits: Limits,
+    layout: &'static Layout,
     state: State,
     estop: bool,
     echo: Option<Echo>,
@@ -90,17 +90,18 @@ struct Pace {
 }
 
 impl<R: GateRules> Gate<R> {
-    /// Returns a gate as it comes up: closed, knowing no term. A restarted gate is the same (G5).
+    /// Returns a gate as it comes up: closed, knowing no term. A restarted gate is the same (G5). `layout` is of the vehicle's signals; what
+    /// is beyond their limits is refused.
     ///
     /// # Panics
     /// When `number` is not below [`GATES`]: a vehicle has at most that many.
     #[must_use]
-    pub fn new(number: u8, timing: Timing, limits: Limits) -> Self {
+    pub fn new(number: u8, timing: Timing, layout: &'static Layout) -> Self {
         assert!(number < GATES, "a gate's number is 0 to 3");
         Self {
             number,
             timing,
-            limits,
+            layout,
             state: State::Closed { known: None, last: Cycle::default(), candidate: None },
             estop: false,
             echo: None,
@@ -155,7 +156,7 @@ impl<R: GateRules> Gate<R> {
         if self.estop && R::LATCHES_ESTOP {
             return self.drop(Drop::EStop);
         }
-        if !self.limits.allow(command.signals) {
+        if !self.layout.allows(&command.signals) {
             return self.drop(Drop::OutOfRange);
         }
         let cycle = Cycle::from_wire(command.cycle, self.last());
@@ -301,6 +302,12 @@ impl<R: GateRules> Gate<R> {
     /// Resets the e-stop, locally. The gate stays closed until a higher term opens it.
     pub fn reset_estop(&mut self) {
         self.estop = false;
+    }
+
+    /// Returns how a frame carries the vehicle's signals.
+    #[must_use]
+    pub const fn layout(&self) -> &'static Layout {
+        self.layout
     }
 
     /// Returns whether the e-stop is latched.

@@ -2,7 +2,7 @@
 
 mod conformance;
 
-use conformance::{LIMITS, Place, TIMING};
+use conformance::{LAYOUT, Place, TIMING};
 use core::convert::Infallible;
 use twinhelm_hal::actuator::{Actuator, SafeState, Told};
 use twinhelm_hal::frame::Frame;
@@ -57,7 +57,7 @@ impl Place for Bare {
 }
 
 fn bare(safe: SafeState) -> Bare {
-    let actuator = Actuator::new(Gate::new(0, TIMING, LIMITS), safe);
+    let actuator = Actuator::new(Gate::new(0, TIMING, &LAYOUT), safe);
     Bare { actuator, pressed: false, speed: Some(0), told: Told::Rest }
 }
 
@@ -122,7 +122,7 @@ impl Place for OnPins {
     }
 
     fn expected(&self, signals: Signals) -> Pulses {
-        Pulses { steering: self.setup.steering.pulse(signals.first), drive: self.setup.drive.pulse(signals.second) }
+        self.setup.pulses(&LAYOUT, &signals)
     }
 }
 
@@ -131,7 +131,7 @@ fn on_pins(safe: SafeState) -> OnPins {
     let travel = Travel { at_min: us(1_000), at_zero: us(1_500), at_max: us(2_000) };
     let servo = |min, max| Servo::new(travel, 0, min, max).expect("a servo");
     let setup = Setup { steering: servo(-5_000, 5_000), drive: servo(-6_000, 4_000), safe, own_slot: None };
-    let pins = GuardedPins::new(Gate::new(0, TIMING, LIMITS), setup, SimPins::default());
+    let pins = GuardedPins::new(Gate::new(0, TIMING, &LAYOUT), setup, SimPins::default());
     OnPins { pins, setup, pressed: false, speed: Some(0) }
 }
 

@@ -30,19 +30,16 @@ pub fn safe_state(brake_counts: i16, at_latest: Option<Duration>) -> SafeState {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "both are constants, and positive")]
     let counts_per_s = Some(libm::round(CENTRING_RAD_PER_S / STEERING.factor) as u32);
     let release = |value| Release { value, slower_than_mm_s: STANDSTILL_MM_S, at_latest };
-    SafeState {
-        first: SafeSignal {
+    SafeState::of(&[SafeSignal {
             delay: Duration::ZERO,
             action: Action::HoldUntilSlower(WALKING_MM_S, Ramp { to: 0, counts_per_s }),
             release: release(None),
         },
-        second: SafeSignal {
+        SafeSignal {
             delay: Duration::ZERO,
             action: Action::Ramp(Ramp { to: brake_counts, counts_per_s: None }),
             release: release(Some(0)),
-        },
-        slows_at_most: SLOWS_AT_MOST_MM_S2,
-    }
+        },], SLOWS_AT_MOST_MM_S2)
 }
 
 /// What the simulated actuators are told.

@@ -40,8 +40,8 @@ pub const SIGNALS: Table = Table::of(&[STEERING, DRIVE]);
 pub const LIMITS: Limits = {
     let ([steering_min, steering_max], [drive_min, drive_max]) = (STEERING.limits(), DRIVE.limits());
     Limits {
-        min: Signals { first: in_16_bits(steering_min), second: in_16_bits(drive_min) },
-        max: Signals { first: in_16_bits(steering_max), second: in_16_bits(drive_max) },
+        min: Signals::of_16_bits([in_16_bits(steering_min), in_16_bits(drive_min)]),
+        max: Signals::of_16_bits([in_16_bits(steering_max), in_16_bits(drive_max)]),
     }
 };
 
@@ -68,7 +68,7 @@ impl Command {
 impl twinhelm_hal::signals::Command for Command {
     fn encode(&self) -> Option<Signals> {
         let (first, second) = (STEERING.counts(self.steering_rad)?, DRIVE.counts(self.drive_mps2)?);
-        Some(Signals { first: in_16_bits(first), second: in_16_bits(second) })
+        Some(Signals::of_16_bits([in_16_bits(first), in_16_bits(second)]))
     }
 
     fn decode(signals: Signals) -> Self {
@@ -106,7 +106,7 @@ mod tests {
     fn a_command_comes_back_within_half_a_count() {
         let command = Command { steering_rad: -0.123_44, drive_mps2: 1.234_4 };
         let signals = command.encode().expect("in range");
-        assert_eq!(signals, Signals { first: -1234, second: 1234 });
+        assert_eq!(signals, Signals::of_16_bits([-1234, 1234]));
         let back = Command::decode(signals);
         assert!((back.steering_rad - command.steering_rad).abs() <= 0.5 * STEERING.factor);
         assert!((back.drive_mps2 - command.drive_mps2).abs() <= 0.5 * DRIVE.factor);
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn what_is_not_finite_or_out_of_reach_is_not_encoded() {
         let good = Command { steering_rad: 0.5, drive_mps2: -6.0 };
-        assert_eq!(good.encode(), Some(Signals { first: 5000, second: -6000 }));
+        assert_eq!(good.encode(), Some(Signals::of_16_bits([5000, -6000])));
         for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.5002, -0.5002] {
             assert_eq!(Command { steering_rad: bad, ..good }.encode(), None, "{bad}");
         }
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn the_limits_are_those_of_the_mechanics() {
-        assert_eq!(LIMITS.min, Signals { first: -5000, second: -6000 });
-        assert_eq!(LIMITS.max, Signals { first: 5000, second: 4000 });
+        assert_eq!(LIMITS.min, Signals::of_16_bits([-5000, -6000]));
+        assert_eq!(LIMITS.max, Signals::of_16_bits([5000, 4000]));
     }
 }

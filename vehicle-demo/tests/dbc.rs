@@ -23,7 +23,7 @@ fn slot(number: u8) -> Slot {
 fn commands() -> Vec<CommandFrame> {
     let values = [
         (0x00, 0, false, false, Signals::default()),
-        (0xA4, 0xABC, false, true, Signals { first: -1234, second: 3999 }),
+        (0xA4, 0xABC, false, true, Signals::of_16_bits([-1234, 3999])),
         (0x5C, 4095, true, false, Signals::default()),
         (0xFC, 1, false, false, LIMITS.max),
         (0x04, 2048, false, false, LIMITS.min),
@@ -319,7 +319,7 @@ fn the_file_has_the_lines_that_follow_from_the_table() {
 
 #[test]
 fn a_frame_carries_what_the_table_packs() {
-    for signals in [Signals::default(), Signals { first: -1234, second: 3999 }, LIMITS.min, LIMITS.max] {
+    for signals in [Signals::default(), Signals::of_16_bits([-1234, 3999]), LIMITS.min, LIMITS.max] {
         let command = CommandFrame { slot: slot(1), term: 0xA5, cycle: 0xABC, probe: false, estop: false, signals };
         let frame = command.encode();
         let mut packed = [0; 4];

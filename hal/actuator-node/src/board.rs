@@ -38,7 +38,7 @@ pub const TIMING: Timing = Timing {
 
 /// What the mechanics allow, in counts, as in the vehicle's DBC file.
 pub const LIMITS: Limits =
-    Limits { min: Signals { first: -5_000, second: -6_000 }, max: Signals { first: 5_000, second: 4_000 } };
+    Layout::of(&Table::of(&[Signal::of_counts("First", [-5_000, 5_000]), Signal::of_counts("Second", [-6_000, 4_000])]));
 
 const fn us(us: u16) -> Pulse {
     Pulse::from_us(us).expect("500 to 2,500 µs")

@@ -172,7 +172,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let limits =
-            Limits { min: Signals { first: -100, second: -100 }, max: Signals { first: 100, second: 100 } };
+            Layout::of(&Table::of(&[Signal::of_counts("First", [-100, 100]), Signal::of_counts("Second", [-100, 100])]));
         let timing = Timing {
             period: PERIOD,
             margin: Duration::from_millis(2),
@@ -215,7 +215,7 @@ impl Bench {
 }
 
 fn command(cycle: u16) -> Frame {
-    let signals = Signals { first: 50, second: 100 };
+    let signals = Signals::of_16_bits([50, 100]);
     CommandFrame { slot: Slot::LEFT, term: 0, cycle, probe: false, estop: false, signals }.encode()
 }
 

@@ -107,7 +107,7 @@ fn guarded() -> (GuardedPins<Board>, SimI2c<SimPca9685>, SimWire, Instant) {
         command_timeout: 5 * PERIOD,
     };
     let limits =
-        Limits { min: Signals { first: -5_000, second: -6_000 }, max: Signals { first: 5_000, second: 4_000 } };
+        Layout::of(&Table::of(&[Signal::of_counts("First", [-5_000, 5_000]), Signal::of_counts("Second", [-6_000, 4_000])]));
     let us = |us| Pulse::from_us(us).unwrap();
     let travel = Travel { at_min: us(1_000), at_zero: us(1_500), at_max: us(2_000) };
     let setup = Setup {
@@ -126,7 +126,7 @@ fn guarded() -> (GuardedPins<Board>, SimI2c<SimPca9685>, SimWire, Instant) {
 }
 
 fn command(cycle: u16) -> Frame {
-    let signals = Signals { first: 2_500, second: 4_000 };
+    let signals = Signals::of_16_bits([2_500, 4_000]);
     CommandFrame { slot: Slot::LEFT, term: 0, cycle, probe: false, estop: false, signals }.encode()
 }
 

@@ -6,41 +6,46 @@ use super::*;
 use crate::cycle::Cycle;
 use crate::frame::{CommandFrame, CountersFrame, StatusFrame};
 use crate::gate::{Drop, Timing};
-use crate::signals::Limits;
+use crate::signals::Layout;
+use crate::signals::table::{Signal, Table};
 use crate::term::{Slot, Term};
 use std::vec::Vec;
 
 const MS: Duration = Duration::from_millis(1);
 const PERIOD: Duration = Duration::from_millis(10);
-const LIMITS: Limits =
-    Limits { min: Signals { first: -5_000, second: -6_000 }, max: Signals { first: 5_000, second: 4_000 } };
-const COMMAND: Signals = Signals { first: 1_000, second: 500 };
+static LAYOUT: Layout = Layout::of(&Table::of(&[
+    Signal::of_counts("First", [-5_000, 5_000]),
+    Signal::of_counts("Second", [-6_000, 4_000]),
+]));
+const COMMAND: Signals = Signals::of_16_bits([1_000, 500]);
 const AT_LATEST: Duration = Duration::from_secs(10);
 
-fn release(value: Option<i16>, at_latest: Option<Duration>) -> Release {
+fn release(value: Option<i64>, at_latest: Option<Duration>) -> Release {
     Release { value, slower_than_mm_s: 20, at_latest }
 }
 
 /// Holds the first signal until it is slower than 0.5 m/s, and has it come to 0 within 0.2 s then; brakes after 5 ms.
 fn safe(at_latest: Option<Duration>) -> SafeState {
-    SafeState {
-        first: SafeSignal {
-            delay: Duration::ZERO,
-            action: Action::HoldUntilSlower(500, Ramp { to: 0, counts_per_s: Some(5_000) }),
-            release: release(None, at_latest),
-        },
-        second: SafeSignal {
-            delay: 5 * MS,
-            action: Action::Ramp(Ramp { to: -2_000, counts_per_s: None }),
-            release: release(Some(0), at_latest),
-        },
-        slows_at_most: 3_000,
-    }
+    SafeState::of(
+        &[
+            SafeSignal {
+                delay: Duration::ZERO,
+                action: Action::HoldUntilSlower(500, Ramp { to: 0, counts_per_s: Some(5_000) }),
+                release: release(None, at_latest),
+            },
+            SafeSignal {
+                delay: 5 * MS,
+                action: Action::Ramp(Ramp { to: -2_000, counts_per_s: None }),
+                release: release(Some(0), at_latest),
+            },
+        ],
+        3_000,
+    )
 }
 
 fn actuator(safe: SafeState) -> Actuator {
     let timing = Timing { period: PERIOD, margin: 2 * MS, gate_lease: 3 * PERIOD, command_timeout: 5 * PERIOD };
-    Actuator::new(Gate::new(0, timing, LIMITS), safe)
+    Actuator::new(Gate::new(0, timing, &LAYOUT), safe)
 }
 
 fn frame(cycle: u64, estop: bool) -> Frame {
@@ -74,7 +79,7 @@ fn told(actuator: &mut Actuator, now: Instant, speed: Option<i16>) -> Told {
 }
 
 fn signals(first: i16, second: i16) -> Told {
-    Told::Signals(Signals { first, second })
+    Told::Signals(Signals::of_16_bits([first, second]))
 }
 
 #[test]
@@ -93,20 +98,26 @@ fn each_signal_does_what_the_safe_state_says_and_both_are_let_go_at_a_standstill
     for (speed, told) in &seen {
         match told {
             Told::Rest => assert!(*speed < 20, "let go at {speed} mm/s"),
-            Told::Signals(Signals { first, second }) => {
-                assert!(*speed < 500 || *first == 1_000, "{first} at {speed} mm/s");
-                assert_eq!(*second, if *speed < 20 { 0 } else { -2_000 }, "at {speed} mm/s");
+            Told::Signals(signals) => {
+                let [first, second] = counts(signals);
+                assert!(*speed < 500 || first == 1_000, "{first} at {speed} mm/s");
+                assert_eq!(second, if *speed < 20 { 0 } else { -2_000 }, "at {speed} mm/s");
             }
         }
     }
-    let firsts: Vec<i16> = seen.iter().filter_map(|(_, told)| first_of(*told)).collect();
+    let firsts: Vec<i64> = seen.iter().filter_map(|(_, told)| first_of(*told)).collect();
     assert!(firsts.windows(2).all(|pair| (0..=5).contains(&(pair[0] - pair[1]))), "no faster than the ramp");
     assert!(firsts.contains(&500) && seen.last().is_some_and(|(_, told)| *told == Told::Rest));
 }
 
-fn first_of(told: Told) -> Option<i16> {
+fn counts(signals: &Signals) -> [i64; 2] {
+    let mut counts = LAYOUT.counts(signals);
+    [(); 2].map(|()| counts.next().expect("two signals"))
+}
+
+fn first_of(told: Told) -> Option<i64> {
     match told {
-        Told::Signals(signals) => Some(signals.first),
+        Told::Signals(signals) => Some(counts(&signals)[0]),
         Told::Rest => None,
     }
 }

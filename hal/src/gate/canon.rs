@@ -6,9 +6,9 @@ use crate::canon::Origin;
 use core::hash::{Hash, Hasher};
 
 impl<R: GateRules> Gate<R> {
-    /// Writes what decides about the gate's future. Timing and limits are not its state; drops are counted, and nothing more.
+    /// Writes what decides about the gate's future. Timing and layout are not its state; drops are counted, and nothing more.
     pub fn canon(&self, from: &Origin, into: &mut impl Hasher) {
-        let Self { number, timing, limits: _, state, estop, echo, drops: _, status, rules: _ } = self;
+        let Self { number, timing, layout: _, state, estop, echo, drops: _, status, rules: _ } = self;
         (number, estop, from.echo(*echo)).hash(into);
         match state {
             State::Closed { known, last, candidate } => {

@@ -1,12 +1,14 @@
 //! The gate's rules, one test a fact.
 
 use super::*;
-use crate::signals::Signals;
+use crate::signals::table::{Signal, Table};
+use crate::signals::{Layout, Signals};
 use crate::term::Slot;
 
 const P: u64 = 10_000;
 const M: u64 = 2_000;
-const LIMIT: Signals = Signals { first: 100, second: 100 };
+static LAYOUT: Layout =
+    Layout::of(&Table::of(&[Signal::of_counts("First", [-100, 100]), Signal::of_counts("Second", [-100, 100])]));
 
 fn at(us: u64) -> Instant {
     Instant::from_nanos(1_000_000_000 + us * 1_000)
@@ -21,7 +23,7 @@ fn gate() -> Gate {
             gate_lease: Duration::from_micros(3 * P),
             command_timeout: Duration::from_micros(5 * P),
         },
-        Limits { min: Signals { first: -100, second: -100 }, max: LIMIT },
+        &LAYOUT,
     )
 }
 
@@ -32,7 +34,7 @@ fn command(term: u32, cycle: u64) -> Frame {
         cycle: Cycle::new(cycle).to_wire(),
         probe: false,
         estop: false,
-        signals: Signals { first: 1, second: 2 },
+        signals: Signals::of_16_bits([1, 2]),
     }
     .encode()
 }
@@ -185,7 +187,7 @@ fn a_term_on_another_devices_identifier_is_dropped() {
 #[test]
 fn what_is_out_of_range_moves_nothing() {
     let mut gate = open_gate();
-    let wild = CommandFrame { signals: Signals { first: 101, second: 0 }, ..decoded(&command(4, 2)) };
+    let wild = CommandFrame { signals: Signals::of_16_bits([101, 0]), ..decoded(&command(4, 2)) };
     assert_eq!(how(gate.on_frame(at(2 * P), &wild.encode())), Err(Drop::OutOfRange));
     assert_eq!(gate.last(), Cycle::new(1));
 }
@@ -281,7 +283,7 @@ fn counters_tell_every_reason_in_turn() {
 #[test]
 fn another_gates_counters_are_no_frame_of_an_unknown_kind() {
     let mut gate = open_gate();
-    let other: Gate = Gate::new(1, gate.timing, gate.limits);
+    let other: Gate = Gate::new(1, gate.timing, gate.layout);
     assert_eq!(gate.on_frame(at(P + 1), &other.counters(0)), Verdict::Ignored);
     assert_eq!(gate.dropped(Drop::UnknownKind), 0);
 }

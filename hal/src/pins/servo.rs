@@ -4,6 +4,8 @@
 const MIN_US: u16 = 500;
 /// The longest one, in µs.
 const MAX_US: u16 = 2_500;
+/// A signal has 32 bits at most, so no count is farther from 0.
+const WIDEST: i64 = 1 << 32;
 
 /// The length of a servo pulse, 500 to 2,500 µs.
 ///
@@ -44,7 +46,7 @@ pub struct Travel {
 pub enum ServoError {
     /// The pulse at zero, with the trim, does not lie between the two ends.
     ZeroOutside,
-    /// The counts do not go from below 0 to above it.
+    /// The counts do not go from below 0 to above it, or beyond what 32 bits carry.
     Counts,
 }
 
@@ -55,8 +57,8 @@ pub enum ServoError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Servo {
     travel: Travel,
-    min_counts: i16,
-    max_counts: i16,
+    min_counts: i64,
+    max_counts: i64,
 }
 
 impl Servo {
@@ -65,8 +67,8 @@ impl Servo {
     ///
     /// # Errors
     /// [`ServoError`] says what does not fit.
-    pub const fn new(travel: Travel, trim_us: i16, min_counts: i16, max_counts: i16) -> Result<Self, ServoError> {
-        if min_counts >= 0 || max_counts <= 0 {
+    pub const fn new(travel: Travel, trim_us: i16, min_counts: i64, max_counts: i64) -> Result<Self, ServoError> {
+        if min_counts >= 0 || max_counts <= 0 || min_counts < -WIDEST || max_counts > WIDEST {
             return Err(ServoError::Counts);
         }
         let Some(us) = travel.at_zero.0.checked_add_signed(trim_us) else {
@@ -82,14 +84,14 @@ impl Servo {
 
     /// Returns the pulse for `counts`, rounded to the nearest µs; counts beyond the range stay at the end.
     #[must_use]
-    pub fn pulse(&self, counts: i16) -> Pulse {
+    pub fn pulse(&self, counts: i64) -> Pulse {
         let (end, full) =
             if counts < 0 { (self.travel.at_min, self.min_counts) } else { (self.travel.at_max, self.max_counts) };
-        let counts = i32::from(counts.clamp(self.min_counts, self.max_counts));
-        let zero = i32::from(self.travel.at_zero.0);
+        let counts = counts.clamp(self.min_counts, self.max_counts);
+        let zero = i64::from(self.travel.at_zero.0);
         // Both have one sign, so the quotient is 0 to 1 and the pulse lies between zero and the end.
-        let way = (i32::from(end.0) - zero) * counts.abs();
-        let full = i32::from(full).abs();
+        let way = (i64::from(end.0) - zero) * counts.abs();
+        let full = full.abs();
         let half = if way < 0 { -full / 2 } else { full / 2 };
         u16::try_from(zero + (way + half) / full).map_or(end, Pulse)
     }
@@ -146,13 +148,13 @@ mod tests {
         for (drive, sign) in [(travel(1_000, 1_500, 2_000), 1), (travel(2_100, 1_480, 900), -1)] {
             let servo = Servo::new(drive, 0, -6_000, 4_000).expect("a servo");
             let mut last = servo.at_min().us();
-            for counts in i16::MIN..=i16::MAX {
+            for counts in i64::from(i16::MIN)..=i64::from(i16::MAX) {
                 let pulse = servo.pulse(counts).us();
                 assert!((i32::from(pulse) - i32::from(last)) * sign >= 0, "{counts}");
                 last = pulse;
             }
-            assert_eq!(servo.pulse(i16::MIN), drive.at_min);
-            assert_eq!(servo.pulse(i16::MAX), drive.at_max);
+            assert_eq!(servo.pulse(i64::MIN), drive.at_min);
+            assert_eq!(servo.pulse(i64::MAX), drive.at_max);
         }
     }
 
@@ -165,12 +167,14 @@ mod tests {
         assert_eq!(Servo::new(travel(1_000, 1_500, 2_000), i16::MIN, -1, 1), zero_outside);
         assert_eq!(Servo::new(travel(1_000, 1_500, 2_000), 0, 0, 1), Err(ServoError::Counts));
         assert_eq!(Servo::new(travel(1_000, 1_500, 2_000), 0, -1, 0), Err(ServoError::Counts));
+        assert_eq!(Servo::new(travel(1_000, 1_500, 2_000), 0, i64::MIN, 1), Err(ServoError::Counts));
+        assert_eq!(Servo::new(travel(1_000, 1_500, 2_000), 0, -1, WIDEST + 1), Err(ServoError::Counts));
         assert_eq!((Pulse::from_us(499), Pulse::from_us(2_501)), (None, None));
     }
 
     #[test]
     fn the_widest_counts_do_not_overflow() {
-        let servo = Servo::new(travel(500, 1_500, 2_500), 0, i16::MIN, i16::MAX).expect("a servo");
-        assert_eq!((servo.pulse(i16::MIN).us(), servo.pulse(i16::MAX).us()), (500, 2_500));
+        let servo = Servo::new(travel(500, 1_500, 2_500), 0, -WIDEST, WIDEST).expect("a servo");
+        assert_eq!((servo.pulse(i64::MIN).us(), servo.pulse(i64::MAX).us()), (500, 2_500));
     }
 }

@@ -5,7 +5,8 @@ use crate::actuator::SafeState;
 use crate::cycle::Cycle;
 use crate::frame::{CommandFrame, CountersFrame, Frame, STATUS_ID, StatusFrame};
 use crate::gate::{Drop, Gate, How, Timing, Verdict};
-use crate::signals::{Limits, Signals};
+use crate::signals::table::{Signal, Table};
+use crate::signals::{Layout, Signals};
 use crate::term::{Slot, Term};
 use crate::time::{Duration, Instant};
 use arrayvec::ArrayVec;
@@ -15,8 +16,8 @@ const M: u64 = 2_000;
 const BRAKE_US: u64 = 300_000;
 /// The frames of a takeover: the left device's last and the right device's first.
 const TAKEOVER: usize = 3;
-const LIMITS: Limits =
-    Limits { min: Signals { first: -100, second: -100 }, max: Signals { first: 100, second: 100 } };
+static LAYOUT: Layout =
+    Layout::of(&Table::of(&[Signal::of_counts("First", [-100, 100]), Signal::of_counts("Second", [-100, 100])]));
 
 fn at(us: u64) -> Instant {
     Instant::from_nanos(1_000_000_000 + us * 1_000)
@@ -90,7 +91,7 @@ fn setup() -> Setup {
 }
 
 fn pins_with(setup: Setup, outputs: SimOutputs) -> GuardedPins<SimOutputs> {
-    GuardedPins::new(Gate::new(0, timing(), LIMITS), setup, outputs)
+    GuardedPins::new(Gate::new(0, timing(), &LAYOUT), setup, outputs)
 }
 
 fn pins() -> GuardedPins<SimOutputs> {
@@ -108,7 +109,7 @@ fn command(term: u32, cycle: u64, signals: (i16, i16)) -> CommandFrame {
         cycle: Cycle::new(cycle).to_wire(),
         probe: false,
         estop: false,
-        signals: Signals { first: signals.0, second: signals.1 },
+        signals: Signals::of_16_bits([signals.0, signals.1]),
     }
 }
 

@@ -130,6 +130,13 @@ pub enum TableError {
 }
 
 impl Signal {
+    /// Returns a signal of 16 bits that is a plain number of counts, with these limits, the smaller one first; both are allowed.
+    #[must_use]
+    pub const fn of_counts(name: &'static str, limits: [i16; 2]) -> Self {
+        let [min, max] = [limits[0] as f64, limits[1] as f64];
+        Self { name, unit: "", kind: Kind::Quantity, bits: 16, signed: true, factor: 1.0, offset: 0.0, min, max }
+    }
+
     /// Returns `value` in counts; `None` when it is no number, or beyond the limits.
     #[must_use]
     pub const fn counts(&self, value: f64) -> Option<i64> {
@@ -249,36 +256,6 @@ impl Table {
         Ok(())
     }
 
-    /// Packs `counts`, one for each signal in order, into `bytes`, from their beginning; bits beyond the last signal stay as they were.
-    /// What a signal's bits cannot carry loses its upper bits: [`Signal::counts`] gives none such.
-    pub fn pack(&self, counts: &[i64], bytes: &mut [u8]) {
-        let mut at = 0;
-        for (signal, counts) in self.0.iter().zip(counts) {
-            for bit in 0..signal.bits {
-                if let Some(byte) = bytes.get_mut(at / 8) {
-                    let mask = 1_u8 << (at % 8);
-                    *byte = if counts >> bit & 1 == 1 { *byte | mask } else { *byte & !mask };
-                }
-                at = at.saturating_add(1);
-            }
-        }
-    }
-
-    /// Returns what `bytes` carry, a number of counts for each signal in order. Missing bytes count as zero.
-    pub fn unpack<'b>(&self, bytes: &'b [u8]) -> impl Iterator<Item = i64> + use<'b> {
-        let mut at = 0;
-        self.0.iter().map(move |signal| {
-            let mut counts = 0_i64;
-            for bit in 0..signal.bits {
-                let is_set = bytes.get(at / 8).is_some_and(|byte| byte >> (at % 8) & 1 == 1);
-                counts |= i64::from(is_set) << bit;
-                at = at.saturating_add(1);
-            }
-            let is_negative = signal.signed && counts > signal.range()[1];
-            if is_negative { counts - (1_i64 << signal.bits) } else { counts }
-        })
-    }
-
     /// Returns the lines of a DBC file for the signals of a frame whose header has `header_bits`, for `receivers`.
     #[must_use]
     pub const fn dbc(self, header_bits: u32, receivers: &str) -> Dbc<'_> {
@@ -344,7 +321,6 @@ mod tests {
 
     use super::*;
     use std::string::ToString as _;
-    use std::vec::Vec;
 
     const ANGLE: Signal = Signal {
         name: "Angle_rad",
@@ -421,38 +397,6 @@ mod tests {
         }
         let falling = Signal { factor: -0.5, offset: 10.0, min: 0.0, max: 20.0, bits: 8, ..ANGLE };
         assert_eq!((falling.limits(), falling.counts(0.0), falling.value(20)), ([-20, 20], Some(20), 0.0));
-    }
-
-    #[test]
-    fn what_is_packed_comes_back_whatever_the_widths() {
-        static ALL: [Signal; 5] = [
-            GEAR,
-            Signal { name: "A", bits: 12, min: -0.2, max: 0.2, ..ANGLE },
-            Signal { name: "B", bits: 1, ..GEAR },
-            Signal { name: "C", bits: 32, ..ANGLE },
-            Signal { name: "D", bits: 32, max: 4e9, ..GEAR },
-        ];
-        let table = Table::of(&ALL);
-        for counts in [
-            [0, 0, 0, 0, 0],
-            [7, -2048, 1, i64::from(i32::MIN), i64::from(u32::MAX)],
-            [5, 2047, 0, i64::from(i32::MAX), 1],
-            [2, -1, 1, -1, 0x8000_0000],
-        ] {
-            let mut bytes = [0xAA; 12];
-            table.pack(&counts, &mut bytes);
-            assert_eq!(table.unpack(&bytes).collect::<Vec<_>>(), counts);
-            assert_eq!(bytes[10], 0xAA, "80 bits are 10 bytes");
-        }
-    }
-
-    #[test]
-    fn two_of_16_bits_are_two_little_endian_numbers() {
-        static TWO: [Signal; 2] = [ANGLE, Signal { name: "Second", ..ANGLE }];
-        let mut bytes = [0; 4];
-        Table::of(&TWO).pack(&[-1234, 3999], &mut bytes);
-        let [first, second] = [-1234_i16, 3999].map(i16::to_le_bytes);
-        assert_eq!(bytes, [first[0], first[1], second[0], second[1]]);
     }
 
     #[test]

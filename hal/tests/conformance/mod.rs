@@ -8,7 +8,8 @@ use twinhelm_hal::actuator::{Action, Ramp, Release, SafeSignal, SafeState};
 use twinhelm_hal::cycle::Cycle;
 use twinhelm_hal::frame::{CommandFrame, Frame};
 use twinhelm_hal::gate::Timing;
-use twinhelm_hal::signals::{Limits, Signals};
+use twinhelm_hal::signals::table::{Signal, Table};
+use twinhelm_hal::signals::{Layout, Signals};
 use twinhelm_hal::term::Term;
 use twinhelm_hal::time::{Duration, Instant};
 
@@ -22,10 +23,13 @@ pub const TIMING: Timing = Timing {
     command_timeout: Duration::from_millis(50),
 };
 /// What a command may be in each place.
-pub const LIMITS: Limits =
-    Limits { min: Signals { first: -5_000, second: -6_000 }, max: Signals { first: 5_000, second: 4_000 } };
-const COMMAND: Signals = Signals { first: 2_000, second: 1_000 };
-const BRAKE: i16 = -3_000;
+pub static LAYOUT: Layout = Layout::of(&Table::of(&[
+    Signal::of_counts("First", [-5_000, 5_000]),
+    Signal::of_counts("Second", [-6_000, 4_000]),
+]));
+const COMMAND: Signals = Signals::of_16_bits([2_000, 1_000]);
+const BRAKE: i64 = -3_000;
+const BRAKING: [i64; 2] = [2_000, BRAKE];
 const BRAKES_FOR: Duration = Duration::from_millis(300);
 
 /// An actuator, where it runs.
@@ -109,7 +113,7 @@ impl<P: Place> Run<P> {
     }
 
     fn assert_brakes(&self, what: &str) {
-        self.assert_told(Signals { first: COMMAND.first, second: BRAKE }, what);
+        self.assert_told(LAYOUT.pack(&BRAKING), what);
     }
 }
 
@@ -129,25 +133,27 @@ pub fn check<P: Place>(make: impl Fn(SafeState) -> P) {
 
 fn the_safe_state_goes_by_the_speed<P: Place>(make: impl Fn(SafeState) -> P) {
     let release = |value| Release { value, slower_than_mm_s: 20, at_latest: None };
-    let safe = SafeState {
-        first: SafeSignal {
-            delay: Duration::ZERO,
-            action: Action::HoldUntilSlower(500, Ramp { to: 0, counts_per_s: Some(10_000) }),
-            release: release(None),
-        },
-        second: SafeSignal {
-            delay: Duration::ZERO,
-            action: Action::Ramp(Ramp { to: BRAKE, counts_per_s: None }),
-            release: release(Some(0)),
-        },
-        slows_at_most: 3_000,
-    };
+    let safe = SafeState::of(
+        &[
+            SafeSignal {
+                delay: Duration::ZERO,
+                action: Action::HoldUntilSlower(500, Ramp { to: 0, counts_per_s: Some(10_000) }),
+                release: release(None),
+            },
+            SafeSignal {
+                delay: Duration::ZERO,
+                action: Action::Ramp(Ramp { to: BRAKE, counts_per_s: None }),
+                release: release(Some(0)),
+            },
+        ],
+        3_000,
+    );
     let mut run = Run::following(make(safe), 700);
     run.pass(400 * MS);
     run.assert_brakes("at speed it holds the first signal");
     run.place.measure(450);
     run.pass(400 * MS);
-    run.assert_told(Signals { first: 0, second: BRAKE }, "slower, it lets it go to its value");
+    run.assert_told(LAYOUT.pack(&[0, BRAKE]), "slower, it lets it go to its value");
     run.place.measure(0);
     run.pass(300 * MS);
     run.assert_rest("it ends at a standstill");
@@ -166,19 +172,19 @@ fn moves_by_two_consistent_commands_alone<P: Place>(mut run: Run<P>) {
     run.pass(PERIOD);
     run.command(4, COMMAND);
     run.assert_told(COMMAND, "two do");
-    let next = Signals { first: -1_000, second: 500 };
+    let next = Signals::of_16_bits([-1_000, 500]);
     run.pass(PERIOD);
     run.command(4, next);
     run.assert_told(next, "and then each");
 }
 
 fn is_moved_by_nothing_else<P: Place>(mut run: Run<P>) {
-    let other = Signals { first: -2_000, second: -1_000 };
+    let other = Signals::of_16_bits([-2_000, -1_000]);
     let again = run.frame(4, other, false);
     let lower = run.frame(0, other, false);
     let mut damaged = run.frame(4, other, false);
     damaged.data[3] ^= 0x10;
-    let beyond = run.frame(4, Signals { first: 5_001, second: 0 }, false);
+    let beyond = run.frame(4, Signals::of_16_bits([5_001, 0]), false);
     let stranger = Frame { id: 0x7FF, ..again };
     for (frame, what) in [
         (again, "a cycle that was acted on"),

@@ -101,7 +101,7 @@ fn command(input: &mut Input<'_>) -> CommandFrame {
         cycle: input.u16() & 0x0FFF,
         probe: flags & 1 != 0,
         estop: flags & 2 != 0,
-        signals: Signals { first: input.i16(), second: input.i16() },
+        signals: Signals::of_16_bits([input.i16(), input.i16()]),
     }
 }
 

@@ -139,7 +139,7 @@ pub(crate) fn command(input: &mut Input<'_>, last: u16) -> Frame {
     let ahead = if flags & 0x40 == 0 { u16::from(ahead % 8) } else { input.u16() };
     let range = if flags & 0x20 == 0 { 100 } else { i16::MAX };
     let mut signal = || if flags & 0x10 == 0 { 0 } else { input.i16() % range };
-    let signals = Signals { first: signal(), second: signal() };
+    let signals = Signals::of_16_bits([signal(), signal()]);
     let (probe, estop) = (flags & 0x0F == 1, flags & 0x0F == 2);
     let cycle = last.wrapping_add(ahead) & 0x0FFF;
     CommandFrame { slot, term: reign << 2 | low & 3, cycle, probe, estop, signals }.encode()

@@ -192,7 +192,7 @@ fn sample(input: &mut Input<'_>) -> Sample<State, Memory> {
         readings: state(input),
         own_readings: role < 128,
         standstill: role & 64 != 0,
-        signals: (ready & 64 != 0).then(|| Signals { first: input.i16(), second: input.i16() }),
+        signals: (ready & 64 != 0).then(|| Signals::of_16_bits([input.i16(), input.i16()])),
     });
     Sample { header, published }
 }

@@ -326,7 +326,7 @@ mod tests {
     use twinhelm_standby::{NotReady, Relayed, RoleName};
 
     fn frame() -> Frame {
-        let signals = Signals { first: -1234, second: 3999 };
+        let signals = Signals::of_16_bits([-1234, 3999]);
         CommandFrame { slot: Slot::RIGHT, term: 5, cycle: 501, probe: false, estop: false, signals }.encode()
     }
 
@@ -353,7 +353,7 @@ mod tests {
             ready: Err(NotReady::OutputPath),
             sent: true,
             checked: false,
-            divergence: Some(Signals::default().distance(Signals { first: 3, second: -4 })),
+            divergence: Some(Signals::default().distance(Signals::of_16_bits([3, -4]))),
             disputes: true,
             digest: u64::MAX,
             relayed: [None, Some(Relayed { open: true, term: None }), None, None],
@@ -374,7 +374,7 @@ mod tests {
             Input::Decide,
             Input::Computed {
                 cycle: Cycle::new(u64::MAX),
-                signals: Some(Signals { first: i16::MIN, second: i16::MAX }),
+                signals: Some(Signals::of_16_bits([i16::MIN, i16::MAX])),
                 readings: Readings::Own,
                 checked: false,
             },

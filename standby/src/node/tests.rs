@@ -25,8 +25,8 @@ const OURS: u32 = 1;
 /// The left device's next reign, above `OURS`.
 const HIGHER: u32 = 4;
 
-const CALM: Signals = Signals { first: 100, second: -50 };
-const FAR_OFF: Signals = Signals { first: 4_000, second: -50 };
+const CALM: Signals = Signals::of_16_bits([100, -50]);
+const FAR_OFF: Signals = Signals::of_16_bits([4_000, -50]);
 
 /// What a gate says of itself.
 #[derive(Clone, Copy)]

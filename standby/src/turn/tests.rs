@@ -19,7 +19,7 @@ struct Count(i16);
 
 impl signals::Command for Count {
     fn encode(&self) -> Option<Signals> {
-        Some(Signals { first: self.0, second: 0 })
+        Some(Signals::of_16_bits([self.0, 0]))
     }
 
     fn decode(signals: Signals) -> Self {
@@ -137,7 +137,7 @@ impl Flight {
             cycle,
             probe: false,
             estop: false,
-            signals: Signals { first: 1, second: 0 },
+            signals: Signals::of_16_bits([1, 0]),
         };
         let status = StatusFrame {
             gate: 0,
@@ -165,7 +165,7 @@ impl Flight {
             digest: 0,
             relayed: [None; 4],
         };
-        let signals = Some(Signals { first: self.made, second: 0 });
+        let signals = Some(Signals::of_16_bits([self.made, 0]));
         let published = Published { memory: 500, readings: 1, own_readings: true, standstill: false, signals };
         self.ports.peer =
             Some(HeardSample { at: us(at + 1_000), sample: Some(Sample { header, published: Some(published) }) });

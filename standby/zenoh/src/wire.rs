@@ -85,7 +85,7 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Decoded<T> {
 /// # Errors
 /// It does not fit.
 pub fn fits<S: Carried, M: Carried>(published: &Published<S, M>) -> Result<usize, TooLarge> {
-    let signals = Some(Signals { first: i16::MIN, second: i16::MIN });
+    let signals = Some(Signals::of_16_bits([i16::MIN, i16::MIN]));
     let sample = Sample { header: largest_header(), published: Some(Published { signals, ..*published }) };
     let bytes = size(&sample);
     if bytes <= BYTES_MAX { Ok(bytes) } else { Err(TooLarge { bytes }) }
@@ -126,7 +126,7 @@ mod tests {
             readings: [1.0, -2.0, 3.0, 2.5],
             own_readings: true,
             standstill: false,
-            signals: Some(Signals { first: i16::MIN, second: i16::MAX }),
+            signals: Some(Signals::of_16_bits([i16::MIN, i16::MAX])),
         }
     }
 

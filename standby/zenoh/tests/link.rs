@@ -76,7 +76,7 @@ fn sample(slot: Slot, cycle: u64) -> Sample {
         readings: [1.0, 2.0, -0.5, 2.5],
         own_readings: true,
         standstill: false,
-        signals: Some(Signals { first: -300, second: 40 }),
+        signals: Some(Signals::of_16_bits([-300, 40])),
     };
     Sample { header, published: Some(published) }
 }

@@ -164,7 +164,7 @@ mod tests {
 
     fn acted(ms: u64, slot: Slot, how: How) -> (Instant, Event) {
         let term = Term::next_of(slot, None);
-        let signals = Signals { first: 100, second: -1_000 };
+        let signals = Signals::of_16_bits([100, -1_000]);
         let cycle = Cycle::new(1);
         (at(ms), Event::Acted { gate: 0, how, slot, term, adopted: term, cycle, signals, age: None })
     }

@@ -200,7 +200,7 @@ mod tests {
             term,
             adopted: term,
             cycle: Cycle::new(cycle),
-            signals: Signals { first: 0, second: 0 },
+            signals: Signals::of_16_bits([0, 0]),
             age: None,
         }
     }

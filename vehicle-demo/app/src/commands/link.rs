@@ -114,7 +114,7 @@ fn sample<L: Controller<State = State, Command = Command>>(law: &L) -> Sample<St
         readings: State::default(),
         own_readings: true,
         standstill: false,
-        signals: Some(Signals { first: -300, second: 40 }),
+        signals: Some(Signals::of_16_bits([-300, 40])),
     };
     Sample { header, published: Some(published) }
 }

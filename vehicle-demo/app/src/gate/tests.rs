@@ -142,7 +142,7 @@ fn command(slot: Slot, term: u32, cycle: u64) -> Frame {
         cycle: twinhelm_hal::cycle::Cycle::new(cycle).to_wire(),
         probe: false,
         estop: false,
-        signals: Signals { first: 1_000, second: 2_000 },
+        signals: Signals::of_16_bits([1_000, 2_000]),
     }
     .encode()
 }

@@ -99,7 +99,7 @@ impl Driver {
             each_period();
             if drives {
                 self.cycle += 1;
-                self.bus.send(command(self.term, self.cycle, Signals { first: 5_000, second: 1_000 }));
+                self.bus.send(command(self.term, self.cycle, Signals::of_16_bits([5_000, 1_000])));
             }
             let next = now() + PERIOD;
             while now() < next {

@@ -20,7 +20,7 @@ use twinhelm_vehicle::report::log::Event;
 const PERIOD: Duration = Duration::from_millis(40);
 const COMMANDS: u64 = 60;
 /// What an attacker would like: full lock to the right, full speed.
-const ATTACK: Signals = Signals { first: -5_000, second: 4_000 };
+const ATTACK: Signals = Signals::of_16_bits([-5_000, 4_000]);
 
 fn config() -> Config {
     let mut parameters = Parameters::at_period(PERIOD);
@@ -32,7 +32,7 @@ fn config() -> Config {
 fn log(path: &str, term: Term, first: u64) {
     let mut lines = String::new();
     for count in 0..COMMANDS {
-        let signals = Signals { first: i16::try_from(count).unwrap(), second: 100 };
+        let signals = Signals::of_16_bits([i16::try_from(count).unwrap(), 100]);
         let frame = command(term, first + count, signals);
         let at = PERIOD * u32::try_from(count).unwrap();
         let data: String = frame.data.iter().fold(String::new(), |mut data, byte| {
@@ -56,7 +56,7 @@ fn hostile(rng: &mut Rng, term: Term, cycle: u64) -> Vec<Frame> {
     let mut far = valid;
     far.id = COMMAND_ID + u16::from(SLOTS);
     let mut frames = vec![wrong_crc, short, on_another_identifier, far];
-    frames.push(command(term, cycle + 1, Signals { first: i16::MAX, second: i16::MIN }));
+    frames.push(command(term, cycle + 1, Signals::of_16_bits([i16::MAX, i16::MIN])));
     frames.extend([STATUS_ID, COUNTERS_ID].map(|id| Frame { id, ..wrong_crc }));
     // Left's term in right's frame, and right.
     let wrong_slot = CommandFrame { slot: Slot::RIGHT, ..CommandFrame::decode(&valid).unwrap() };
