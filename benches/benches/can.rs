@@ -16,7 +16,7 @@ use twinhelm_hal::time::Duration;
 use twinhelm_linux::can::{CanBus, Wants};
 use twinhelm_linux::clock::now;
 use twinhelm_standby::{Config, Parameters};
-use twinhelm_vehicle::signals::LIMITS;
+use twinhelm_vehicle::signals::LAYOUT;
 
 const INTERFACE: &str = "vcan0";
 /// No frame grows too old, and no gate closes, because a guest stands still.
@@ -94,7 +94,7 @@ fn can(c: &mut Criterion) {
 fn answer(stop: &AtomicBool, mut bus: CanBus) {
     let config =
         Config::new(Parameters::at_period(Duration::from_millis(10))).expect("the profile keeps the promise");
-    let mut gate = Gate::<AsDesigned>::new(0, config.gate_timing(), LIMITS);
+    let mut gate = Gate::<AsDesigned>::new(0, config.gate_timing(), LAYOUT);
     while !stop.load(Ordering::Relaxed) {
         bus.wait(now() + PATIENCE);
         while let Some(received) = bus.receive() {

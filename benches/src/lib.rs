@@ -25,7 +25,7 @@ use twinhelm_hal::time::Instant;
 use twinhelm_standby::{Config, ConfigError, HeardSample, Node, Parameters, Pilot, turn};
 use twinhelm_vehicle::course::Course;
 use twinhelm_vehicle::law::CourseLaw;
-use twinhelm_vehicle::signals::{LIMITS, State};
+use twinhelm_vehicle::signals::{LAYOUT, State};
 
 /// One device, ready to be cloned right before a turn.
 #[derive(Clone, Debug)]
@@ -82,7 +82,7 @@ impl Pair {
             ports: BenchPorts::new(now, State { x_m, y_m, yaw_rad, speed_mps: 1.0 }),
             due: now,
         });
-        let gate = Gate::new(0, config.gate_timing(), LIMITS);
+        let gate = Gate::new(0, config.gate_timing(), LAYOUT);
         let mut pair = Self { devices, gate, now, command: None, turns: 0 };
         while pair.turns < 200 {
             let (index, at) = pair.next_turn();

@@ -9,7 +9,7 @@
 use core::time::Duration;
 use twinhelm_hal::frame::{Frame, GATES};
 use twinhelm_hal::gate;
-use twinhelm_hal::signals::Span;
+use twinhelm_hal::signals::Bounds;
 
 /// One probe every so many periods (V11).
 pub(crate) const PROBE_PERIODS: u32 = 20;
@@ -58,7 +58,7 @@ pub struct Parameters {
     /// How many gates listen, 1 to 4.
     pub gates: u8,
     /// How far the two devices' commands may be apart, in raw counts of each signal.
-    pub divergence_max: Span,
+    pub divergence_max: Bounds,
     /// What the primary does in a dispute.
     pub on_dispute: OnDispute,
     /// A digest of mission and configuration; devices that differ in it do not stand by for each other.
@@ -89,7 +89,7 @@ impl Parameters {
             jitter: Duration::from_micros(500),
             bitrate: 500_000,
             gates: 1,
-            divergence_max: Span { first: 1_000, second: 2_000 },
+            divergence_max: Bounds::of(&[1_000, 2_000]),
             on_dispute: OnDispute::Keep,
             digest: 0,
         }

@@ -29,7 +29,7 @@ use rules::{AsDesigned, NodeRules};
 use twinhelm_hal::cycle::Cycle;
 use twinhelm_hal::frame::{CommandFrame, Frame};
 use twinhelm_hal::ports::{Confinement, Received};
-use twinhelm_hal::signals::Signals;
+use twinhelm_hal::signals::{Layout, Signals};
 use twinhelm_hal::term::{Slot, Term};
 use twinhelm_hal::time::{Instant, nanos};
 
@@ -41,6 +41,8 @@ use twinhelm_hal::time::{Instant, nanos};
 pub struct Node<R = AsDesigned> {
     slot: Slot,
     config: Config,
+    /// How a frame carries the vehicle's signals.
+    layout: &'static Layout,
     may_claim: bool,
     role: Role,
     ears: Ears,
@@ -86,12 +88,13 @@ struct Judgement {
 }
 
 impl<R: NodeRules> Node<R> {
-    /// Returns a node of the pair that has just come up: it listens.
+    /// Returns a node of the pair that has just come up: it listens. `layout` is of the vehicle's signals.
     #[must_use]
-    pub fn new(now: Instant, slot: Slot, config: Config) -> Self {
+    pub fn new(now: Instant, slot: Slot, config: Config, layout: &'static Layout) -> Self {
         Self {
             slot,
             config,
+            layout,
             may_claim: slot <= Slot::RIGHT,
             role: Role::Joining { since: now },
             ears: Ears::new(slot),
@@ -247,7 +250,7 @@ impl<R: NodeRules> Node<R> {
         let overslept = now.since(self.stepped_at) > self.config.gate_lease;
         if overslept && !matches!(self.role, Role::Fenced { by: FencedBy::Order }) {
             // As if it had just come up: terms and cycles may have gone on beyond what the wire's bits can tell.
-            *self = Self::new(now, self.slot, self.config);
+            *self = Self::new(now, self.slot, self.config, self.layout);
         }
     }
 

@@ -84,7 +84,7 @@ where
             return false;
         };
         self.law.import(&self.check.export());
-        self.law.track(&L::Command::decode(signals));
+        self.law.track(&L::Command::decode(&signals));
         true
     }
 

@@ -12,7 +12,7 @@ use crate::role::RoleName;
 use serde::{Deserialize, Serialize};
 use twinhelm_hal::cycle::Cycle;
 use twinhelm_hal::frame::GATES;
-use twinhelm_hal::signals::{Signals, Span};
+use twinhelm_hal::signals::{Divergence, Signals};
 use twinhelm_hal::term::{Slot, Term};
 use twinhelm_hal::time::Instant;
 
@@ -46,7 +46,7 @@ pub struct Header {
     /// Its law passed the self-check in this cycle.
     pub checked: bool,
     /// How far its command is from the holder's, when it heard the holder's.
-    pub divergence: Option<Span>,
+    pub divergence: Option<Divergence>,
     /// The divergence has been beyond its bound for a gate lease.
     pub disputes: bool,
     /// Digest of mission and configuration.

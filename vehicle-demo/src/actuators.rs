@@ -12,7 +12,7 @@ use twinhelm_hal::signals::Command as _;
 use twinhelm_hal::time::Duration;
 
 /// How the safe state brakes, in counts of the drive's signal: 2 m/s².
-pub const BRAKE_COUNTS: i16 = -2_000;
+pub const BRAKE_COUNTS: i64 = -2_000;
 /// Below this speed the vehicle stands, in mm/s.
 pub const STANDSTILL_MM_S: u16 = 20;
 /// Below this speed the safe state centres the wheels, in mm/s: walking speed at 1:10.
@@ -25,21 +25,26 @@ pub const CENTRING_RAD_PER_S: f64 = 0.5;
 /// Returns the safe state of actuators whose drive brakes with `brake_counts`, until the vehicle stands; `at_latest`: it ends then,
 /// whatever the speed.
 #[must_use]
-pub fn safe_state(brake_counts: i16, at_latest: Option<Duration>) -> SafeState {
+pub fn safe_state(brake_counts: i64, at_latest: Option<Duration>) -> SafeState {
     // A float cast saturates.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "both are constants, and positive")]
     let counts_per_s = Some(libm::round(CENTRING_RAD_PER_S / STEERING.factor) as u32);
     let release = |value| Release { value, slower_than_mm_s: STANDSTILL_MM_S, at_latest };
-    SafeState::of(&[SafeSignal {
-            delay: Duration::ZERO,
-            action: Action::HoldUntilSlower(WALKING_MM_S, Ramp { to: 0, counts_per_s }),
-            release: release(None),
-        },
-        SafeSignal {
-            delay: Duration::ZERO,
-            action: Action::Ramp(Ramp { to: brake_counts, counts_per_s: None }),
-            release: release(Some(0)),
-        },], SLOWS_AT_MOST_MM_S2)
+    SafeState::of(
+        &[
+            SafeSignal {
+                delay: Duration::ZERO,
+                action: Action::HoldUntilSlower(WALKING_MM_S, Ramp { to: 0, counts_per_s }),
+                release: release(None),
+            },
+            SafeSignal {
+                delay: Duration::ZERO,
+                action: Action::Ramp(Ramp { to: brake_counts, counts_per_s: None }),
+                release: release(Some(0)),
+            },
+        ],
+        SLOWS_AT_MOST_MM_S2,
+    )
 }
 
 /// What the simulated actuators are told.
@@ -56,7 +61,7 @@ impl Setpoints {
     pub fn follow(&mut self, told: Told) {
         *self = match told {
             Told::Signals(signals) => {
-                let Command { steering_rad, drive_mps2 } = Command::decode(signals);
+                let Command { steering_rad, drive_mps2 } = Command::decode(&signals);
                 Self { steering_rad, drive_mps2 }
             }
             Told::Rest => Self { drive_mps2: 0.0, ..*self },

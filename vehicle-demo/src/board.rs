@@ -84,7 +84,7 @@ impl BoardConfig {
         checks.against(vehicle)?;
         let (steering, drive) = (checks.steering()?, checks.drive()?);
         #[expect(clippy::cast_possible_truncation, reason = "in range, and a cast saturates")]
-        let brake_counts = libm::round(file.safe_state.brake_mps2 / DRIVE.factor) as i16;
+        let brake_counts = libm::round(file.safe_state.brake_mps2 / DRIVE.factor) as i64;
         let setup = Setup {
             steering,
             drive,

@@ -4,8 +4,8 @@
 //! command's fields are plain numbers, so that a law's NaN can travel as far as `encode`, which is where it is stopped.
 
 use serde::{Deserialize, Serialize};
+use twinhelm_hal::signals::Layout;
 use twinhelm_hal::signals::table::{Kind, Signal, Table};
-use twinhelm_hal::signals::{Limits, Signals};
 
 /// The front wheels' angle, positive to the left.
 pub const STEERING: Signal = Signal {
@@ -36,20 +36,8 @@ pub const DRIVE: Signal = Signal {
 /// The signals of a command, in the order in which its frame carries them.
 pub const SIGNALS: Table = Table::of(&[STEERING, DRIVE]);
 
-/// What the mechanics allow, in counts: the gate refuses what lies outside.
-pub const LIMITS: Limits = {
-    let ([steering_min, steering_max], [drive_min, drive_max]) = (STEERING.limits(), DRIVE.limits());
-    Limits {
-        min: Signals::of_16_bits([in_16_bits(steering_min), in_16_bits(drive_min)]),
-        max: Signals::of_16_bits([in_16_bits(steering_max), in_16_bits(drive_max)]),
-    }
-};
-
-/// Both signals have 16 bits, so their counts do.
-#[expect(clippy::cast_possible_truncation, reason = "a signal of 16 bits")]
-const fn in_16_bits(counts: i64) -> i16 {
-    counts as i16
-}
+/// How a frame carries them, and what the mechanics allow: the gate refuses what lies outside.
+pub const LAYOUT: &Layout = <Command as twinhelm_hal::signals::Command>::LAYOUT;
 
 /// What is asked of the actuators.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -66,13 +54,17 @@ impl Command {
 }
 
 impl twinhelm_hal::signals::Command for Command {
-    fn encode(&self) -> Option<Signals> {
-        let (first, second) = (STEERING.counts(self.steering_rad)?, DRIVE.counts(self.drive_mps2)?);
-        Some(Signals::of_16_bits([in_16_bits(first), in_16_bits(second)]))
+    const TABLE: Table = SIGNALS;
+
+    fn values(&self, values: &mut [f64]) {
+        let Self { steering_rad, drive_mps2 } = *self;
+        values.copy_from_slice(&[steering_rad, drive_mps2]);
     }
 
-    fn decode(signals: Signals) -> Self {
-        Self { steering_rad: STEERING.value(signals.first.into()), drive_mps2: DRIVE.value(signals.second.into()) }
+    fn from_values(values: &[f64]) -> Self {
+        let mut values = values.iter().copied();
+        let mut next = || values.next().unwrap_or(f64::NAN);
+        Self { steering_rad: next(), drive_mps2: next() }
     }
 }
 
@@ -100,14 +92,14 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use twinhelm_hal::signals::Command as _;
+    use twinhelm_hal::signals::{Command as _, Signals};
 
     #[test]
     fn a_command_comes_back_within_half_a_count() {
         let command = Command { steering_rad: -0.123_44, drive_mps2: 1.234_4 };
         let signals = command.encode().expect("in range");
         assert_eq!(signals, Signals::of_16_bits([-1234, 1234]));
-        let back = Command::decode(signals);
+        let back = Command::decode(&signals);
         assert!((back.steering_rad - command.steering_rad).abs() <= 0.5 * STEERING.factor);
         assert!((back.drive_mps2 - command.drive_mps2).abs() <= 0.5 * DRIVE.factor);
         assert_eq!(back.encode(), Some(signals));
@@ -128,7 +120,7 @@ mod tests {
 
     #[test]
     fn the_limits_are_those_of_the_mechanics() {
-        assert_eq!(LIMITS.min, Signals::of_16_bits([-5000, -6000]));
-        assert_eq!(LIMITS.max, Signals::of_16_bits([5000, 4000]));
+        let limits: Vec<_> = LAYOUT.fields().iter().map(|field| field.limits()).collect();
+        assert_eq!(limits, [[-5000, 5000], [-6000, 4000]]);
     }
 }

@@ -8,7 +8,7 @@ use crate::actuators::{BRAKE_COUNTS, Setpoints, safe_state, speed_mm_s};
 use crate::course::Course;
 use crate::plant::{Plant, PlantConfig};
 use crate::report::log::{Event, GateAnswer, GateInput, Observer};
-use crate::signals::{LIMITS, State};
+use crate::signals::{LAYOUT, State};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use twinhelm_hal::actuator::Actuator;
@@ -48,7 +48,7 @@ struct Offered {
 
 /// Returns an actuator node of the car's, which knows the speed, and brakes until the car stands.
 fn actuator<R: GateRules>(gate: u8, timing: Timing) -> Actuator<R> {
-    Actuator::new(Gate::new(gate, timing, LIMITS), safe_state(BRAKE_COUNTS, None))
+    Actuator::new(Gate::new(gate, timing, LAYOUT), safe_state(BRAKE_COUNTS, None))
 }
 
 impl<R: GateRules> Vehicle<R> {

@@ -9,7 +9,7 @@ use twinhelm_vehicle::dbc::{
     Command0, Command1, Command2, Command3, Counters0, Counters1, Counters2, Counters3, Status0, Status1, Status2,
     Status3,
 };
-use twinhelm_vehicle::signals::{Command, LIMITS, SIGNALS};
+use twinhelm_vehicle::signals::{Command, LAYOUT, SIGNALS};
 
 /// What a reader found in a frame: names and values, in the order of the names.
 type Reading = Vec<(String, f64)>;
@@ -20,13 +20,19 @@ fn slot(number: u8) -> Slot {
     Slot::new(number).expect("below 4")
 }
 
+/// Returns the command with the smallest values that are allowed (end 0), or the largest (end 1).
+fn extreme(end: usize) -> Signals {
+    let counts: Vec<_> = LAYOUT.fields().iter().map(|field| field.limits()[end]).collect();
+    LAYOUT.pack(&counts)
+}
+
 fn commands() -> Vec<CommandFrame> {
     let values = [
         (0x00, 0, false, false, Signals::default()),
         (0xA4, 0xABC, false, true, Signals::of_16_bits([-1234, 3999])),
         (0x5C, 4095, true, false, Signals::default()),
-        (0xFC, 1, false, false, LIMITS.max),
-        (0x04, 2048, false, false, LIMITS.min),
+        (0xFC, 1, false, false, extreme(1)),
+        (0x04, 2048, false, false, extreme(0)),
     ];
     let of = |number: u8| {
         values.map(|(reign, cycle, probe, estop, signals)| CommandFrame {
@@ -91,7 +97,7 @@ fn read_by_hal(frame: &Frame) -> Reading {
     let crc = f64::from(frame.data[0]);
     let term = |term: u8| (f64::from(term % 4), f64::from(term / 4));
     if let Ok(command) = CommandFrame::decode(frame) {
-        let decoded = Command::decode(command.signals);
+        let decoded = Command::decode(&command.signals);
         let (term_slot, reign) = term(command.term);
         return reading(&[
             ("Crc", crc),
@@ -293,7 +299,7 @@ fn the_names_of_the_counters_are_those_of_the_gates_reasons() {
 
 #[test]
 fn the_mechanical_limits_in_the_dbc_are_those_of_the_gate() {
-    let (min, max) = (Command::decode(LIMITS.min), Command::decode(LIMITS.max));
+    let (min, max) = (Command::decode(&extreme(0)), Command::decode(&extreme(1)));
     let near = |dbc: f32, ours: f64| (f64::from(dbc) - ours).abs() < 1e-6;
     assert!(
         near(Command0::STEERING_RAD_MIN, min.steering_rad) && near(Command0::STEERING_RAD_MAX, max.steering_rad)
@@ -319,13 +325,14 @@ fn the_file_has_the_lines_that_follow_from_the_table() {
 
 #[test]
 fn a_frame_carries_what_the_table_packs() {
-    for signals in [Signals::default(), Signals::of_16_bits([-1234, 3999]), LIMITS.min, LIMITS.max] {
+    for counts in [[0, 0], [-1234, 3999], [-5_000, -6_000], [5_000, 4_000]] {
+        let signals = Signals::of_16_bits(counts);
         let command = CommandFrame { slot: slot(1), term: 0xA5, cycle: 0xABC, probe: false, estop: false, signals };
         let frame = command.encode();
-        let mut packed = [0; 4];
-        SIGNALS.pack(&[signals.first.into(), signals.second.into()], &mut packed);
-        assert_eq!(frame.data[4..], packed);
-        let counts: Vec<i64> = SIGNALS.unpack(&frame.data[4..]).collect();
-        assert_eq!(counts, [i64::from(signals.first), i64::from(signals.second)]);
+        let [first, second] = counts.map(i16::to_le_bytes);
+        assert_eq!(frame.data[4..], [first, second].concat());
+        let counts = counts.map(i64::from);
+        assert_eq!(LAYOUT.pack(&counts), signals);
+        assert_eq!(LAYOUT.counts(&signals).collect::<Vec<_>>(), counts);
     }
 }

@@ -106,8 +106,10 @@ fn guarded() -> (GuardedPins<Board>, SimI2c<SimPca9685>, SimWire, Instant) {
         gate_lease: 3 * PERIOD,
         command_timeout: 5 * PERIOD,
     };
-    let limits =
-        Layout::of(&Table::of(&[Signal::of_counts("First", [-5_000, 5_000]), Signal::of_counts("Second", [-6_000, 4_000])]));
+    let limits = Layout::of(&Table::of(&[
+        Signal::of_counts("First", [-5_000, 5_000]),
+        Signal::of_counts("Second", [-6_000, 4_000]),
+    ]));
     let us = |us| Pulse::from_us(us).unwrap();
     let travel = Travel { at_min: us(1_000), at_zero: us(1_500), at_max: us(2_000) };
     let setup = Setup {

@@ -1,6 +1,6 @@
 //! A device of the explorer: the shipped node behind the shipped turn, with ports that can be copied.
 
-use crate::law::{Memory, Plain, Reading, Trick};
+use crate::law::{LAYOUT, Memory, Plain, Reading, Trick};
 use arrayvec::ArrayVec;
 use core::hash::{Hash, Hasher};
 use twinhelm_hal::canon::Origin;
@@ -112,7 +112,7 @@ impl<N: NodeRules> Device<N> {
     pub(crate) fn start(&mut self, now: Instant, config: Config) {
         self.kill();
         let local = self.local(now);
-        self.node = Some(Node::new(local, self.slot, config));
+        self.node = Some(Node::new(local, self.slot, config, LAYOUT));
         self.life += 1;
         self.wakes_at = now;
         self.due = local;

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use twinhelm_control::Controller;
-use twinhelm_hal::signals::{self, Signals};
+use twinhelm_hal::signals::table::{Signal, Table};
+use twinhelm_hal::signals::{self, Layout, Signals};
 use twinhelm_hal::time::Duration;
 
 /// What is measured: that there is something.
@@ -13,21 +14,33 @@ pub(crate) struct Reading;
 pub(crate) type Memory = ();
 
 /// What is asked of the actuators: the right thing, something wrong, or no number at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Asked(Option<i16>);
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Asked(f64);
 
 /// The first signal of a command that an unfaulted law does not give.
-pub(crate) const WRONG: i16 = 1;
+const WRONG: f64 = 1.0;
+
+/// Returns whether an unfaulted law does not give this.
+pub(crate) fn is_wrong(signals: &Signals) -> bool {
+    <Asked as signals::Command>::decode(signals) == Asked(WRONG)
+}
 
 impl signals::Command for Asked {
-    fn encode(&self) -> Option<Signals> {
-        self.0.map(|first| Signals { first, second: 0 })
+    // Two of 16 bits, as the car has them: what is found is recorded, and replayed as if it were the car's.
+    const TABLE: Table =
+        Table::of(&[Signal::of_counts("First", [i16::MIN, i16::MAX]), Signal::of_counts("Second", [0, 0])]);
+
+    fn values(&self, values: &mut [f64]) {
+        values.copy_from_slice(&[self.0, 0.0]);
     }
 
-    fn decode(signals: Signals) -> Self {
-        Self(Some(signals.first))
+    fn from_values(values: &[f64]) -> Self {
+        Self(values.first().copied().unwrap_or(f64::NAN))
     }
 }
+
+/// How a frame carries its commands.
+pub(crate) const LAYOUT: &Layout = <Asked as signals::Command>::LAYOUT;
 
 /// What is wrong with the law that drives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,9 +64,9 @@ impl Controller for Plain {
 
     fn step(&mut self, _state: &Reading, _period: Duration) -> Asked {
         match self.trick {
-            None => Asked(Some(0)),
-            Some(Trick::Wrong) => Asked(Some(WRONG)),
-            Some(Trick::Nan) => Asked(None),
+            None => Asked(0.0),
+            Some(Trick::Wrong) => Asked(WRONG),
+            Some(Trick::Nan) => Asked(f64::NAN),
         }
     }
 

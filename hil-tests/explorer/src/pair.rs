@@ -2,7 +2,7 @@
 //! the shipped bus, the checkers. No plant, no chance: what is open is asked of whoever moves it on.
 
 use crate::device::{COMPUTING, Device, Outgoing, StepNote};
-use crate::law::WRONG;
+use crate::law::is_wrong;
 use arrayvec::ArrayVec;
 use core::hash::{Hash, Hasher};
 use std::hash::DefaultHasher;
@@ -20,7 +20,7 @@ use twinhelm_hil::world::{Note, What};
 use twinhelm_standby::node::rules::NodeRules;
 use twinhelm_standby::{Config, HeardSample};
 use twinhelm_vehicle::report::log::{Event, GateAnswer, GateInput, Observer as _};
-use twinhelm_vehicle::signals::LIMITS;
+use twinhelm_vehicle::signals::LAYOUT;
 
 /// The search begins here, so that a moment before it can be told.
 pub(crate) const ORIGIN: Instant = Instant::from_nanos(1_000_000_000_000);
@@ -120,7 +120,7 @@ impl<G: GateRules, N: NodeRules> Pair<G, N> {
         let mut gates = ArrayVec::new();
         for (number, at) in (0..).zip(gates_at) {
             bus.attach(Station::of_gate(number), 4);
-            let gate = Gate::new(number, config.gate_timing(), LIMITS);
+            let gate = Gate::new(number, config.gate_timing(), LAYOUT);
             gates.push(Seat { gate, ticks_at: Some(ORIGIN + *at), was_open: false });
         }
         let promise = Promise { gap_max: None, no_false_takeover: true };
@@ -173,7 +173,7 @@ impl<G: GateRules, N: NodeRules> Pair<G, N> {
     pub(crate) fn restart_gate(&mut self, number: u8, notes: Option<&mut Notes>) {
         let timing = self.config.gate_timing();
         if let Some(seat) = self.gates.get_mut(usize::from(number)) {
-            *seat = Seat { gate: Gate::new(number, timing, LIMITS), ticks_at: Some(self.now), was_open: false };
+            *seat = Seat { gate: Gate::new(number, timing, LAYOUT), ticks_at: Some(self.now), was_open: false };
             self.acted_at[usize::from(number)] = None;
             let mut notes = notes;
             self.judged(number, GateInput::Restart, None, notes.as_deref_mut());
@@ -476,7 +476,7 @@ impl<G: GateRules, N: NodeRules> Pair<G, N> {
                 if self.keeps_holder && how == How::Takeover {
                     self.wrong(4, format!("slot {slot} took the wheel, for a trouble shorter than a lease"));
                 }
-                if signals.first == WRONG {
+                if is_wrong(&signals) {
                     self.wrong(
                         5,
                         format!("slot {slot}'s command for cycle {cycle} is none that an unfaulted law gives"),

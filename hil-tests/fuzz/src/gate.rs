@@ -6,7 +6,7 @@ use twinhelm_hal::gate::{Gate, How, STATUSES_A_PERIOD_MAX, Timing, Verdict};
 use twinhelm_hal::signals::Signals;
 use twinhelm_hal::term::{Slot, Term};
 use twinhelm_hal::time::{Duration, Instant};
-use twinhelm_vehicle::signals::LIMITS;
+use twinhelm_vehicle::signals::LAYOUT;
 
 const TIMING: Timing = Timing {
     period: Duration::from_millis(10),
@@ -49,7 +49,7 @@ struct Watched {
 impl Watched {
     fn new(number: u8) -> Self {
         let now = Instant::from_nanos(1_000_000_000);
-        Self { now, gate: Gate::new(number, TIMING, LIMITS), term: None, acted_at: None, reports: Vec::new() }
+        Self { now, gate: Gate::new(number, TIMING, LAYOUT), term: None, acted_at: None, reports: Vec::new() }
     }
 
     fn hear(&mut self, frame: &Frame) {
@@ -58,7 +58,7 @@ impl Watched {
         match self.gate.on_frame(now, frame) {
             Verdict::Acted { how, slot, term, cycle, signals, gap } => {
                 assert!(!was_stopped, "a stopped gate acts on nothing (G8)");
-                assert!(LIMITS.allow(signals), "what is acted on is in range (G1)");
+                assert!(LAYOUT.allows(&signals), "what is acted on is in range (G1)");
                 assert_eq!((self.gate.term(), self.gate.last()), (Some(term), cycle));
                 assert!(self.gate.is_open() && gap.is_some() != (how == How::Opening));
                 let sent = CommandFrame::decode(frame).expect("what is acted on is well-formed");

@@ -20,7 +20,7 @@ use twinhelm_standby::{
 };
 use twinhelm_vehicle::course::Course;
 use twinhelm_vehicle::law::{CourseLaw, Memory};
-use twinhelm_vehicle::signals::{LIMITS, State};
+use twinhelm_vehicle::signals::{LAYOUT, State};
 
 static COURSE: LazyLock<Arc<Course>> = LazyLock::new(|| Arc::new(Course::harbour()));
 
@@ -39,7 +39,7 @@ pub fn run(data: &[u8]) {
     let mut ports = Surroundings::new(input.bytes());
     let law = CourseLaw::new(Arc::clone(&COURSE));
     let mut pilot = Pilot::new(law.clone(), law, config.period);
-    let mut gate: Gate = Gate::new(0, config.gate_timing(), LIMITS);
+    let mut gate: Gate = Gate::new(0, config.gate_timing(), LAYOUT);
     let mut node: Node = Node::new(ports.now.get(), slot, config);
     let mut due = ports.now.get();
     for _ in 0..TURNS_MAX {
@@ -92,7 +92,7 @@ fn check_sent(node: &Node, sent: &[Frame]) {
     }
     for command in commands {
         assert_eq!(command.slot, node.slot());
-        assert!(LIMITS.allow(command.signals), "what is out of range is not sent");
+        assert!(LAYOUT.allows(&command.signals), "what is out of range is not sent");
         let chosen = node.role().chosen().expect("a command is sent in a chosen term alone");
         assert_eq!((command.term, chosen.slot()), (chosen.to_wire(), node.slot()));
         assert!(!matches!(node.role(), Role::Joining { .. } | Role::Fenced { .. }), "who joins is silent (V1, V5)");

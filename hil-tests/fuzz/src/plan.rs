@@ -6,7 +6,7 @@ use twinhelm_hal::signals::Command as _;
 use twinhelm_hal::time::Duration;
 use twinhelm_vehicle::law::CourseLaw;
 use twinhelm_vehicle::plan::Plan;
-use twinhelm_vehicle::signals::{LIMITS, State};
+use twinhelm_vehicle::signals::{LAYOUT, State};
 
 const PERIOD: Duration = Duration::from_millis(10);
 
@@ -29,7 +29,7 @@ pub fn run(data: &[u8]) {
         let state = State { x_m, y_m, yaw_rad, speed_mps: 2.0 };
         for command in [law.step(&state, PERIOD), law.standstill(&state, PERIOD)] {
             // What cannot be computed is not sent.
-            assert!(command.encode().is_none_or(|signals| LIMITS.allow(signals)));
+            assert!(command.encode().is_none_or(|signals| LAYOUT.allows(&signals)));
             law.track(&command);
         }
         let memory = law.export();

@@ -322,6 +322,7 @@ pub(super) mod candump {
 mod tests {
     use super::*;
     use twinhelm_hal::frame::CommandFrame;
+    use twinhelm_hal::signals::Divergence;
     use twinhelm_hal::term::{Slot, Term};
     use twinhelm_standby::{NotReady, Relayed, RoleName};
 
@@ -353,7 +354,7 @@ mod tests {
             ready: Err(NotReady::OutputPath),
             sent: true,
             checked: false,
-            divergence: Some(Signals::default().distance(Signals::of_16_bits([3, -4]))),
+            divergence: Some(Divergence { signal: 1, counts: 4 }),
             disputes: true,
             digest: u64::MAX,
             relayed: [None, Some(Relayed { open: true, term: None }), None, None],

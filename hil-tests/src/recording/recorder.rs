@@ -270,7 +270,7 @@ impl Recorder {
     }
 
     fn drive(&mut self, topic: Topic, at: Instant, signals: Signals) {
-        let drive = Drive::new(self.log_time(at), Command::decode(signals));
+        let drive = Drive::new(self.log_time(at), Command::decode(&signals));
         self.cdr(topic, at, &drive);
     }
 

@@ -16,7 +16,7 @@ use twinhelm_standby::node::rules::{AsDesigned as DesignedNode, NodeRules};
 use twinhelm_standby::{Input, Node};
 use twinhelm_vehicle::report::device_name;
 use twinhelm_vehicle::report::log::{GateAnswer, GateInput};
-use twinhelm_vehicle::signals::LIMITS;
+use twinhelm_vehicle::signals::LAYOUT;
 
 /// So many steps before a difference are shown.
 const CONTEXT: usize = 10;
@@ -134,7 +134,7 @@ fn replay_life<N: NodeRules>(recording: &Recording, life: &Life) -> Came {
     let Some(first) = life.steps.first().filter(|step| step.input == Input::Woke) else {
         return Came::WithoutBeginning;
     };
-    let mut node = Node::<N>::new(first.now, life.slot, recording.config);
+    let mut node = Node::<N>::new(first.now, life.slot, recording.config, LAYOUT);
     let mut turns = 0;
     for (index, step) in life.steps.iter().enumerate() {
         turns = usize::from(step.input == Input::Woke).saturating_add(turns);
@@ -165,7 +165,7 @@ fn replay_life<N: NodeRules>(recording: &Recording, life: &Life) -> Came {
 }
 
 fn replay_gate<G: GateRules>(recording: &Recording, number: u8, judged: &[Judged]) -> Option<Box<Difference>> {
-    let fresh = || Gate::<G>::new(number, recording.config.gate_timing(), LIMITS);
+    let fresh = || Gate::<G>::new(number, recording.config.gate_timing(), LAYOUT);
     let mut gate = fresh();
     for (index, one) in judged.iter().enumerate() {
         let answer = match &one.input {

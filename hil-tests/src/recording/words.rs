@@ -7,10 +7,18 @@ use twinhelm_hal::cycle::Cycle;
 use twinhelm_hal::frame::{COUNTERS_ID, CommandFrame, Frame, GATES, StatusFrame};
 use twinhelm_hal::gate::{Drop, How, Verdict};
 use twinhelm_hal::ports::Confinement;
+use twinhelm_hal::signals::Signals;
 use twinhelm_hal::time::{Duration, Instant};
 use twinhelm_standby::{Effect, Input, Order, Readings};
 use twinhelm_vehicle::report::device_name;
 use twinhelm_vehicle::report::log::{GateAnswer, GateInput};
+use twinhelm_vehicle::signals::LAYOUT;
+
+/// Returns a command as the counts of its signals.
+fn command_of(signals: &Signals) -> String {
+    let counts: Vec<_> = LAYOUT.counts(signals).map(|counts| counts.to_string()).collect();
+    format!("({})", counts.join(", "))
+}
 
 /// Returns a span in ms.
 pub(super) fn ms(span: Duration) -> String {
@@ -68,8 +76,8 @@ pub(super) fn told(input: &Input, widen: Widen<'_>) -> String {
         Input::Decide => "to decide".to_owned(),
         Input::Computed { cycle, signals, readings, checked } => {
             let command = match (signals, readings) {
-                (Some(signals), Readings::Own) => format!("({}, {})", signals.first, signals.second),
-                (Some(signals), _) => format!("({}, {}) from the peer's readings", signals.first, signals.second),
+                (Some(signals), Readings::Own) => command_of(signals),
+                (Some(signals), _) => format!("{} from the peer's readings", command_of(signals)),
                 (None, Readings::Own | Readings::Peers) => "no command (not finite, or out of range)".to_owned(),
                 (None, Readings::Missing) => "no command (no readings)".to_owned(),
             };

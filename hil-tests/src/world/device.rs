@@ -18,7 +18,7 @@ use twinhelm_standby::{
     Effects, HeardSample, Input, Node, NotReady, Order, Pilot, Ports, Refusal, RoleName, Sample, turn,
 };
 use twinhelm_vehicle::sensors::{SensorFault, Sensors};
-use twinhelm_vehicle::signals::State;
+use twinhelm_vehicle::signals::{LAYOUT, State};
 
 /// So many frames wait for a device that does not look: what a socket's buffer would hold.
 const INBOX_MAX: usize = 64;
@@ -118,7 +118,7 @@ impl<V: Variant> Device<V> {
         let local = self.clock.local(now);
         let law = Faulty::new(setup.law.clone(), self.stage.clone());
         let pilot = Pilot::new(V::driving(law), setup.law.clone(), setup.config.period);
-        let node = Node::new(local, self.slot, setup.config);
+        let node = Node::new(local, self.slot, setup.config, LAYOUT);
         self.running = Some(Running { node, pilot, role: None, ready: None, stops: false });
         self.life += 1;
         self.inbox.clear();

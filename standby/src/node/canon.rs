@@ -8,7 +8,6 @@ use crate::sample::{Header, Relayed};
 use core::hash::{Hash, Hasher};
 use core::time::Duration;
 use twinhelm_hal::canon::Origin;
-use twinhelm_hal::signals::Span;
 
 impl<R: NodeRules> Node<R> {
     /// Writes what decides about the node's future, between two turns. `from` is by the device's clock.
@@ -16,6 +15,8 @@ impl<R: NodeRules> Node<R> {
         let Self {
             slot,
             config,
+            // The vehicle's, which never changes.
+            layout: _,
             may_claim,
             role,
             ears,
@@ -77,7 +78,6 @@ impl<R: NodeRules> Node<R> {
         let counts = (late.min(&many), refused.min(&many), diverged.min(&many));
         let readings = readings.map(|readings| readings as u8);
         let computed = computed.map(|cycle| from.cycle(cycle));
-        let divergence = divergence.map(|Span { first, second }| (first, second));
         (sent, sent_now, checked, readings, counts, computed, divergence, state).hash(into);
     }
 }
@@ -104,7 +104,6 @@ fn canon_of_header(header: &Header, from: &Origin, into: &mut impl Hasher) {
     let Header { slot, cycle, term, role, ready, sent, checked, divergence, disputes, digest, relayed } = header;
     let role: &RoleName = role;
     (slot, from.told_cycle(*cycle), term.map(|term| from.term(term)), role, ready, sent).hash(into);
-    let divergence = divergence.map(|Span { first, second }| (first, second));
     (checked, divergence, disputes, digest).hash(into);
     for Relayed { open, term } in relayed.iter().flatten() {
         (open, term.map(|term| from.term(term))).hash(into);

@@ -12,7 +12,7 @@ use crate::sample::Header;
 use core::time::Duration;
 use twinhelm_hal::cycle::Cycle;
 use twinhelm_hal::ports::Confinement;
-use twinhelm_hal::signals::{Signals, Span};
+use twinhelm_hal::signals::{Divergence, Signals};
 use twinhelm_hal::term::Term;
 use twinhelm_hal::time::{Instant, nanos};
 
@@ -141,7 +141,7 @@ impl<R: NodeRules> Node<R> {
         let lease = self.config.gate_lease;
         let peer = self.peer.filter(|peer| now.since(peer.at) <= lease);
         let same = |header: &Header| header.digest == self.config.digest;
-        let within = |divergence: Span| divergence.is_within(self.config.divergence_max);
+        let within = |divergence: Divergence| self.config.divergence_max.allow(divergence);
         let evidence = Evidence {
             version_matches: peer.is_none_or(|peer| peer.header.as_ref().is_some_and(same)),
             state_is_fresh: self.own.state.is_some_and(|(_, at)| now.since(at) <= lease) || !R::ADOPTS_STATE,
@@ -195,9 +195,10 @@ impl<R: NodeRules> Node<R> {
             self.own.divergence = self.own.divergence.filter(|_| follows);
             return;
         };
-        let divergence = own.distance(holder.signals);
+        let bounds = &self.config.divergence_max;
+        let divergence = self.layout.divergence(&own, &holder.signals, bounds);
         self.own.divergence = Some(divergence);
-        let agrees = divergence.is_within(self.config.divergence_max);
+        let agrees = bounds.allow(divergence);
         self.own.diverged = if agrees { 0 } else { self.own.diverged.saturating_add(1) };
     }
 

@@ -3,7 +3,7 @@
 use crate::input::Readings;
 use core::time::Duration;
 use twinhelm_hal::cycle::Cycle;
-use twinhelm_hal::signals::Span;
+use twinhelm_hal::signals::Divergence;
 use twinhelm_hal::time::Instant;
 
 /// What the device knows of its own work.
@@ -22,7 +22,7 @@ pub(super) struct OwnWork {
     pub(super) refused: u32,
     /// The cycle that the law last worked on.
     pub(super) computed: Option<Cycle>,
-    pub(super) divergence: Option<Span>,
+    pub(super) divergence: Option<Divergence>,
     /// For so many computed cycles the divergence has been beyond its bound.
     pub(super) diverged: u32,
     /// The newest state of whoever drove that the law holds, taken over or its own: of which cycle, and since when.

@@ -18,6 +18,7 @@ use crate::config::{OnDispute, Parameters};
 use crate::input::{EFFECTS_MAX, Readings};
 use crate::role::RoleName;
 use twinhelm_hal::frame::{Echo, StatusFrame};
+use twinhelm_hal::signals::table::{Signal, Table};
 
 /// The left device's first term, and what the right one chooses above it.
 const THEIRS: u32 = 0;
@@ -25,6 +26,10 @@ const OURS: u32 = 1;
 /// The left device's next reign, above `OURS`.
 const HIGHER: u32 = 4;
 
+static LAYOUT: Layout = Layout::of(&Table::of(&[
+    Signal::of_counts("First", [-5_000, 5_000]),
+    Signal::of_counts("Second", [-6_000, 4_000]),
+]));
 const CALM: Signals = Signals::of_16_bits([100, -50]);
 const FAR_OFF: Signals = Signals::of_16_bits([4_000, -50]);
 
@@ -96,7 +101,7 @@ impl Flight {
     fn with(number: u8, parameters: Parameters) -> Self {
         let config = Config::new(parameters).expect("the timing keeps the promise");
         Self {
-            node: Node::new(Instant::ZERO, slot(number), config),
+            node: Node::new(Instant::ZERO, slot(number), config, &LAYOUT),
             echo: None,
             echoes: true,
             signals: Some(CALM),

@@ -7,6 +7,7 @@ use crate::sample::Header;
 use core::time::Duration;
 use twinhelm_hal::frame::{CommandFrame, Frame, StatusFrame};
 use twinhelm_hal::ports::Received;
+use twinhelm_hal::signals::table::{Signal, Table};
 use twinhelm_hal::signals::{self, Signals};
 use twinhelm_hal::term::{Slot, Term};
 
@@ -18,13 +19,21 @@ struct Counts(u16);
 struct Count(i16);
 
 impl signals::Command for Count {
-    fn encode(&self) -> Option<Signals> {
-        Some(Signals::of_16_bits([self.0, 0]))
+    const TABLE: Table = Table::of(&[Signal::of_counts("Count", [i16::MIN, i16::MAX])]);
+
+    fn values(&self, values: &mut [f64]) {
+        values[0] = self.0.into();
     }
 
-    fn decode(signals: Signals) -> Self {
-        Self(signals.first)
+    #[expect(clippy::cast_possible_truncation, reason = "16 bits carry it")]
+    fn from_values(values: &[f64]) -> Self {
+        Self(values[0] as i16)
     }
+}
+
+/// Returns the count that `signals` carry.
+fn count_of(signals: &Signals) -> i16 {
+    <Count as signals::Command>::decode(signals).0
 }
 
 impl Controller for Counts {
@@ -117,7 +126,7 @@ impl Flight {
     /// Returns a standby that has followed the left device up to cycle 10; its next decision is due at 112 ms.
     fn standby() -> Self {
         let config = Config::new(Parameters::at_period(Duration::from_millis(10))).expect("it keeps the promise");
-        let node = Node::new(Instant::ZERO, Slot::RIGHT, config);
+        let node = Node::new(Instant::ZERO, Slot::RIGHT, config, <Count as signals::Command>::LAYOUT);
         let pilot = Pilot::new(Counts(0), Counts(0), config.period);
         let mut flight = Self { node, pilot, ports: Listed::default(), made: 501, drives: true };
         for n in 0..=10 {
@@ -215,7 +224,7 @@ fn state_of_a_cycle_before_is_taken_over_before_the_step_which_goes_on_from_ther
     flight.follow(12, 11);
     assert_eq!(flight.told(), ["woke", "heard", "heard", "peer", "decide", "adopted", "computed"]);
     let computed = flight.ports.told.iter().find_map(|input| match input {
-        Input::Computed { signals, .. } => Some(signals.expect("it gives a number").first),
+        Input::Computed { signals, .. } => Some(count_of(&signals.expect("it gives a number"))),
         Input::Woke | Input::Confined(_) | Input::Heard(_) | Input::Peer { .. } => None,
         Input::Ordered(_) | Input::Decide | Input::Adopted { .. } => None,
     });

@@ -5,7 +5,7 @@ mod conformance;
 
 use super::*;
 use crate::plant::{Plant, PlantConfig};
-use crate::signals::{LIMITS, State};
+use crate::signals::{LAYOUT, State};
 use twinhelm_hal::actuator::Actuator;
 use twinhelm_hal::cycle::Cycle;
 use twinhelm_hal::frame::{CommandFrame, Frame};
@@ -40,7 +40,7 @@ fn driving() -> (Actuator, Setpoints, Instant) {
         gate_lease: 3 * PERIOD,
         command_timeout: 5 * PERIOD,
     };
-    let mut actuator = Actuator::new(Gate::new(0, timing, LIMITS), safe_state(BRAKE_COUNTS, None));
+    let mut actuator = Actuator::new(Gate::new(0, timing, LAYOUT), safe_state(BRAKE_COUNTS, None));
     let mut now = Instant::from_nanos(1_000_000_000);
     for cycle in 1..=2 {
         now += PERIOD;
@@ -63,7 +63,7 @@ struct Simulated {
 
 impl Simulated {
     fn new(safe: SafeState) -> Self {
-        let actuator = Actuator::new(Gate::new(0, conformance::TIMING, conformance::LIMITS), safe);
+        let actuator = Actuator::new(Gate::new(0, conformance::TIMING, &conformance::LAYOUT), safe);
         Self { actuator, setpoints: Setpoints::default(), told: Told::Rest, speed_mps: 0.0, pressed: false }
     }
 

@@ -2,7 +2,7 @@
 
 use super::tables::{File, Line};
 use crate::ranges::{self, OutOfRange};
-use crate::signals::LIMITS;
+use crate::signals::{DRIVE, STEERING};
 use std::time::Duration;
 use twinhelm_hal::pins::{Pulse, Servo, Travel};
 use twinhelm_standby::Config;
@@ -199,7 +199,7 @@ impl Checks<'_> {
         let steering = &self.file.servos.steering;
         let pulses =
             [("right_us", steering.right_us), ("centre_us", steering.centre_us), ("left_us", steering.left_us)];
-        self.servo("steering", pulses, steering.trim_us, (LIMITS.min.first, LIMITS.max.first))
+        self.servo("steering", pulses, steering.trim_us, STEERING.limits())
     }
 
     /// Returns the servo that a speed controller is.
@@ -207,7 +207,7 @@ impl Checks<'_> {
         let drive = &self.file.servos.drive;
         let pulses =
             [("brake_us", drive.brake_us), ("neutral_us", drive.neutral_us), ("forward_us", drive.forward_us)];
-        self.servo("drive", pulses, drive.trim_us, (LIMITS.min.second, LIMITS.max.second))
+        self.servo("drive", pulses, drive.trim_us, DRIVE.limits())
     }
 
     fn servo(
@@ -215,7 +215,7 @@ impl Checks<'_> {
         table: &str,
         pulses: [(&'static str, u16); 3],
         trim_us: f64,
-        (min_counts, max_counts): (i16, i16),
+        [min_counts, max_counts]: [i64; 2],
     ) -> Result<Servo, FileError> {
         let path = |key| ["servos", table, key];
         let pulse = |(key, us): (&'static str, u16)| {

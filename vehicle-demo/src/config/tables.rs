@@ -6,7 +6,7 @@ use crate::ranges::{self, OutOfRange};
 use crate::sensors::SensorConfig;
 use crate::signals::{DRIVE, STEERING};
 use serde::Deserialize;
-use twinhelm_hal::signals::Span;
+use twinhelm_hal::signals::Bounds;
 use twinhelm_standby::OnDispute;
 use twinhelm_standby::file_error::{Document, FileError};
 
@@ -107,17 +107,17 @@ impl Pair {
     }
 
     /// Returns the divergence bound in counts.
-    pub(super) fn divergence_max(&self) -> Span {
+    pub(super) fn divergence_max(&self) -> Bounds {
         #[expect(
             clippy::cast_sign_loss,
             clippy::cast_possible_truncation,
             reason = "in range, and a cast saturates"
         )]
-        let counts = |value: f64, scale: f64| libm::round(value / scale) as u16;
-        Span {
-            first: counts(self.divergence_steering_rad, STEERING.factor),
-            second: counts(self.divergence_drive_mps2, DRIVE.factor),
-        }
+        let counts = |value: f64, scale: f64| libm::round(value / scale) as u32;
+        Bounds::of(&[
+            counts(self.divergence_steering_rad, STEERING.factor),
+            counts(self.divergence_drive_mps2, DRIVE.factor),
+        ])
     }
 }
 

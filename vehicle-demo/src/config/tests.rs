@@ -1,6 +1,7 @@
 //! The built-in file says what the code does, and bad files are answered with what to write.
 
 use super::*;
+use twinhelm_hal::signals::Bounds;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -101,7 +102,7 @@ fn devices_with_other_settings_have_other_digests() {
 fn a_divergence_bound_is_given_to_the_devices_in_counts() {
     let text = "[pair]\ndivergence_steering_rad = 0.05\ndivergence_drive_mps2 = 1.5";
     let bound = Settings::parse("car.toml", text).unwrap().config(None).unwrap().divergence_max;
-    assert_eq!((bound.first, bound.second), (500, 1_500));
+    assert_eq!(bound, Bounds::of(&[500, 1_500]));
 }
 
 #[test]

@@ -43,7 +43,7 @@ impl Road {
             let state = self.sensors[device].read(&truth).expect("no fault");
             self.laws[device].step(&state, PERIOD)
         });
-        let applied = Command::decode(commands[self.driver].encode().expect("a sound law's command is in range"));
+        let applied = Command::decode(&commands[self.driver].encode().expect("a sound law's command is in range"));
         let standby = 1 - self.driver;
         let memory = self.laws[self.driver].export();
         self.laws[standby].import(&memory);
@@ -124,7 +124,7 @@ fn tracking_ones_own_command_changes_nothing() {
         let state = road.sensors[0].read(road.plant.state()).expect("no fault");
         let command = road.laws[0].step(&state, PERIOD);
         let memory = road.laws[0].export();
-        road.laws[0].track(&Command::decode(command.encode().expect("in range")));
+        road.laws[0].track(&Command::decode(&command.encode().expect("in range")));
         assert_eq!(road.laws[0].export(), memory);
         road.plant.step(PERIOD.as_secs_f64(), command.steering_rad, command.drive_mps2);
     }

@@ -419,7 +419,7 @@ fn handover(log: &Log, acts: &[Act], setting: &Setting, change: &Change) -> Opti
         };
         at.since(*since) > STALL_COUNTED && *since <= first.at && *at >= fault
     });
-    let (old, new) = (Command::decode(before.signals), Command::decode(first.signals));
+    let (old, new) = (Command::decode(&before.signals), Command::decode(&first.signals));
     let milliseconds = |span: Duration| span.as_secs_f64() * 1e3;
     Some(Handover {
         cause: label.clone(),

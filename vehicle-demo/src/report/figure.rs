@@ -77,7 +77,7 @@ impl<'a> Drawing<'a> {
         let t_s = self.t_s(at);
         match event {
             Event::Acted { gate: 0, how, slot, signals, .. } => {
-                let Command { steering_rad, drive_mps2 } = Command::decode(*signals);
+                let Command { steering_rad, drive_mps2 } = Command::decode(signals);
                 self.figure.commands.push(CommandPoint { t_s, slot: slot.number(), steering_rad, drive_mps2 });
                 if let Some((before, holder)) = self.last {
                     self.figure.gaps.push((t_s, at.since(before).as_secs_f64() * 1e3));

@@ -3,7 +3,7 @@
 use crate::signals::{Command, State};
 use twinhelm_control::Controller;
 use twinhelm_hal::cycle::Cycle;
-use twinhelm_hal::signals::{Command as _, Signals, Span};
+use twinhelm_hal::signals::{Bounds, Command as _, Signals};
 use twinhelm_hal::term::{SLOTS, Slot};
 use twinhelm_hal::time::Duration;
 use twinhelm_standby::{Published, Sample};
@@ -15,14 +15,14 @@ const WINDOW: usize = 64;
 pub struct Witness<L> {
     law: L,
     period: Duration,
-    bound: Span,
+    bounds: Bounds,
     expected: [[Option<(Cycle, Signals)>; WINDOW]; SLOTS as usize],
 }
 
 impl<L: Controller<State = State, Command = Command>> Witness<L> {
-    /// Returns a witness with an unfaulted `law` and the divergence `bound`.
-    pub const fn new(law: L, period: Duration, bound: Span) -> Self {
-        Self { law, period, bound, expected: [[None; WINDOW]; SLOTS as usize] }
+    /// Returns a witness with an unfaulted `law` and the divergence `bounds`.
+    pub const fn new(law: L, period: Duration, bounds: Bounds) -> Self {
+        Self { law, period, bounds, expected: [[None; WINDOW]; SLOTS as usize] }
     }
 
     /// Takes in what a device published.
@@ -46,13 +46,13 @@ impl<L: Controller<State = State, Command = Command>> Witness<L> {
         command.encode()
     }
 
-    /// Returns whether two commands are further apart than the bound.
+    /// Returns whether two commands are further apart than the bounds.
     #[must_use]
     pub fn is_apart(&self, signals: Signals, expected: Signals) -> bool {
-        !signals.distance(expected).is_within(self.bound)
+        !self.bounds.allow(Command::LAYOUT.divergence(&signals, &expected, &self.bounds))
     }
 
-    /// Returns whether `signals` of `slot` for `cycle` are further from the expected ones than the bound; `None` when
+    /// Returns whether `signals` of `slot` for `cycle` are further from the expected ones than the bounds; `None` when
     /// the inputs were not published, or an unfaulted law has no command for them.
     #[must_use]
     pub fn is_wrong(&self, slot: Slot, cycle: Cycle, signals: Signals) -> Option<bool> {

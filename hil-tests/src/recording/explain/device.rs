@@ -10,6 +10,7 @@ use twinhelm_standby::node::rules::AsDesigned;
 use twinhelm_standby::node::{Finding, Grounds};
 use twinhelm_standby::{Effect, Effects, FencedBy, Input, Node, NotReady, Role, RoleName};
 use twinhelm_vehicle::report::device_name;
+use twinhelm_vehicle::signals::LAYOUT;
 
 /// Tells of one life of a device.
 pub(super) fn tell(story: &mut Story<'_>, life: &Life) {
@@ -18,7 +19,7 @@ pub(super) fn tell(story: &mut Story<'_>, life: &Life) {
     };
     let who = device_name(life.slot);
     let config = story.recording.config;
-    let mut node = Node::<AsDesigned>::new(first.now, life.slot, config);
+    let mut node = Node::<AsDesigned>::new(first.now, life.slot, config, LAYOUT);
     // Without its beginning, nobody knows what was on its mind: then there are only its frames.
     let mut known = first.input == Input::Woke;
     story.add(

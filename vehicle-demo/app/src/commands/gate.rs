@@ -24,7 +24,7 @@ use twinhelm_linux::realtime::{Next, RealTimeThread};
 use twinhelm_linux::scheduling::Priority;
 use twinhelm_standby::Config;
 use twinhelm_vehicle::board::{self, BoardConfig, Encoder, Line, ServoChip, Watchdog};
-use twinhelm_vehicle::signals::LIMITS;
+use twinhelm_vehicle::signals::LAYOUT;
 
 /// A gate sends a status and a counters frame in one turn.
 const QUEUE: usize = 2;
@@ -56,7 +56,7 @@ pub(crate) fn gate(args: &GateArgs) -> Result<Exit, Problem> {
     }
     // Coming up they are at rest, with their line released.
     let latch = std::env::var_os(RUNTIME_DIRECTORY).map(|folder| Latch::at(Path::new(&folder).join("estop")));
-    let mut gate = Gate::new(board.gate, config.gate_timing(), LIMITS);
+    let mut gate = Gate::new(board.gate, config.gate_timing(), LAYOUT);
     if latch.as_ref().is_some_and(Latch::is_set) {
         gate.stop();
     }

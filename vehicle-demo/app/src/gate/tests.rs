@@ -22,7 +22,7 @@ use twinhelm_linux::boards::{ServoBoard, Wiring};
 use twinhelm_standby::Config;
 use twinhelm_vehicle::board::{BoardConfig, EXAMPLE};
 use twinhelm_vehicle::config::Settings;
-use twinhelm_vehicle::signals::LIMITS;
+use twinhelm_vehicle::signals::LAYOUT;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -80,7 +80,7 @@ impl Table {
     fn with_latch(latch: Option<Latch>) -> Self {
         let config: Config = Settings::default().config(None).unwrap();
         let setup = BoardConfig::parse("board.toml", EXAMPLE, &config).unwrap().setup;
-        Self::with(Gate::new(0, config.gate_timing(), LIMITS), setup, latch)
+        Self::with(Gate::new(0, config.gate_timing(), LAYOUT), setup, latch)
     }
 
     fn with(mut gate: Gate, setup: Setup, latch: Option<Latch>) -> Self {
@@ -335,7 +335,7 @@ impl Program {
     fn new(safe: SafeState) -> Self {
         let config: Config = Settings::default().config(None).unwrap();
         let setup = Setup { safe, ..BoardConfig::parse("board.toml", EXAMPLE, &config).unwrap().setup };
-        let mut table = Table::with(Gate::new(0, conformance::TIMING, conformance::LIMITS), setup, None);
+        let mut table = Table::with(Gate::new(0, conformance::TIMING, &conformance::LAYOUT), setup, None);
         SPEED_MM_S.set(0);
         table.gate.doors.speed = |_| Speed::Of(SPEED_MM_S.get());
         Self { table, setup }
