@@ -77,7 +77,7 @@ impl Pair {
         let now = Instant::from_nanos(1_000_000_000);
         let law = CourseLaw::new(course);
         let devices = [Slot::LEFT, Slot::RIGHT].map(|slot| Device {
-            node: Node::new(now, slot, config),
+            node: Node::new(now, slot, config, LAYOUT),
             pilot: Pilot::new(law.clone(), law.clone(), config.period),
             ports: BenchPorts::new(now, State { x_m, y_m, yaw_rad, speed_mps: 1.0 }),
             due: now,

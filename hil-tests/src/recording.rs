@@ -46,8 +46,11 @@ pub use same_config::{ConfigDiffers, Differing};
 use serde::{Deserialize, Serialize};
 use twinhelm_standby::Parameters;
 
-/// The version of what the JSON messages look like.
-pub const SCHEMA: u32 = 1;
+/// The version of what the JSON messages look like. Since 2 a command is the bytes of its signals in hexadecimal digits; before, it was the two
+/// numbers that a car has. What is read is what has been written since [`SCHEMA_MIN`].
+pub const SCHEMA: u32 = 2;
+/// The oldest version that is read.
+pub const SCHEMA_MIN: u32 = 1;
 
 /// A layout for Foxglove that shows a recording: commands, roles, the course, diagnostics.
 pub const LAYOUT: &str = include_str!("recording/foxglove-layout.json");

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use twinhelm_hil::fault::Fault;
 use twinhelm_hil::recording::{
-    Ended, LAYOUT, Part, Recorder, Recording, RecordingError, RunHeader, SCHEMA, explain,
+    Ended, LAYOUT, Part, Recorder, Recording, RecordingError, RunHeader, SCHEMA, explain, replay,
 };
 use twinhelm_hil::run::{Plan, Standby, simulate_recorded};
 use twinhelm_standby::{Config, Parameters};
@@ -23,12 +23,18 @@ fn file(library: &str, topic: &str, message: &str) -> Vec<u8> {
 }
 
 fn file_of(library: &str, messages: &[(&str, &str)]) -> Vec<u8> {
+    let messages: Vec<_> = messages.iter().map(|(topic, message)| (*topic, 1, *message)).collect();
+    file_at(library, &messages)
+}
+
+/// Returns an MCAP file with these messages: topic, time in ns, content.
+fn file_at(library: &str, messages: &[(&str, u64, &str)]) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     let options = WriteOptions::new().compression(None).library(library);
     let mut writer: Writer<_> = options.create(&mut bytes).expect("memory");
-    for (topic, message) in messages {
+    for (topic, at, message) in messages {
         let channel = writer.add_channel(0, topic, "json", &BTreeMap::new()).expect("memory");
-        let header = MessageHeader { channel_id: channel, sequence: 0, log_time: 1, publish_time: 1 };
+        let header = MessageHeader { channel_id: channel, sequence: 0, log_time: *at, publish_time: *at };
         writer.write_to_known_channel(&header, message.as_bytes()).expect("memory");
     }
     writer.finish().expect("memory");
@@ -58,6 +64,30 @@ fn refused(bytes: &[u8]) -> (RecordingError, String) {
     let error = Recording::read("x.mcap", bytes).expect_err("no recording of ours");
     let words = error.to_string();
     (error, words)
+}
+
+/// Each change of what is recorded keeps one of before.
+#[test]
+fn a_recording_of_before_there_was_a_table_of_signals_replays_to_the_same_decisions() {
+    let lines = include_str!("recordings/schema-1.txt").lines().filter(|line| !line.starts_with('#'));
+    let messages: Vec<_> = lines
+        .map(|line| {
+            let mut parts = line.splitn(3, ' ');
+            let mut next = || parts.next().expect("topic, time, content");
+            (next(), next().parse().expect("a time in ns"), next())
+        })
+        .collect();
+    let recording = Recording::read("schema-1.mcap", &file_at("twinhelm 0.1.0", &messages)).expect("it is read");
+    let replayed = replay(&recording).expect("the same decisions");
+    assert_eq!((replayed.lives, replayed.gates), (2, 1));
+    // It is not empty: a changed command is noticed.
+    let changed: Vec<_> = messages
+        .iter()
+        .map(|(topic, at, text)| (*topic, *at, text.replace(r#""signals":{"first":"#, r#""signals":{"first":1"#)))
+        .collect();
+    let changed: Vec<_> = changed.iter().map(|(topic, at, text)| (*topic, *at, &text[..])).collect();
+    let other = Recording::read("schema-1.mcap", &file_at("twinhelm 0.1.0", &changed)).expect("it is read");
+    assert!(replay(&other).is_err(), "other commands are other decisions");
 }
 
 #[test]

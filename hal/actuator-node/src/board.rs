@@ -18,7 +18,8 @@ use embedded_hal::pwm::{self, SetDutyCycle};
 use twinhelm_hal::actuator::SafeState;
 use twinhelm_hal::gate::Timing;
 use twinhelm_hal::pins::{ActiveLevel, Pulse, PwmPins, Servo, Setup, Travel};
-use twinhelm_hal::signals::{Limits, Signals};
+use twinhelm_hal::signals::Layout;
+use twinhelm_hal::signals::table::{Signal, Table};
 use twinhelm_hal::time::{Duration, Instant};
 
 /// The core's clock, in MHz: 16 is what an STM32 comes up with.
@@ -36,15 +37,17 @@ pub const TIMING: Timing = Timing {
     command_timeout: Duration::from_millis(50),
 };
 
-/// What the mechanics allow, in counts, as in the vehicle's DBC file.
-pub const LIMITS: Limits =
-    Layout::of(&Table::of(&[Signal::of_counts("First", [-5_000, 5_000]), Signal::of_counts("Second", [-6_000, 4_000])]));
+const STEERING: Signal = Signal::of_counts("Steering_rad", [-5_000, 5_000]);
+const DRIVE: Signal = Signal::of_counts("Drive_mps2", [-6_000, 4_000]);
+
+/// The car's signals in counts, with what the mechanics allow, as in the vehicle's DBC file.
+pub static LAYOUT: Layout = Layout::of(&Table::of(&[STEERING, DRIVE]));
 
 const fn us(us: u16) -> Pulse {
     Pulse::from_us(us).expect("500 to 2,500 µs")
 }
 
-const fn servo(travel: Travel, trim_us: i16, min_counts: i16, max_counts: i16) -> Servo {
+const fn servo(travel: Travel, trim_us: i16, [min_counts, max_counts]: [i64; 2]) -> Servo {
     match Servo::new(travel, trim_us, min_counts, max_counts) {
         Ok(servo) => servo,
         Err(_) => panic!("the middle pulse lies between the ends"),
@@ -58,8 +61,8 @@ const SAFE: SafeState = SafeState::hold_and_brake(-2_000, Duration::from_millis(
 
 /// The actuators. A pulse that cannot be does not build.
 pub const SETUP: Setup = Setup {
-    steering: servo(TRAVEL, 0, -5_000, 5_000),
-    drive: servo(TRAVEL, 0, -6_000, 4_000),
+    steering: servo(TRAVEL, 0, STEERING.limits()),
+    drive: servo(TRAVEL, 0, DRIVE.limits()),
     safe: SAFE,
     own_slot: None,
 };

@@ -15,7 +15,7 @@ const GATE: u8 = 0;
 
 #[entry]
 fn main() -> ! {
-    let gate = Gate::new(GATE, board::TIMING, board::LIMITS);
+    let gate = Gate::new(GATE, board::TIMING, &board::LAYOUT);
     let mut node = ActuatorNode::new(gate, board::SETUP, board::take());
     // Taken once, after a reset: there is one.
     let core = cortex_m::Peripherals::take().expect("the core's peripherals are taken once");

@@ -16,7 +16,8 @@ use twinhelm_hal::actuator::SafeState;
 use twinhelm_hal::frame::{COMMAND_ID, CommandFrame, CountersFrame, Frame, StatusFrame};
 use twinhelm_hal::gate::Timing;
 use twinhelm_hal::pins::{Pulse, Pulses, Servo, Travel};
-use twinhelm_hal::signals::{Limits, Signals};
+use twinhelm_hal::signals::table::{Signal, Table};
+use twinhelm_hal::signals::{Layout, Signals};
 use twinhelm_hal::term::Slot;
 use twinhelm_hal::time::Duration;
 
@@ -147,17 +148,16 @@ impl Watchdog for SimWatchdog {
     }
 }
 
-/// Returns two servos that have their full travel over `limits`.
-fn setup_of(limits: Limits, safe: SafeState) -> Setup {
+/// Returns two servos that have their full travel over the limits.
+fn setup_of(layout: &Layout, safe: SafeState) -> Setup {
     let us = |us| Pulse::from_us(us).expect("a pulse");
     let travel = Travel { at_min: us(1_000), at_zero: us(1_500), at_max: us(2_000) };
-    let servo = |min, max| Servo::new(travel, 0, min, max).expect("a servo");
-    Setup {
-        steering: servo(limits.min.first, limits.max.first),
-        drive: servo(limits.min.second, limits.max.second),
-        safe,
-        own_slot: None,
-    }
+    let mut servos = layout.fields().iter().map(|field| {
+        let [min, max] = field.limits();
+        Servo::new(travel, 0, min, max).expect("a servo")
+    });
+    let mut next = || servos.next().expect("two signals");
+    Setup { steering: next(), drive: next(), safe, own_slot: None }
 }
 
 struct Bench {
@@ -171,16 +171,18 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let limits =
-            Layout::of(&Table::of(&[Signal::of_counts("First", [-100, 100]), Signal::of_counts("Second", [-100, 100])]));
+        static LAYOUT: Layout = Layout::of(&Table::of(&[
+            Signal::of_counts("First", [-100, 100]),
+            Signal::of_counts("Second", [-100, 100]),
+        ]));
         let timing = Timing {
             period: PERIOD,
             margin: Duration::from_millis(2),
             gate_lease: 3 * PERIOD,
             command_timeout: 5 * PERIOD,
         };
-        let setup = setup_of(limits, SafeState::hold_and_brake(0, Duration::ZERO));
-        Self::with(Gate::new(0, timing, limits), setup)
+        let setup = setup_of(&LAYOUT, SafeState::hold_and_brake(0, Duration::ZERO));
+        Self::with(Gate::new(0, timing, &LAYOUT), setup)
     }
 
     fn with(gate: Gate, setup: Setup) -> Self {
@@ -323,8 +325,8 @@ struct Firmware {
 
 impl Firmware {
     fn new(safe: SafeState) -> Self {
-        let setup = setup_of(conformance::LIMITS, safe);
-        Self { bench: Bench::with(Gate::new(0, conformance::TIMING, conformance::LIMITS), setup), setup }
+        let setup = setup_of(&conformance::LAYOUT, safe);
+        Self { bench: Bench::with(Gate::new(0, conformance::TIMING, &conformance::LAYOUT), setup), setup }
     }
 }
 
@@ -355,7 +357,7 @@ impl conformance::Place for Firmware {
     }
 
     fn expected(&self, signals: Signals) -> Pulses {
-        Pulses { steering: self.setup.steering.pulse(signals.first), drive: self.setup.drive.pulse(signals.second) }
+        self.setup.pulses(&conformance::LAYOUT, &signals)
     }
 }
 

@@ -8,7 +8,8 @@ use twinhelm_hal::frame::{CommandFrame, Frame, StatusFrame};
 use twinhelm_hal::gate::{Gate, Timing};
 use twinhelm_hal::pins::{ActiveLevel, GuardedPins, Outputs, Pulse, Pulses, Servo, Setup, Travel};
 use twinhelm_hal::ports::Backend;
-use twinhelm_hal::signals::{Limits, Signals};
+use twinhelm_hal::signals::table::{Signal, Table};
+use twinhelm_hal::signals::{Layout, Signals};
 use twinhelm_hal::term::Slot;
 use twinhelm_hal::time::{Duration, Instant};
 use twinhelm_hal::units::{Amperes, Metres, Volts};
@@ -106,7 +107,7 @@ fn guarded() -> (GuardedPins<Board>, SimI2c<SimPca9685>, SimWire, Instant) {
         gate_lease: 3 * PERIOD,
         command_timeout: 5 * PERIOD,
     };
-    let limits = Layout::of(&Table::of(&[
+    static LAYOUT: Layout = Layout::of(&Table::of(&[
         Signal::of_counts("First", [-5_000, 5_000]),
         Signal::of_counts("Second", [-6_000, 4_000]),
     ]));
@@ -118,7 +119,7 @@ fn guarded() -> (GuardedPins<Board>, SimI2c<SimPca9685>, SimWire, Instant) {
         safe: SafeState::hold_and_brake(-2_000, Duration::ZERO),
         own_slot: None,
     };
-    let mut pins = GuardedPins::new(Gate::new(0, timing, limits), setup, board);
+    let mut pins = GuardedPins::new(Gate::new(0, timing, &LAYOUT), setup, board);
     let mut now = Instant::from_nanos(1_000_000_000);
     for cycle in 0..2 {
         now += PERIOD;

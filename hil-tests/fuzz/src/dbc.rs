@@ -9,7 +9,7 @@ use twinhelm_vehicle::dbc::{
     Command0, Command1, Command2, Command3, Counters0, Counters1, Counters2, Counters3, Status0, Status1, Status2,
     Status3,
 };
-use twinhelm_vehicle::signals::Command;
+use twinhelm_vehicle::signals::{Command, LAYOUT};
 
 /// Runs one input.
 pub fn run(data: &[u8]) {
@@ -30,10 +30,13 @@ fn read(frame: &Frame) {
     let data = frame.data.as_slice();
     if let Ok(command) = CommandFrame::decode(frame) {
         assert_eq!(command.encode(), *frame, "a command is written as it was read");
-        let CommandFrame { slot, term, cycle, probe, estop, signals: Signals { first, second } } = command;
+        let CommandFrame { slot, term, cycle, probe, estop, signals } = command;
+        let [first, second] =
+            [0, 1].map(|place| LAYOUT.counts(&signals).nth(place).and_then(|counts| i16::try_from(counts).ok()));
+        let (first, second) = first.zip(second).expect("two signals of 16 bits");
         let by_hal = (term % 4, term / 4, cycle, probe, estop, first, second);
         assert_eq!(command_by_dbc(slot, data), Some(by_hal));
-        let decoded = Command::decode(command.signals);
+        let decoded = Command::decode(&command.signals);
         assert!(decoded.steering_rad.is_finite() && decoded.drive_mps2.is_finite());
         // Beyond the mechanics' range nothing is written.
         assert!(decoded.encode().is_none_or(|signals| signals == command.signals));

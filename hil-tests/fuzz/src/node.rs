@@ -11,7 +11,7 @@ use twinhelm_hal::cycle::Cycle;
 use twinhelm_hal::frame::{CommandFrame, Frame, GATES};
 use twinhelm_hal::gate::Gate;
 use twinhelm_hal::ports::{Bus, Confinement, Received};
-use twinhelm_hal::signals::{Signals, Span};
+use twinhelm_hal::signals::{Divergence, Signals};
 use twinhelm_hal::term::{Slot, Term};
 use twinhelm_hal::time::{Duration, Instant};
 use twinhelm_standby::{
@@ -40,7 +40,7 @@ pub fn run(data: &[u8]) {
     let law = CourseLaw::new(Arc::clone(&COURSE));
     let mut pilot = Pilot::new(law.clone(), law, config.period);
     let mut gate: Gate = Gate::new(0, config.gate_timing(), LAYOUT);
-    let mut node: Node = Node::new(ports.now.get(), slot, config);
+    let mut node: Node = Node::new(ports.now.get(), slot, config, LAYOUT);
     let mut due = ports.now.get();
     for _ in 0..TURNS_MAX {
         if input.is_empty() {
@@ -180,7 +180,7 @@ fn sample(input: &mut Input<'_>) -> Sample<State, Memory> {
         ready: if ready < 128 { Ok(()) } else { Err(NotReady::Link) },
         sent: flags & 1 != 0,
         checked: flags & 2 != 0,
-        divergence: (flags & 4 != 0).then(|| Span { first: input.u16(), second: input.u16() }),
+        divergence: (flags & 4 != 0).then(|| Divergence { signal: input.u8(), counts: input.u16().into() }),
         disputes: flags & 8 != 0,
         digest: u64::from(flags & 16),
         relayed: std::array::from_fn(|gate| {

@@ -10,7 +10,7 @@ use twinhelm_standby::data::Position;
 use twinhelm_standby::{Config, Input, Node, Order, Parameters, Pilot, Refusal, Sample};
 use twinhelm_vehicle::course::Course;
 use twinhelm_vehicle::law::{CourseLaw, Memory};
-use twinhelm_vehicle::signals::State;
+use twinhelm_vehicle::signals::{LAYOUT, State};
 
 static COURSE: LazyLock<Arc<Course>> = LazyLock::new(|| Arc::new(Course::harbour()));
 
@@ -27,7 +27,7 @@ pub fn run(data: &[u8]) {
     }
     let config = Config::new(Parameters::at_period(Duration::from_millis(10))).expect("the profile of 100 Hz");
     let now = Instant::from_nanos(1_000_000_000);
-    let mut node: Node = Node::new(now, Slot::LEFT, config);
+    let mut node: Node = Node::new(now, Slot::LEFT, config, LAYOUT);
     for _ in 0..3 {
         let _ = node.step(now, Input::Woke);
         let _ = node.step(now, Input::Peer { at: now, header: Some(sample.header) });

@@ -16,7 +16,7 @@ use twinhelm_vehicle::course::Course;
 use twinhelm_vehicle::law::CourseLaw;
 use twinhelm_vehicle::plant::PlantConfig;
 use twinhelm_vehicle::sensors::SensorConfig;
-use twinhelm_vehicle::signals::State;
+use twinhelm_vehicle::signals::{LAYOUT, State};
 
 /// Seeds are for the repository: what is longer says no more.
 const BYTES_MAX: usize = 12_000;
@@ -67,7 +67,7 @@ fn write_samples() {
     message("order", &order);
     message("refusal", &postcard_of(&Refusal::NotPrimary));
     let now = Instant::from_nanos(1_000_000_000);
-    let mut node: Node = Node::new(now, Slot::RIGHT, config());
+    let mut node: Node = Node::new(now, Slot::RIGHT, config(), LAYOUT);
     let _ = node.step(now, Input::Woke);
     let relayed = Some(Relayed { open: true, term: Some(Term::new(4)) });
     let header = Header { term: Some(Term::new(5)), relayed: [relayed, None, None, None], ..node.header() };

@@ -203,7 +203,7 @@ impl Reading<'_> {
             cause: cause.to_string(),
         };
         let Version { schema, twinhelm } = serde_json::from_slice(data).map_err(|cause| broken(&cause))?;
-        if schema != super::SCHEMA {
+        if !(super::SCHEMA_MIN..=super::SCHEMA).contains(&schema) {
             return Err(RecordingError::Schema { name, found: schema, reads: super::SCHEMA, twinhelm });
         }
         let line: RunLine = serde_json::from_slice(data).map_err(|cause| broken(&cause))?;

@@ -12,12 +12,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use twinhelm_hal::cycle::Cycle;
 use twinhelm_hal::frame::GATES;
-use twinhelm_hal::signals::{Signals, Span};
+use twinhelm_hal::signals::{Divergence, SIGNAL_BYTES_MAX, Signals};
 use twinhelm_hal::term::{SLOTS, Slot, Term};
 use twinhelm_standby::{FencedBy, Header, NotReady, Published, Relayed, RoleName, Sample};
 
 /// The version of the layout: the first byte of each message. Changes with any type that is sent.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 /// How many bytes a message may have: three times what the demo's takes, and well below one Ethernet frame.
 pub const BYTES_MAX: usize = 512;
@@ -85,7 +85,7 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Decoded<T> {
 /// # Errors
 /// It does not fit.
 pub fn fits<S: Carried, M: Carried>(published: &Published<S, M>) -> Result<usize, TooLarge> {
-    let signals = Some(Signals::of_16_bits([i16::MIN, i16::MIN]));
+    let signals = Some(Signals::from_bytes(&[0xFF; SIGNAL_BYTES_MAX]));
     let sample = Sample { header: largest_header(), published: Some(Published { signals, ..*published }) };
     let bytes = size(&sample);
     if bytes <= BYTES_MAX { Ok(bytes) } else { Err(TooLarge { bytes }) }
@@ -105,7 +105,7 @@ fn largest_header() -> Header {
         ready: Err(NotReady::Link),
         sent: true,
         checked: true,
-        divergence: Some(Span { first: u16::MAX, second: u16::MAX }),
+        divergence: Some(Divergence { signal: u8::MAX, counts: u32::MAX }),
         disputes: true,
         digest: u64::MAX,
         relayed: [Some(Relayed { open: true, term }); GATES as usize],

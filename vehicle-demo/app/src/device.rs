@@ -23,7 +23,7 @@ use twinhelm_linux::scheduling::Priority;
 use twinhelm_rigs::host::spec::{DeviceSpec, Says, Step, WatchdogSpec};
 use twinhelm_standby::node::rules::AsDesigned;
 use twinhelm_standby::{Config, Node, Pilot, turn};
-use twinhelm_vehicle::signals::{Command, State};
+use twinhelm_vehicle::signals::{Command, LAYOUT, State};
 use twinhelm_vehicle::vehicle::PLANT_STEP;
 use twinhelm_zenoh::{Link, Settings};
 
@@ -124,7 +124,7 @@ where
         }
         let local = ports.clock.local(now);
         let node = node.get_or_insert_with(|| {
-            let node = Node::<AsDesigned>::new(local, slot, config);
+            let node = Node::<AsDesigned>::new(local, slot, config, LAYOUT);
             if is_member { node.as_member() } else { node }
         });
         // A law that hangs does not come back from here.

@@ -196,7 +196,7 @@ mod tests {
     use super::*;
     use std::sync::Arc;
     use twinhelm_hal::cycle::Cycle;
-    use twinhelm_hal::signals::Span;
+    use twinhelm_hal::signals::Bounds;
     use twinhelm_standby::sample::Header;
     use twinhelm_vehicle::course::Course;
     use twinhelm_vehicle::law::CourseLaw;
@@ -209,7 +209,7 @@ mod tests {
 
     fn ready_after(heard_ms: &[u64], end_ms: u64) -> Vec<(Instant, bool)> {
         let law = CourseLaw::new(Arc::new(Course::harbour()));
-        let witness = Witness::new(law, Duration::from_millis(10), Span { first: 1, second: 1 });
+        let witness = Witness::new(law, Duration::from_millis(10), Bounds::of(&[1, 1]));
         let mut collector = Collector::new(witness, None, SAID_FOR);
         let header = Header {
             slot: Slot::RIGHT,

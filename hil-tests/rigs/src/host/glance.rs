@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use twinhelm_control::deadline::missed;
 use twinhelm_hal::gate::How;
-use twinhelm_hal::signals::Span;
+use twinhelm_hal::signals::Divergence;
 use twinhelm_hal::term::{Slot, Term};
 use twinhelm_hal::time::{Duration, Instant};
 use twinhelm_standby::{NotReady, RoleName, Sample};
@@ -66,7 +66,7 @@ pub struct DeviceGlance {
     /// How long ago it was last heard of over the link.
     pub heard_ago: Option<Duration>,
     /// How far its command is from the holder's, in raw counts, where it said so.
-    pub divergence: Option<Span>,
+    pub divergence: Option<Divergence>,
 }
 
 /// Time between two commands acted on.

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use twinhelm_hal::actuator::SafeState;
 use twinhelm_hal::frame::{CommandFrame, Frame, StatusFrame};
 use twinhelm_hal::gate::Gate;
-use twinhelm_hal::pins::{ActiveLevel, Setup};
+use twinhelm_hal::pins::{ActiveLevel, Pulses, Setup};
 use twinhelm_hal::ports::Received;
 use twinhelm_hal::signals::Signals;
 use twinhelm_hal::term::Slot;
@@ -372,7 +372,8 @@ impl conformance::Place for Program {
     }
 
     fn expected(&self, signals: Signals) -> Seen {
-        let pulses = [self.setup.steering.pulse(signals.first), self.setup.drive.pulse(signals.second)];
+        let Pulses { steering, drive } = self.setup.pulses(&conformance::LAYOUT, &signals);
+        let pulses = [steering, drive];
         Seen(pulses.map(|pulse| u32::from(pulse.us()) / 10))
     }
 }

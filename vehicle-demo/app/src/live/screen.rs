@@ -13,12 +13,13 @@ use ratatui::widgets::canvas::{Canvas, Points};
 use ratatui::widgets::{Block, Paragraph, Wrap};
 use std::collections::VecDeque;
 use std::time::Duration;
+use twinhelm_hal::signals::Divergence;
 use twinhelm_hal::term::Slot;
 use twinhelm_rigs::host::glance::{DeviceGlance, Glance, Pose};
 use twinhelm_standby::NotReady;
 use twinhelm_vehicle::course::Course;
 use twinhelm_vehicle::report::device_name;
-use twinhelm_vehicle::signals::{DRIVE, STEERING};
+use twinhelm_vehicle::signals::SIGNALS;
 
 /// The pair's box: its lines are as wide.
 const PAIR_COLUMNS: u16 = 48;
@@ -226,11 +227,7 @@ fn device(slot: Slot, device: &DeviceGlance, quiet: Duration, room: u16, ink: In
         Span::raw(format!("{name:6}{role}  {term}")),
         Span::styled(format!("heard {:.0} ms ago", heard.as_secs_f64() * 1e3), style),
     ]);
-    let divergence = device.divergence.map_or_else(String::new, |span| {
-        let steering_rad = f64::from(span.first) * STEERING.factor;
-        let drive_mps2 = f64::from(span.second) * DRIVE.factor;
-        format!("apart {steering_rad:.3} rad, {drive_mps2:.2} m/s²")
-    });
+    let divergence = device.divergence.map_or_else(String::new, apart);
     let mut all = vec![first];
     match device.ready {
         // The one that drives: everybody knows that it is no standby.
@@ -254,6 +251,13 @@ fn device(slot: Slot, device: &DeviceGlance, quiet: Duration, room: u16, ink: In
 /// What goes on in the next line stands below what it belongs to: behind the time, or behind the device's name.
 const LINE_INDENT: usize = 11;
 const DEVICE_INDENT: usize = 6;
+
+/// Returns how far the standby's command is from the holder's, in the signal in which it is the farthest.
+fn apart(divergence: Divergence) -> String {
+    let Some(signal) = SIGNALS.signals().get(usize::from(divergence.signal)) else { return String::new() };
+    let value = f64::from(divergence.counts) * signal.factor.abs();
+    format!("apart {value:.3} {} in {}", signal.unit, signal.name)
+}
 
 /// Returns a text in lines of so many columns, broken between words; all but the first begin with `indent` blanks.
 fn fold(text: &str, columns: usize, indent: usize) -> Vec<String> {
