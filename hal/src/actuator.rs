@@ -47,6 +47,7 @@ pub struct Actuator<R: GateRules = AsDesigned> {
 }
 
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it, and no heap to put it on")]
 enum Phase {
     /// It has just come up, and nothing is told. Ends with the first tick: a vehicle that is known to move is brought to a stop.
     Up,

@@ -167,11 +167,10 @@ impl Layout {
         self.fields.get(..self.count).unwrap_or_default()
     }
 
-    /// Returns whether a classic frame carries them.
+    /// Returns signals of which each bit is set: nothing takes more room.
     #[must_use]
-    pub fn is_classic(&self) -> bool {
-        let bits = self.fields().iter().fold(0_u32, |sum, field| sum.saturating_add(field.bits.into()));
-        bits <= table::CLASSIC_BITS
+    pub fn all_ones(&self) -> Signals {
+        self.pack(&[-1; SIGNALS_MAX])
     }
 
     /// Packs `counts`, one for each signal in order. What a signal's bits cannot carry loses its upper bits: [`Signal::counts`] gives

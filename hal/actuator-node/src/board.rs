@@ -37,11 +37,11 @@ pub const TIMING: Timing = Timing {
     command_timeout: Duration::from_millis(50),
 };
 
-const STEERING: Signal = Signal::of_counts("Steering_rad", [-5_000, 5_000]);
-const DRIVE: Signal = Signal::of_counts("Drive_mps2", [-6_000, 4_000]);
+const STEERED: Signal = Signal::of_counts("Steering_rad", [-5_000, 5_000]);
+const DRIVEN: Signal = Signal::of_counts("Drive_mps2", [-6_000, 4_000]);
 
 /// The car's signals in counts, with what the mechanics allow, as in the vehicle's DBC file.
-pub static LAYOUT: Layout = Layout::of(&Table::of(&[STEERING, DRIVE]));
+pub static LAYOUT: Layout = Layout::of(&Table::of(&[STEERED, DRIVEN]));
 
 const fn us(us: u16) -> Pulse {
     Pulse::from_us(us).expect("500 to 2,500 µs")
@@ -61,8 +61,8 @@ const SAFE: SafeState = SafeState::hold_and_brake(-2_000, Duration::from_millis(
 
 /// The actuators. A pulse that cannot be does not build.
 pub const SETUP: Setup = Setup {
-    steering: servo(TRAVEL, 0, STEERING.limits()),
-    drive: servo(TRAVEL, 0, DRIVE.limits()),
+    steering: servo(TRAVEL, 0, STEERED.limits()),
+    drive: servo(TRAVEL, 0, DRIVEN.limits()),
     safe: SAFE,
     own_slot: None,
 };

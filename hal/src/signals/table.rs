@@ -4,6 +4,9 @@
 //! The signals are packed in the order of the table, each with as many bits as it has, the lowest bit first (Intel's order, `@1` in a
 //! DBC file), without gaps.
 
+// Its numbers stand in the code.
+#![expect(clippy::arithmetic_side_effects, reason = "a table is a constant, and `Table::check` looks at it")]
+
 use core::fmt;
 
 /// A table has at most so many signals: one frame moves all actuators.

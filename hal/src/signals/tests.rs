@@ -73,11 +73,6 @@ fn two_of_16_bits_are_two_little_endian_numbers() {
 }
 
 #[test]
-fn what_fits_into_32_bits_is_classic() {
-    assert!(TWO.is_classic() && !THREE.is_classic() && !FULL.is_classic());
-}
-
-#[test]
 fn limits_include_both_ends() {
     for (counts, is_allowed) in [
         ([-5000, 5000, 5], true),

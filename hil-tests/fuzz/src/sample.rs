@@ -34,7 +34,7 @@ pub fn run(data: &[u8]) {
         let _ = node.step(now, Input::Decide);
     }
     let Some(published) = sample.published else { return };
-    assert!(fits(&published).is_ok(), "what came over the wire fits on it");
+    assert!(fits(&published, LAYOUT).is_ok(), "what came over the wire fits on it");
     let law = CourseLaw::new(Arc::clone(&COURSE));
     let mut pilot = Pilot::new(law.clone(), law.clone(), config.period);
     let _ = pilot.adopt(&published);

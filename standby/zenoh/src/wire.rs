@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use twinhelm_hal::cycle::Cycle;
 use twinhelm_hal::frame::GATES;
-use twinhelm_hal::signals::{Divergence, SIGNAL_BYTES_MAX, Signals};
+use twinhelm_hal::signals::{Divergence, Layout};
 use twinhelm_hal::term::{SLOTS, Slot, Term};
 use twinhelm_standby::{FencedBy, Header, NotReady, Published, Relayed, RoleName, Sample};
 
@@ -77,15 +77,16 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Decoded<T> {
     }
 }
 
-/// Returns how many bytes a sample takes that publishes `published`, under the largest header there is.
+/// Returns how many bytes a sample takes that publishes `published`, under the largest header there is; `layout` is of the vehicle's
+/// signals.
 ///
 /// Ask at start-up: a sample that does not fit is never sent. Floats always take their full width; an integer takes
 /// more bytes the larger it is, so give the largest that the law can have.
 ///
 /// # Errors
 /// It does not fit.
-pub fn fits<S: Carried, M: Carried>(published: &Published<S, M>) -> Result<usize, TooLarge> {
-    let signals = Some(Signals::from_bytes(&[0xFF; SIGNAL_BYTES_MAX]));
+pub fn fits<S: Carried, M: Carried>(published: &Published<S, M>, layout: &Layout) -> Result<usize, TooLarge> {
+    let signals = Some(layout.all_ones());
     let sample = Sample { header: largest_header(), published: Some(Published { signals, ..*published }) };
     let bytes = size(&sample);
     if bytes <= BYTES_MAX { Ok(bytes) } else { Err(TooLarge { bytes }) }
@@ -115,7 +116,14 @@ fn largest_header() -> Header {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use twinhelm_hal::signals::Signals;
+    use twinhelm_hal::signals::table::{Signal, Table};
     use twinhelm_standby::{Order, Refusal};
+
+    static LAYOUT: Layout = Layout::of(&Table::of(&[
+        Signal::of_counts("First", [-5_000, 5_000]),
+        Signal::of_counts("Second", [-6_000, 4_000]),
+    ]));
 
     type State = [f64; 4];
     type Memory = [Option<f64>; 6];
@@ -193,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_memory_that_is_too_large_is_found_before_it_is_sent() {
-        assert_eq!(fits(&published()), Ok(size(&sample())));
+        assert_eq!(fits(&published(), &LAYOUT), Ok(size(&sample())));
         let large = Published {
             memory: [[0.0_f64; 30]; 2],
             readings: 0_u8,
@@ -201,7 +209,7 @@ mod tests {
             standstill: false,
             signals: None,
         };
-        let error = fits(&large).unwrap_err();
+        let error = fits(&large, &LAYOUT).unwrap_err();
         assert!(error.bytes > BYTES_MAX);
         let sample = Sample { header: largest_header(), published: Some(large) };
         assert!(encode(&sample, &mut [0; BYTES_MAX]).is_err());
