@@ -4,7 +4,7 @@ use crate::signals::table::SIGNALS_MAX;
 use crate::signals::{Layout, Signals};
 use crate::time::{Duration, Instant};
 
-/// What a vehicle's signals do when its gate closes.
+/// What a vehicle's signals do when its gate closes. One that it says nothing of stays as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SafeState {
     signals: [SafeSignal; SIGNALS_MAX],
@@ -176,7 +176,8 @@ impl Behind {
 
     /// Returns what the signals are at `now`.
     pub fn tell(&mut self, now: Instant, safe: &SafeState, speed: Option<u16>, layout: &Layout) -> Signals {
-        let mut counts = [0; SIGNALS_MAX];
+        // A signal that the safe state says nothing of stays as it was.
+        let mut counts = self.from;
         self.has_told_end = true;
         for (counts, lane) in counts.iter_mut().zip(self.lanes(now, safe)) {
             let is_released = lane.is_released(speed);

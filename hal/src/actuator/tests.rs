@@ -222,3 +222,15 @@ fn the_status_carries_the_speed_and_the_counters_all_reasons_in_turn() {
     let of = |why: Drop| counted[why as usize];
     assert_eq!((counted.len(), of(Drop::FirstOfTwo), of(Drop::OldCycle)), (DROPS, 1, 1));
 }
+
+#[test]
+fn a_signal_that_the_safe_state_says_nothing_of_stays_as_it_was() {
+    let braked = SafeSignal {
+        delay: Duration::ZERO,
+        action: Action::Ramp(Ramp { to: 0, counts_per_s: None }),
+        release: release(None, Some(100 * MS)),
+    };
+    let (mut actuator, closes) = following(SafeState::of(&[braked], 0), None);
+    assert_eq!(told(&mut actuator, closes, None), signals(0, 500));
+    assert_eq!(told(&mut actuator, closes + 100 * MS, None), Told::Rest);
+}

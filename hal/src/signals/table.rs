@@ -319,13 +319,13 @@ impl fmt::Display for Dbc<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     extern crate std;
 
     use super::*;
     use std::string::ToString as _;
 
-    const ANGLE: Signal = Signal {
+    pub(in crate::signals) const ANGLE: Signal = Signal {
         name: "Angle_rad",
         unit: "rad",
         kind: Kind::Quantity,
@@ -336,7 +336,7 @@ mod tests {
         min: -0.5,
         max: 0.5,
     };
-    const GEAR: Signal = Signal {
+    pub(in crate::signals) const GEAR: Signal = Signal {
         name: "Gear",
         unit: "",
         kind: Kind::Mode,

@@ -2,33 +2,11 @@
 
 extern crate std;
 
-use super::table::{Kind, Signal, Table};
+use super::table::tests::{ANGLE, GEAR};
+use super::table::{Signal, Table};
 use super::*;
 use std::string::String;
 use std::vec::Vec;
-
-const ANGLE: Signal = Signal {
-    name: "Angle_rad",
-    unit: "rad",
-    kind: Kind::Quantity,
-    bits: 16,
-    signed: true,
-    factor: 0.0001,
-    offset: 0.0,
-    min: -0.5,
-    max: 0.5,
-};
-const GEAR: Signal = Signal {
-    name: "Gear",
-    unit: "",
-    kind: Kind::Mode,
-    bits: 3,
-    signed: false,
-    factor: 1.0,
-    offset: 0.0,
-    min: 0.0,
-    max: 5.0,
-};
 
 static ODD: Layout = Layout::of(&Table::of(&[
     GEAR,
