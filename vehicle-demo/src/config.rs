@@ -150,7 +150,7 @@ impl Settings {
             jitter: named(timing.jitter_ms, scaled.jitter),
             bitrate: self.file.bus.bitrate_bit_s,
             gates: self.file.bus.gates,
-            divergence_max: self.file.pair.divergence_max(),
+            divergence_max: self.file.pair.divergence.bounds(),
             on_dispute: self.file.pair.on_dispute,
             digest: 0,
         }

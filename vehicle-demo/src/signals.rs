@@ -18,6 +18,7 @@ pub const STEERING: Signal = Signal {
     offset: 0.0,
     min: -0.5,
     max: 0.5,
+    apart_max: 0.1,
 };
 
 /// The drive's acceleration, negative brakes.
@@ -31,6 +32,7 @@ pub const DRIVE: Signal = Signal {
     offset: 0.0,
     min: -6.0,
     max: 4.0,
+    apart_max: 2.0,
 };
 
 /// The signals of a command, in the order in which its frame carries them.

@@ -48,6 +48,9 @@ pub struct Signal {
     pub min: f64,
     /// The largest one.
     pub max: f64,
+    /// How far the commands of two devices may be apart in it, in the unit, before they are in dispute. Of a mode any difference is too
+    /// far, whatever this says.
+    pub apart_max: f64,
 }
 
 /// Why a table cannot be.
@@ -116,6 +119,20 @@ pub enum TableError {
         /// Its upper limit.
         max: f64,
     },
+    /// A bound on how far two commands may be apart that none can keep, or none can pass.
+    #[error(
+        "{name} may be {apart_max} apart: write a number from {factor}, which is one count, to {span}, which is all that its limits leave"
+    )]
+    Apart {
+        /// The signal.
+        name: &'static str,
+        /// Its bound.
+        apart_max: f64,
+        /// One count of it.
+        factor: f64,
+        /// From the smallest value to the largest one.
+        span: f64,
+    },
     /// A limit that the bits cannot carry.
     #[error(
         "{name} has the limit {limit}, which its {bits} bits cannot carry at {factor} a count: more bits, or a larger factor"
@@ -137,7 +154,18 @@ impl Signal {
     #[must_use]
     pub const fn of_counts(name: &'static str, limits: [i16; 2]) -> Self {
         let [min, max] = [limits[0] as f64, limits[1] as f64];
-        Self { name, unit: "", kind: Kind::Quantity, bits: 16, signed: true, factor: 1.0, offset: 0.0, min, max }
+        Self {
+            name,
+            unit: "",
+            kind: Kind::Quantity,
+            bits: 16,
+            signed: true,
+            factor: 1.0,
+            offset: 0.0,
+            min,
+            max,
+            apart_max: 1.0,
+        }
     }
 
     /// Returns `value` in counts; `None` when it is no number, or beyond the limits.
@@ -160,6 +188,29 @@ impl Signal {
     /// Returns `value` in counts, within its limits or not.
     const fn nearest_counts(&self, value: f64) -> Option<i64> {
         nearest((value - self.offset) / self.factor)
+    }
+
+    /// Returns a bound on how far two commands may be apart, which is in the unit, in counts. What is no number, or below nothing, is zero.
+    #[must_use]
+    pub const fn counts_apart(&self, apart: f64) -> u32 {
+        let factor = if self.factor < 0.0 { -self.factor } else { self.factor };
+        match nearest(apart / factor) {
+            Some(counts) if counts > 0 => {
+                if counts < u32::MAX as i64 {
+                    counts.cast_unsigned() as u32
+                } else {
+                    u32::MAX
+                }
+            }
+            Some(_) | None => 0,
+        }
+    }
+
+    /// Returns the smallest and the largest bound on how far two commands may be apart that says something: a count, and all that the limits
+    /// leave.
+    #[must_use]
+    pub fn apart_range(&self) -> [f64; 2] {
+        [self.factor.abs(), self.max - self.min]
     }
 
     /// Returns the limits in counts, the smaller one first; both are allowed.
@@ -222,6 +273,18 @@ impl Table {
         self.0
     }
 
+    /// Returns the names of the signals, in order; behind the last one they are empty.
+    #[must_use]
+    pub const fn names(&self) -> [&'static str; SIGNALS_MAX] {
+        let mut names = [""; SIGNALS_MAX];
+        let mut place = 0;
+        while place < self.0.len() && place < SIGNALS_MAX {
+            names[place] = self.0[place].name;
+            place += 1;
+        }
+        names
+    }
+
     /// Returns how many bits all of them have.
     #[must_use]
     pub fn bits(&self) -> u32 {
@@ -269,7 +332,7 @@ impl Table {
 fn check_one(place: usize, signal: &Signal) -> Result<(), TableError> {
     /// What tools that read DBC files take.
     const NAME_MAX: usize = 32;
-    let Signal { name, bits, signed, factor, offset, min, max, .. } = *signal;
+    let Signal { name, kind, bits, signed, factor, offset, min, max, apart_max, .. } = *signal;
     let is_word = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     let begins_well = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
     if !is_word || !begins_well || name.len() > NAME_MAX {
@@ -290,6 +353,10 @@ fn check_one(place: usize, signal: &Signal) -> Result<(), TableError> {
         if counts.is_none() {
             return Err(TableError::Beyond { name, limit, bits, factor });
         }
+    }
+    let [factor, span] = signal.apart_range();
+    if kind == Kind::Quantity && !(factor..=span).contains(&apart_max) {
+        return Err(TableError::Apart { name, apart_max, factor, span });
     }
     Ok(())
 }
@@ -335,6 +402,7 @@ pub(super) mod tests {
         offset: 0.0,
         min: -0.5,
         max: 0.5,
+        apart_max: 0.1,
     };
     pub(in crate::signals) const GEAR: Signal = Signal {
         name: "Gear",
@@ -346,6 +414,7 @@ pub(super) mod tests {
         offset: 0.0,
         min: 0.0,
         max: 5.0,
+        apart_max: 0.0,
     };
 
     fn refused(signals: &'static [Signal]) -> std::string::String {
@@ -364,6 +433,8 @@ pub(super) mod tests {
         static WIDE: [Signal; 1] = angle(Signal { bits: 33, ..ANGLE });
         static SIGN: [Signal; 1] = angle(Signal { bits: 1, ..ANGLE });
         static NAMELESS: [Signal; 1] = angle(Signal { name: "2 wheels", ..ANGLE });
+        static NEAR: [Signal; 1] = angle(Signal { apart_max: 0.00001, ..ANGLE });
+        static APART: [Signal; 1] = angle(Signal { apart_max: f64::NAN, ..ANGLE });
         static MANY: [Signal; 27] = [ANGLE; 27];
         for (signals, says) in [
             (&[][..], "write one at least"),
@@ -374,6 +445,8 @@ pub(super) mod tests {
             (&WIDE, "33 bits: write 1 to 32"),
             (&SIGN, "1 bits"),
             (&NAMELESS, "signal 0 is called \"2 wheels\""),
+            (&NEAR, "Angle_rad may be 0.00001 apart: write a number from 0.0001"),
+            (&APART, "may be NaN apart"),
             (&MANY, "27 signals are too many"),
         ] {
             let said = refused(signals);

@@ -4,9 +4,11 @@ use crate::law::Tuning;
 use crate::plant::PlantConfig;
 use crate::ranges::{self, OutOfRange};
 use crate::sensors::SensorConfig;
-use crate::signals::{DRIVE, STEERING};
-use serde::Deserialize;
+use crate::signals::SIGNALS;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use twinhelm_hal::signals::Bounds;
+use twinhelm_hal::signals::table::{Kind, SIGNALS_MAX};
 use twinhelm_standby::OnDispute;
 use twinhelm_standby::file_error::{Document, FileError};
 
@@ -28,7 +30,8 @@ impl File {
     pub(super) fn check(&self, document: &Document<'_>) -> Result<(), FileError> {
         let within = |table, checked: Result<(), OutOfRange>| checked.map_err(|error| error.at(document, &[table]));
         within("timing", self.timing.check())?;
-        within("pair", self.pair.check())?;
+        let divergence = self.pair.divergence.check();
+        divergence.map_err(|error| error.at(document, &["pair", "divergence"]))?;
         within("link", self.link.check())?;
         within("vehicle", self.vehicle.check())?;
         within("sensors", self.sensors.check())?;
@@ -83,41 +86,85 @@ impl Default for Bus {
 }
 
 /// What makes two devices a pair.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Pair {
-    pub(super) divergence_steering_rad: f64,
-    pub(super) divergence_drive_mps2: f64,
+    pub(super) divergence: Divergence,
     pub(super) on_dispute: OnDispute,
 }
 
-impl Default for Pair {
+/// How far two commands may be apart, in the order of the signals and in their units. A file names those that are not as in the table.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Divergence([f64; SIGNALS_MAX]);
+
+const NAMES: [&str; SIGNALS_MAX] = SIGNALS.names();
+
+impl Default for Divergence {
     fn default() -> Self {
-        Self { divergence_steering_rad: 0.1, divergence_drive_mps2: 2.0, on_dispute: OnDispute::Keep }
+        let mut apart = [0.0; SIGNALS_MAX];
+        apart.iter_mut().zip(SIGNALS.signals()).for_each(|(apart, signal)| *apart = signal.apart_max);
+        Self(apart)
     }
 }
 
-impl Pair {
-    /// Below a count no two devices agree; above the mechanics' whole range none disagree.
+/// Which signal a key names. An error of its own says where in the file the key stands.
+struct Place(usize);
+
+impl<'de> Deserialize<'de> for Place {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let known = NAMES.get(..SIGNALS.signals().len()).unwrap_or_default();
+        let place = known.iter().position(|known| *known == name);
+        place.map(Self).ok_or_else(|| D::Error::unknown_field(&name, known))
+    }
+}
+
+impl<'de> Deserialize<'de> for Divergence {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bounded;
+
+        impl<'de> Visitor<'de> for Bounded {
+            type Value = Divergence;
+
+            fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                f.write_str("a number for each signal that has another bound than its table says")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Divergence, A::Error> {
+                let mut all = Divergence::default();
+                while let Some(Place(place)) = map.next_key()? {
+                    let apart = map.next_value()?;
+                    all.0.iter_mut().skip(place).take(1).for_each(|bound| *bound = apart);
+                }
+                Ok(all)
+            }
+        }
+
+        deserializer.deserialize_map(Bounded)
+    }
+}
+
+impl Divergence {
+    /// Below a count no two devices agree; above all that the mechanics leave none disagree.
     fn check(&self) -> Result<(), OutOfRange> {
-        ranges::check(&[
-            ("divergence_steering_rad", self.divergence_steering_rad, STEERING.factor, 1.0),
-            ("divergence_drive_mps2", self.divergence_drive_mps2, DRIVE.factor, 10.0),
-        ])
+        let fields: Vec<_> = SIGNALS
+            .signals()
+            .iter()
+            .zip(self.0)
+            .filter(|(signal, _)| signal.kind == Kind::Quantity)
+            .map(|(signal, apart)| {
+                let [min, max] = signal.apart_range();
+                (signal.name, apart, min, max)
+            })
+            .collect();
+        ranges::check(&fields)
     }
 
-    /// Returns the divergence bound in counts.
-    pub(super) fn divergence_max(&self) -> Bounds {
-        #[expect(
-            clippy::cast_sign_loss,
-            clippy::cast_possible_truncation,
-            reason = "in range, and a cast saturates"
-        )]
-        let counts = |value: f64, scale: f64| libm::round(value / scale) as u32;
-        Bounds::of(&[
-            counts(self.divergence_steering_rad, STEERING.factor),
-            counts(self.divergence_drive_mps2, DRIVE.factor),
-        ])
+    /// Returns the bounds in counts.
+    pub(super) fn bounds(&self) -> Bounds {
+        let counts: Vec<_> =
+            SIGNALS.signals().iter().zip(self.0).map(|(signal, apart)| signal.counts_apart(apart)).collect();
+        Bounds::of(&counts)
     }
 }
 

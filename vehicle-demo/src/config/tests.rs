@@ -100,9 +100,11 @@ fn devices_with_other_settings_have_other_digests() {
 
 #[test]
 fn a_divergence_bound_is_given_to_the_devices_in_counts() {
-    let text = "[pair]\ndivergence_steering_rad = 0.05\ndivergence_drive_mps2 = 1.5";
+    let text = "[pair.divergence]\nSteering_rad = 0.05\nDrive_mps2 = 1.5";
     let bound = Settings::parse("car.toml", text).unwrap().config(None).unwrap().divergence_max;
     assert_eq!(bound, Bounds::of(&[500, 1_500]));
+    let one = Settings::parse("car.toml", "[pair.divergence]\nDrive_mps2 = 1.5").unwrap();
+    assert_eq!(one.config(None).unwrap().divergence_max, Bounds::of(&[1_000, 1_500]), "the other is the table's");
 }
 
 #[test]
@@ -129,7 +131,13 @@ fn bad_numbers_are_refused_where_they_stand() {
         refused("[law]\nramp_mps2 = 0").starts_with("car.toml:2:13: `ramp_mps2` in [law] is 0; write a number")
     );
     assert!(refused("[sensors]\nspeed_noise_mps = nan").contains("[sensors] is NaN"));
-    assert!(refused("[pair]\ndivergence_steering_rad = nan").contains("[pair] is NaN"));
+    assert!(refused("[pair.divergence]\nSteering_rad = nan").contains("is NaN; write a number from 0.0001 to 1"));
+    let unknown = refused("[pair.divergence]\nsteering_rad = 0.1");
+    assert_eq!(unknown, "car.toml:2:1: unknown key `steering_rad` in [pair.divergence]; write `Steering_rad`");
+    assert!(
+        refused("[pair]\ndivergence_steering_rad = 0.1")
+            .contains("unknown key `divergence_steering_rad` in [pair]")
+    );
     assert!(refused("[pair]\non_dispute = \"halt\"").ends_with("write \"keep\" or \"stop\""));
     assert!(refused("[link]\nkeep_alive = 1").starts_with("car.toml:2:14: "));
     assert!(refused("[link]\nport = 70000").contains("not a whole number from 0 to 65535"));
