@@ -51,7 +51,7 @@ impl Place for Bare {
         }
     }
 
-    fn expected(&self, signals: Signals) -> Signals {
+    fn expected(&self, signals: Signals, _counts: [i64; 2]) -> Signals {
         signals
     }
 }
@@ -121,8 +121,8 @@ impl Place for OnPins {
         *pulses
     }
 
-    fn expected(&self, signals: Signals) -> Pulses {
-        self.setup.pulses(&LAYOUT, &signals)
+    fn expected(&self, _signals: Signals, [first, second]: [i64; 2]) -> Pulses {
+        Pulses { steering: self.setup.steering.pulse(first), drive: self.setup.drive.pulse(second) }
     }
 }
 

@@ -13,7 +13,7 @@ use super::{Outputs, Pulses, Servo};
 use crate::actuator::{self, Actuator, SafeState};
 use crate::frame::Frame;
 use crate::gate::{Gate, Verdict};
-use crate::signals::{Layout, Signals};
+use crate::signals::Signals;
 use crate::term::{Slot, Term};
 use crate::time::Instant;
 
@@ -28,16 +28,6 @@ pub struct Setup {
     pub safe: SafeState,
     /// The slot of the board's own device, where a line chooses between boards; `None` where this is the only one.
     pub own_slot: Option<Slot>,
-}
-
-impl Setup {
-    /// Returns the pulses for `signals`, of which the layout knows two.
-    #[must_use]
-    pub fn pulses(&self, layout: &Layout, signals: &Signals) -> Pulses {
-        let mut counts = layout.counts(signals);
-        let mut next = || counts.next().unwrap_or(0);
-        Pulses { steering: self.steering.pulse(next()), drive: self.drive.pulse(next()) }
-    }
 }
 
 /// The e-stop cannot be reset: its line is still pressed.
@@ -172,7 +162,9 @@ impl<O: Outputs> GuardedPins<O> {
     }
 
     fn pulses(&self, signals: &Signals) -> Pulses {
-        self.setup.pulses(self.gate().layout(), signals)
+        let mut counts = self.gate().layout().counts(signals);
+        let mut next = || counts.next().unwrap_or(0);
+        Pulses { steering: self.setup.steering.pulse(next()), drive: self.setup.drive.pulse(next()) }
     }
 
     /// Brings the pins to what the actuator tells.

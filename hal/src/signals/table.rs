@@ -190,12 +190,13 @@ impl Signal {
         nearest((value - self.offset) / self.factor)
     }
 
-    /// Returns a bound on how far two commands may be apart, which is in the unit, in counts. What is no number, or below nothing, is zero.
+    /// Returns a bound on how far two commands may be apart, which is in the unit, in counts. That of a mode is zero, and so is what is no number,
+    /// or below nothing.
     #[must_use]
     pub const fn counts_apart(&self, apart: f64) -> u32 {
         let factor = if self.factor < 0.0 { -self.factor } else { self.factor };
         match nearest(apart / factor) {
-            Some(counts) if counts > 0 => {
+            Some(counts) if counts > 0 && matches!(self.kind, Kind::Quantity) => {
                 if counts < u32::MAX as i64 {
                     counts.cast_unsigned() as u32
                 } else {
@@ -472,6 +473,11 @@ pub(super) mod tests {
             assert_eq!(ANGLE.counts(bad), None, "{bad}");
         }
         let falling = Signal { factor: -0.5, offset: 10.0, min: 0.0, max: 20.0, bits: 8, ..ANGLE };
+        assert_eq!(
+            (falling.counts_apart(2.0), falling.counts_apart(f64::NAN), falling.counts_apart(-1.0)),
+            (4, 0, 0)
+        );
+        assert_eq!(GEAR.counts_apart(2.0), 0, "any difference of a mode is too far");
         assert_eq!((falling.limits(), falling.counts(0.0), falling.value(20)), ([-20, 20], Some(20), 0.0));
     }
 

@@ -102,7 +102,7 @@ impl conformance::Place for Simulated {
         (self.told != Told::Rest).then_some(self.setpoints)
     }
 
-    fn expected(&self, signals: Signals) -> Setpoints {
+    fn expected(&self, signals: Signals, _counts: [i64; 2]) -> Setpoints {
         let mut setpoints = Setpoints::default();
         setpoints.follow(Told::Signals(signals));
         setpoints

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use twinhelm_hal::actuator::SafeState;
 use twinhelm_hal::frame::{CommandFrame, Frame, StatusFrame};
 use twinhelm_hal::gate::Gate;
-use twinhelm_hal::pins::{ActiveLevel, Pulses, Setup};
+use twinhelm_hal::pins::{ActiveLevel, Setup};
 use twinhelm_hal::ports::Received;
 use twinhelm_hal::signals::Signals;
 use twinhelm_hal::term::Slot;
@@ -371,9 +371,8 @@ impl conformance::Place for Program {
         seen
     }
 
-    fn expected(&self, signals: Signals) -> Seen {
-        let Pulses { steering, drive } = self.setup.pulses(&conformance::LAYOUT, &signals);
-        let pulses = [steering, drive];
+    fn expected(&self, _signals: Signals, [first, second]: [i64; 2]) -> Seen {
+        let pulses = [self.setup.steering.pulse(first), self.setup.drive.pulse(second)];
         Seen(pulses.map(|pulse| u32::from(pulse.us()) / 10))
     }
 }
