@@ -71,8 +71,7 @@ impl Signals {
 
     /// Returns the bytes without the zeros at the end.
     fn tidy(&self) -> &[u8] {
-        let zeros = self.0.iter().rev().take_while(|byte| **byte == 0).count();
-        self.0.get(..self.0.len().saturating_sub(zeros)).unwrap_or_default()
+        without_zeros(&self.0)
     }
 
     /// Returns the number of `bits` bits that begins at bit `at`.
@@ -93,6 +92,12 @@ impl Signals {
             word >>= 8;
         }
     }
+}
+
+/// Returns `numbers` without the zeros at the end.
+fn without_zeros<T: Default + PartialEq>(numbers: &[T]) -> &[T] {
+    let zeros = numbers.iter().rev().take_while(|number| **number == T::default()).count();
+    numbers.get(..numbers.len().saturating_sub(zeros)).unwrap_or_default()
 }
 
 const fn mask(bits: u8) -> u64 {

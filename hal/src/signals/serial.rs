@@ -1,7 +1,7 @@
 //! How signals, bounds and divergences are written and read: short as bytes, and in JSON as recordings keep them. What recordings held
 //! before there was a table, `{"first": 1, "second": 2}` for two signals of 16 bits, is still read.
 
-use super::{Bounds, Divergence, SIGNAL_BYTES_MAX, Signals};
+use super::{Bounds, Divergence, SIGNAL_BYTES_MAX, Signals, without_zeros};
 use core::fmt;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeSeq as _, Serializer};
@@ -77,8 +77,7 @@ impl<'de> Visitor<'de> for OfSignals {
 
 impl Serialize for Bounds {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let zeros = self.0.iter().rev().take_while(|bound| **bound == 0).count();
-        let bounds = self.0.get(..self.0.len().saturating_sub(zeros)).unwrap_or_default();
+        let bounds = without_zeros(&self.0);
         let mut seq = serializer.serialize_seq(Some(bounds.len()))?;
         bounds.iter().try_for_each(|bound| seq.serialize_element(bound))?;
         seq.end()
